@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: env check format test test-all mutants bench bench-smoke docs lock
+.PHONY: env check format test test-all mutants bench bench-smoke docs reference lock
 
 env:
 	@sh -euc 'root=$$PWD; . scripts/setup.sh; ensure_environment dev'
@@ -12,6 +12,7 @@ check: env
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/mypy lavra/__init__.py  # its stub hides it from the line above
 	.venv/bin/lint-imports --no-logo
 	$(PY) -m mkdocs build --strict --site-dir site
 
@@ -39,6 +40,13 @@ bench-smoke: env
 
 docs: env
 	$(PY) -m mkdocs serve
+
+# What is made from the package: docs/api.md, docs/cli.md, docs/http.md, docs/settings/, docs/modules.md, lavra/__init__.pyi.
+reference: env
+	$(PY) scripts/python_reference.py
+	$(PY) scripts/public_stub.py
+	$(PY) scripts/reference_pages.py
+	$(PY) scripts/module_index.py
 
 lock: env
 	.venv/bin/uv pip compile --upgrade --quiet pyproject.toml benchmarks/requirements.txt --output-file requirements.lock

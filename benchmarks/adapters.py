@@ -1,9 +1,10 @@
-"""What adapters keep of full finetuning: scores, parameters, seconds and memory of every method, on the same tasks.
+"""Adapters beside full finetuning: scores, parameters, seconds and memory of every method on the same tasks.
 
-A real encoder (MiniLM) learns each task whole and by adapters, each of at most 2 % of its parameters (rank and
-bottleneck are chosen so; the head and the pooler it reads count among them).  What full finetuning gains over always
-answering the most frequent label is the measure: an adapter's share of that gain.  Correlations and F1 of entities are
-0 for who always says the same.  A prefix has no place in an encoder: lavra refuses it, and the table has no row of it.
+A real encoder (MiniLM) learns each task by full finetuning and by adapters.  An adapter has at most 2 % of the
+encoder's parameters: rank and bottleneck are chosen accordingly, and the head and the pooler count as part of the
+adapter.  The measure is the share of full finetuning's gain that an adapter keeps.  The gain counts from a baseline
+that always answers the most frequent label; where the score is a correlation or an F1 of entities, the baseline is 0.
+An encoder cannot have a prefix: lavra refuses it, and the table has no row for it.
 
 The claim is LoRA's: at least 97 % of the gain, on every task whose gain is at least 10 points.
 """
@@ -32,7 +33,7 @@ from lavra.tasks.tag import TAG
 KEPT_BAR, SHARE_BAR, GAIN_BAR = 0.97, 0.02, 0.10
 ALL = ("sst2", "assin2", "stsb", "lener")
 FULL, CLAIMED = "full", "lora"
-# With the pooler (0.65 % of MiniLM) and a head of two labels: 1.7, 1.8, 0.7, 1.3, 1.3 and 0.7 %, in this order.
+# Trained parameters, with the pooler (0.65 % of MiniLM) and a head of two labels: 1.7, 1.8, 0.7, 1.3, 1.3, 0.7 %.
 METHODS: Final[Mapping[str, Mapping[str, Any]]] = {
     FULL: {},
     CLAIMED: {"rank": 6},
@@ -42,19 +43,19 @@ METHODS: Final[Mapping[str, Mapping[str, Any]]] = {
     "pfeiffer": {"bottleneck": 32},
     "prompt": {},
 }
-WITHOUT_VIRTUAL = (TAG, ANSWER)  # a soft prompt would move the words that tags and spans stand at
-STEPS: Final[Mapping[str, int]] = {"sst2": 1000}  # enough for the gain that is compared
+WITHOUT_VIRTUAL = (TAG, ANSWER)  # a soft prompt would shift the positions of tags and spans
+STEPS: Final[Mapping[str, int]] = {"sst2": 1000}  # enough for the compared gain
 SMOKE_STEPS, SMOKE_BATCH_SIZE, SMOKE_ROWS = 4, 4, 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adapted:
-    """How a method came out on a task.
+class AdaptedTask:
+    """Results of one method on one task.
 
     Attributes:
-        task: which.
-        method: what was trained.
-        runs: one a seed.
+        task: the task.
+        method: the trained method.
+        runs: a run for each seed.
         full: the runs of full finetuning.
     """
 
@@ -65,40 +66,40 @@ class Adapted:
 
     @property
     def scores(self) -> list[float]:
-        """The score that counts, of each run."""
+        """The task's main score of each run."""
         return [float(run["scores"][self.task.score]) for run in self.runs]
 
     @property
     def baseline(self) -> float:
-        """Score of always the same answer."""
+        """Score of a baseline that always gives the same answer."""
         return float(self.runs[0]["majority"] or 0.0) if self.task.score == "accuracy" else 0.0
 
     @property
     def gain(self) -> float:
-        """Of full finetuning, over always the same answer."""
+        """Gain of full finetuning over the baseline."""
         return statistics.fmean(run["scores"][self.task.score] for run in self.full) - self.baseline
 
     @property
     def kept(self) -> float | None:
-        """Share of that gain; None where there is none."""
+        """Share of that gain that the method keeps; `None` where full finetuning gains nothing."""
         return (statistics.fmean(self.scores) - self.baseline) / self.gain if self.gain > 0 else None
 
     @property
     def share(self) -> float:
-        """Of the parameters that train."""
+        """Share of the parameters that train."""
         return float(self.runs[0]["trainable"] / self.runs[0]["parameters"])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--tasks", help=f"commas between them (default {','.join(ALL)}; rte with --smoke)")
-    parser.add_argument("--methods", help=f"commas between them, beside full (default {','.join(METHODS)})")
-    parser.add_argument("--seeds", help="commas between them (default 0,1,2; 0 with --smoke)")
-    parser.add_argument("--steps", type=int, help="instead of each task's own")
-    parser.add_argument("--learning-rate", type=float, help="of adapters, instead of each method's own")
+    parser.add_argument("--tasks", help=f"tasks, separated by commas (default {','.join(ALL)}; rte with --smoke)")
+    parser.add_argument("--methods", help=f"methods beside full, separated by commas (default {','.join(METHODS)})")
+    parser.add_argument("--seeds", help="seeds, separated by commas (default 0,1,2; 0 with --smoke)")
+    parser.add_argument("--steps", type=int, help="training steps instead of each task's number")
+    parser.add_argument("--learning-rate", type=float, help="learning rate of adapters instead of each method's")
     add_device(parser)
     parser.add_argument("--cache", type=Path, help="folder that keeps each run")
-    parser.add_argument("--markdown", type=Path, help="file to write the table to")
+    parser.add_argument("--markdown", type=Path, help="file for the table")
     parser.add_argument("--smoke", action="store_true", help="one task, LoRA alone, a few small steps")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
@@ -112,7 +113,7 @@ def main() -> int:
         parser.error(f"--json is about {CLAIMED}; name it among the methods")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            rows = [row for name in tasks for row in adapted(args, TASKS[name], methods, Path(folder))]
+            rows = [row for name in tasks for row in train_methods(args, TASKS[name], methods, Path(folder))]
         except DataError as error:
             parser.exit(error.status, f"adapters: {error}\n")
         except RunError as error:
@@ -126,8 +127,10 @@ def main() -> int:
     return 0
 
 
-def adapted(args: argparse.Namespace, task: LabelledTask, methods: Sequence[str], folder: Path) -> list[Adapted]:
-    """Every method that suits a task, full finetuning first."""
+def train_methods(
+    args: argparse.Namespace, task: LabelledTask, methods: Sequence[str], folder: Path
+) -> list[AdaptedTask]:
+    """Train a task with every method that suits it, full finetuning first."""
     seeds = [int(seed) for seed in (args.seeds or ("0" if args.smoke else "0,1,2")).split(",")]
     runs: dict[str, list[Figures]] = {}
     for method in dict.fromkeys([FULL, *methods]):
@@ -135,11 +138,11 @@ def adapted(args: argparse.Namespace, task: LabelledTask, methods: Sequence[str]
             print(f"{task.title}: a soft prompt does not suit it, and is left out", file=sys.stderr, flush=True)
             continue
         runs[method] = [run(args, job(args, task, method, seed, folder)) for seed in seeds]
-    return [Adapted(task=task, method=method, runs=made, full=runs[FULL]) for method, made in runs.items()]
+    return [AdaptedTask(task=task, method=method, runs=made, full=runs[FULL]) for method, made in runs.items()]
 
 
 def job(args: argparse.Namespace, task: LabelledTask, method: str, seed: int, folder: Path) -> FinetuneJob:
-    """A run of a method."""
+    """The training job of a method."""
     return FinetuneJob(
         task=task.name,
         seed=seed,
@@ -155,7 +158,7 @@ def job(args: argparse.Namespace, task: LabelledTask, method: str, seed: int, fo
 
 
 def run(args: argparse.Namespace, asked: FinetuneJob) -> Figures:
-    """Its figures, kept or new."""
+    """Figures of a run: the kept ones, or those of a new run."""
 
     def make() -> Figures:
         TASKS[asked.task].write(Path(asked.data), SMOKE_ROWS if args.smoke else None)
@@ -165,21 +168,21 @@ def run(args: argparse.Namespace, asked: FinetuneJob) -> Figures:
     return Kept(folder=args.cache).get(name, asked.settings(), make)
 
 
-def table(rows: Sequence[Adapted]) -> list[list[str]]:
-    """A row a task and method, under a heading."""
+def table(rows: Sequence[AdaptedTask]) -> list[list[str]]:
+    """A heading, and a row for each task and method."""
     head = ["task", "method", "parameters", "score", "gain kept", "seconds", "MB"]
     return [head, *(table_row(row) for row in rows)]
 
 
-def table_row(row: Adapted) -> list[str]:
+def table_row(row: AdaptedTask) -> list[str]:
     kept = "–" if row.kept is None else f"{row.kept:.1%}"
     title = f"{row.task.title} ({row.task.score}; always the same: {row.baseline:.4f})"
     figures = [f"{mean(row.runs, 'seconds'):.1f}", f"{mean(row.runs, 'memory') / MB:.0f}"]
     return [title, row.method, f"{row.share:.2%}", with_spread(row.scores), kept, *figures]
 
 
-def as_result(rows: Sequence[Adapted]) -> Result:
-    """The line for `run_all`: LoRA where it keeps least of a gain that counts."""
+def as_result(rows: Sequence[AdaptedTask]) -> Result:
+    """The line for `run_all`: the task on which LoRA keeps the smallest share of a gain of at least 10 points."""
     claimed = [row for row in rows if row.method == CLAIMED]
     counted = [row for row in claimed if row.gain >= GAIN_BAR]
     worst = min(counted or claimed, key=lambda row: row.kept or 0.0)
@@ -193,15 +196,15 @@ def as_result(rows: Sequence[Adapted]) -> Result:
         ratio=round(kept, 4),
         bar=KEPT_BAR,
         holds=len(counted) > 1 and kept >= KEPT_BAR and all(row.share <= SHARE_BAR for row in claimed),
-        # So few steps teach nothing: what a small run can be compared by is the time an adapter takes.
+        # A few steps train nothing, so a small run compares the adapter's time instead.
         steady=round(mean(worst.full, "cpu_seconds") / mean(worst.runs, "cpu_seconds"), 4),
         packages=("torch",),
         details={"rows": [details(row) for row in rows]},
     )
 
 
-def details(row: Adapted) -> dict[str, Any]:
-    """What the record keeps of a row."""
+def details(row: AdaptedTask) -> dict[str, Any]:
+    """Details of a row for the record."""
     return {
         "task": row.task.name,
         "method": row.method,

@@ -1,4 +1,4 @@
-"""Questions over all paragraphs of XQuAD (English) and of FaQuAD (Portuguese), and an index in memory to ask.
+"""Questions over all paragraphs of XQuAD (English) and of FaQuAD (Portuguese), and an index in memory that finds them.
 
 Every paragraph is a document.  The weights of extractive answers were fitted to every second question, beginning
 with the first; the others are measured.
@@ -17,7 +17,8 @@ import numpy as np
 
 from lavra.base.ports import Embedder, Retriever
 from lavra.base.retrieval import Chunk
-from lavra.rag.bm25 import Postings, write_postings
+from lavra.rag.bm25.postings import Postings
+from lavra.rag.bm25.write import write_postings
 from lavra.rag.chunk_table import MemoryChunks
 from lavra.rag.retrievers.build import build_retriever
 from lavra.rag.stores.config import StoreConfig, StoreKind
@@ -29,7 +30,7 @@ FILES: Final = {"XQuAD": ("xquad/xquad.en.json", "en"), "FaQuAD": ("faquad/datas
 
 @dataclass(frozen=True, kw_only=True)
 class AskedQuestion:
-    """A question, and where people found its answer.
+    """A question, and the places where people found its answer.
 
     Attributes:
         text: the question.
@@ -42,7 +43,7 @@ class AskedQuestion:
     answers: tuple[tuple[str, int], ...]
 
     def is_held_by(self, document: str, start: int, end: int) -> bool:
-        """Whether a stretch of a document holds one of the answers."""
+        """Whether a part of a document holds one of the answers."""
         return document == self.document and any(
             start <= place and place + len(answer) <= end for answer, place in self.answers
         )
@@ -53,10 +54,10 @@ class AnswerSet:
     """Paragraphs and questions.
 
     Attributes:
-        name: of the set.
+        name: name of the set.
         language: ISO 639-1.
-        texts: of the paragraphs, by name.
-        questions: that are measured.
+        texts: paragraphs by name.
+        questions: the measured questions.
     """
 
     name: str
@@ -66,7 +67,7 @@ class AnswerSet:
 
 
 def read_answer_set(name: str, data: Path, most: int, seed: int) -> AnswerSet:
-    """A set with at most so many questions, drawn from those that nothing was fitted to."""
+    """Read a set with at most `most` questions, drawn from those that no weight was fitted to."""
     file, language = FILES[name]
     texts: dict[str, str] = {}
     questions: list[AskedQuestion] = []
@@ -88,9 +89,9 @@ class MemoryIndex:
     """An index of one set.
 
     Attributes:
-        table: its chunks, one a paragraph.
-        analyzer: of its words.
-        retriever: hybrid where there is an embedder, else words alone.
+        table: its chunks: each paragraph is a chunk.
+        analyzer: splits texts into words.
+        retriever: hybrid search where there is an embedder, else search by words alone.
     """
 
     table: MemoryChunks
@@ -101,7 +102,7 @@ class MemoryIndex:
 def build_index(
     texts: dict[str, str], languages: Sequence[str], embedder: Embedder | None, folder: Path
 ) -> MemoryIndex:
-    """Postings in a folder, vectors in memory."""
+    """Build an index: postings in a folder, vectors in memory."""
     chunks: list[Chunk] = []
     for name, text in texts.items():
         start = len(text) - len(text.lstrip())

@@ -28,7 +28,7 @@ GOALS = {"4m": ("bz2 -9", 0.98), "10m": ("xz -9e", 0.95), "30m": ("xz -9e primed
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--budget", default="4m", help="of each run: 4m, 10m or 30m have goals (default 4m)")
+    parser.add_argument("--budget", default="4m", help="time of each run; 4m, 10m and 30m have goals (default 4m)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="split seeds (default 0 1 2)")
     parser.add_argument(
         "--smoke", action="store_true", help="one seed, 10 seconds, uncompiled, a small model on a little text"
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def run_up(budget: str, seed: int, more: list[str]) -> dict[str, Any]:
-    """One `lavra up --json` in a workspace of its own."""
+    """Run `lavra up --json` once, in its own workspace."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         command = [sys.executable, "-m", "lavra", "up", "--json", "--budget", budget, "--split-seed", str(seed)]
@@ -67,7 +67,7 @@ def show(seed: int, run: dict[str, Any]) -> None:
 
 
 def as_result(budget: str, seeds: list[int], runs: list[dict[str, Any]]) -> Result:
-    """The mean over the splits; the ratio is the mean of the splits' own ratios."""
+    """The mean over the splits; the ratio is the mean of each split's ratio."""
     baseline, bar = GOALS.get(budget, GOALS["4m"])
     ours = [run["bits_per_byte"] for run in runs]
     ratio = statistics.fmean(run["ratios"][baseline] for run in runs)

@@ -1,4 +1,4 @@
-"""The paragraphs that claims are planted about, and what a rule that plants them is."""
+"""Paragraphs that planted claims are about, and the type of a rule that plants them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from lavra.text.sentences import sentence_spans
 
-WORDS: Final = (8, 40)  # of the sentences that are used
+WORDS: Final = (8, 40)  # shortest and longest sentence that is used, in words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +19,10 @@ class Paragraph:
     """A paragraph of an article.
 
     Attributes:
-        article: its number.
+        article: number of the article.
         text: the paragraph.
-        sentences: that are long enough to be changed and short enough to be one claim.
-        portuguese: its language; English otherwise.
+        sentences: sentences long enough to be changed and short enough to be one claim.
+        portuguese: whether it is Portuguese; English otherwise.
     """
 
     article: int

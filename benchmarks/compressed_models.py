@@ -1,12 +1,12 @@
-"""A compressed model beside itself in float32: tokens a second, memory of an open engine, seconds to make.
+"""A compressed model beside the same model in float32: tokens a second, memory of an open engine, seconds to make.
 
-float32, bf16, INT8 and INT4 of one model, each opened as `lavra.load` opens it, take turns at writing one stream and at
-reading prompts; the ratio of the medians is what counts.  Memory is that of a process of its own whose engine has
-written, beside 1.6 times the weights as they are held, the blocks of the cache and 300 MB.  Made by the code of
-`lavra compress`: seconds until the folder is written (rounding), and from there until the card is (the card).
+One model in float32, bf16, INT8 and INT4 is opened by `lavra.load`.  The four forms take turns: each writes one stream
+and reads prompts, and the ratio of the medians counts.  Memory is measured in a separate process whose engine has
+written a text; its limit is 1.6 times the stored weights, plus the blocks of the cache, plus 300 MB.  The code of
+`lavra compress` makes the forms: seconds until the folder is written (rounding), then until the card is written (card).
 
-`--model FOLDER` measures a model of your own; `--text FILE` is what its card is measured on, and `--calibration FILE`
-what int4 looks at while it is rounded: another text, or the card would flatter it.
+`--model FOLDER` measures your own model.  Its card is measured on `--text FILE`; INT4 is calibrated on `--calibration
+FILE`, which must be another text, or the card would be too good.
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ from lavra.base.types import SamplingConfig
 from lavra.compression.config import CompressConfig
 from lavra.compression.folder import Inputs, compress_folder
 from lavra.compression.texts import named_texts
-from lavra.model import load_checkpoint
-from lavra.quantize import SCHEMES, quantize_model, save_quantized
-from lavra.tokens import Tokenizer
+from lavra.model.checkpoint import load_checkpoint
+from lavra.quantize.folder import save_quantized
+from lavra.quantize.scheme import SCHEMES
+from lavra.quantize.swap import quantize_model
+from lavra.tokens.tokenizer import Tokenizer
 
-BAR = 0.9  # of float32's tokens a second: both compute the same, so what is missing is noise
-ROUNDING, CARD = 60.0, 120.0  # seconds, of a model of 135M parameters
+BAR = 0.9  # times float32's tokens a second: both compute the same, so the missing tenth is noise
+ROUNDING, CARD = 60.0, 120.0  # most seconds for a model of 135M parameters
 FORMS = ("bf16", "int8", "int4")
 RATES = ("written/s", "read/s")
 
@@ -51,7 +53,7 @@ def main() -> int:
     parser.add_argument("--smoke", action="store_true", help="a small model, few tokens, one turn")
     parser.add_argument("--model", type=Path, help="folder of a decoder in floats; by default one of random weights")
     parser.add_argument("--text", type=Path, help="text for the card; by default a module of Python's library")
-    parser.add_argument("--calibration", type=Path, help="text that int4 looks at; by default another module")
+    parser.add_argument("--calibration", type=Path, help="text that calibrates INT4; by default another module")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -74,7 +76,7 @@ def main() -> int:
 
 
 def round_only(source: Path, out: Path) -> dict[str, float]:
-    """INT8 without a card, whose processes take seconds each."""
+    """Round to INT8 without a card: its processes take seconds each."""
     began = time.perf_counter()
     model, _ = load_checkpoint(source)
     quantize_model(model, SCHEMES["int8"])
@@ -84,7 +86,7 @@ def round_only(source: Path, out: Path) -> dict[str, float]:
 
 
 def make(source: Path, out: Path, form: str, text: Path, looked_at: Path) -> dict[str, float]:
-    """Seconds of rounding and of the card, and how far the result is from the model."""
+    """Seconds of rounding and of the card, and the distance of the result from the model."""
     compared: list[float] = []
 
     def progress(step: str, done: float, total: float | None = None, note: str = "") -> None:
@@ -100,8 +102,8 @@ def make(source: Path, out: Path, form: str, text: Path, looked_at: Path) -> dic
 
 
 def memory_of(folder: Path) -> dict[str, float]:
-    """Megabytes of a process of its own."""
-    code = "import sys, engine_memory; engine_memory.tell(sys.argv[1])"
+    """Megabytes of a separate process that opens an engine."""
+    code = "import sys, engine_memory; engine_memory.print_memory(sys.argv[1])"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-W", "ignore", "-c", code, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
@@ -109,7 +111,7 @@ def memory_of(folder: Path) -> dict[str, float]:
 
 
 def measure(folders: Mapping[str, Path], tokens: int, length: int, turns: int) -> dict[str, dict[str, float]]:
-    """Tokens a second of every form, in turns."""
+    """Tokens a second of every form; the forms take turns."""
     cache = ServingCacheConfig(cache_tokens=CACHE_TOKENS)
     engines = {form: start_engine(load(folder, device="cpu"), cache=cache) for form, folder in folders.items()}
     rng = np.random.default_rng(0)
@@ -146,7 +148,7 @@ def _cell(name: str, value: float | None) -> str:
 
 
 def as_result(figures: Mapping[str, Mapping[str, float]]) -> Result:
-    """The slowest form speaks for all."""
+    """The result of the slowest form."""
     plain = figures["float32"]
     smaller = {form: one for form, one in figures.items() if form != "float32"}
     ratios = {f"{form} {name}": one[name] / plain[name] for form, one in smaller.items() for name in RATES}

@@ -1,7 +1,7 @@
 """Peak memory of `build_corpus` on text of a given size: at most 1.5 GB for 1 GB of text, 2 GB for 4 GB.
 
 The text is made here: words drawn from the standard library's source with their real frequencies, half of it one big
-text file and half JSON Lines, with edited copies planted among the rows.  The corpus is built in a process of its own,
+text file and half JSON Lines, with edited copies planted among the rows.  The corpus is built in a separate process,
 whose peak resident memory the system reports.  Recall is that of planted copies whose true similarity, computed on sets
 of word 5-grams in plain Python, reaches the threshold.
 """
@@ -23,10 +23,14 @@ from typing import Any
 
 from result import Result
 
-from lavra.text import CorpusConfig, ReadConfig, Tally, build_corpus, stdlib_source
+from lavra.text.config import CorpusConfig
+from lavra.text.corpus import build_corpus
+from lavra.text.sources.reading import ReadConfig
+from lavra.text.sources.stdlib import stdlib_source
+from lavra.text.tally import Tally
 
 WORD = re.compile(r"[A-Za-z]+")
-PLANT_EVERY = 50  # rows
+PLANT_EVERY = 50  # rows from one planted copy to the next
 EDIT_RATES = (0.0, 0.005, 0.01, 0.02)
 THRESHOLD = CorpusConfig().dedup.threshold
 
@@ -52,7 +56,7 @@ def main() -> int:
 
 
 def measure(folder: Path, megabytes: int) -> dict[str, Any]:
-    """Make the text, build the corpus in another process, and look at what it found."""
+    """Make the text, build the corpus in another process, and compare the duplicates found with those planted."""
     text = folder / "text"
     text.mkdir()
     words = stdlib_words()
@@ -96,7 +100,7 @@ def build(text: Path, out: Path) -> int:
 def peak_gb() -> float:
     """Peak resident memory of this program in GB (1e9 bytes).
 
-    Linux counts what the parent had at the fork into ru_maxrss; VmHWM begins with the program.
+    Linux counts the parent's memory at the fork in ru_maxrss; VmHWM starts at 0 for a new program.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -106,7 +110,7 @@ def peak_gb() -> float:
 
 
 def stdlib_words() -> list[str]:
-    """Every word of the standard library, as often as it occurs."""
+    """Every word of the standard library, each as many times as it occurs."""
     documents = stdlib_source().documents(ReadConfig(), Tally())
     return [sys.intern(word) for document in documents for word in WORD.findall(document.text)]
 
@@ -116,12 +120,12 @@ def paragraph(words: list[str], chooser: random.Random, size: int) -> list[str]:
 
 
 def laid_out(words: list[str]) -> str:
-    """The words in lines of twelve."""
+    """The words in lines of twelve words."""
     return "\n".join(" ".join(words[start : start + 12]) for start in range(0, len(words), 12))
 
 
 def write_prose(path: Path, words: list[str], num_bytes: int) -> None:
-    """One big file of paragraphs."""
+    """Write one big file of paragraphs."""
     chooser = random.Random(1)
     with path.open("w", encoding="utf-8") as file:
         while file.tell() < num_bytes:
@@ -129,7 +133,7 @@ def write_prose(path: Path, words: list[str], num_bytes: int) -> None:
 
 
 def write_rows(path: Path, words: list[str], num_bytes: int) -> tuple[set[int], set[int]]:
-    """Rows of 60 to 1,500 words; returns the numbers of the copies that reach the threshold, and of the others."""
+    """Write rows of 60 to 1,500 words; returns the numbers of the copies that reach the threshold and of the others."""
     chooser = random.Random(2)
     planted: set[int] = set()
     too_far: set[int] = set()
@@ -173,7 +177,7 @@ def lower(words: list[str]) -> list[str]:
 
 
 def found_rows(path: Path) -> set[int]:
-    """The numbers of the rows that were dropped as duplicates."""
+    """Numbers of the rows that were dropped as duplicates."""
     dropped = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     sources = [row["source"] for row in dropped if "of" in row]
     return {int(source.split("#")[1]) for source in sources if "rows.jsonl#" in source}

@@ -1,4 +1,4 @@
-"""Rules that change what a sentence says: a number, a name, a negation, an opposite, a verb, who does what to whom."""
+"""Rules that change the meaning of a sentence: a number, name, negation, opposite or verb; subject and object."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _number_changed(
 def _number_of_passage(
     sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random
 ) -> str | None:
-    """Another number of the same paragraph, from another sentence: harder to see."""
+    """Another number from another sentence of the same paragraph: harder to notice."""
     own = _numbers(sentence)
     others = [one for one in dict.fromkeys(_numbers(paragraph.text)) if one not in own]
     found = list(_NUMBER.finditer(sentence))
@@ -54,7 +54,7 @@ _NAME: Final = re.compile(r"(?<=[a-záéíóúâêôãõç,;] )[A-ZÁÉÍÓÚÂ�
 
 
 def _name_changed(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random) -> str | None:
-    """A name in place of another, from another article."""
+    """Replace a name by a name from another article."""
     found = list(_NAME.finditer(sentence))
     others = _names_of_others(paragraph, all_of)
     if not found or not others:
@@ -80,7 +80,7 @@ _NAMES: dict[tuple[int, bool], list[str]] = {}
 def _name_of_passage(
     sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random
 ) -> str | None:
-    """Another name of the same paragraph: harder to see."""
+    """Replace a name by another name of the same paragraph: harder to notice."""
     found = list(_NAME.finditer(sentence))
     others = [one for one in sorted(set(_NAME.findall(paragraph.text))) if one not in sentence]
     others = [one for one in others if not set(one.split()) & set(sentence.split())]
@@ -108,7 +108,7 @@ def _denied(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], dr
 
 
 def _affirmed(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random) -> str | None:
-    """A negation taken away."""
+    """Remove a negation."""
     pattern = r"\b(?:não|nunca) (?!só|apenas|somente)" if paragraph.portuguese else r"\b(?:not|never) (?!only|just)"
     changed, times = re.subn(pattern, "", sentence)
     return changed if times == 1 else None
@@ -133,13 +133,13 @@ positivo negativo|acima abaixo|mais menos|grande pequeno|grandes pequenos|rápid
 
 @cache
 def opposite_pairs() -> list[tuple[str, str]]:
-    """The opposites the benchmark plants."""
+    """Pairs of opposites that the benchmark plants."""
     both = f"{OPPOSITES_ENGLISH}|{OPPOSITES_PORTUGUESE}".replace("\n", "|")
     return [(first, second) for pair in both.split("|") if pair for first, second in [pair.split(" ")]]
 
 
 def _opposite(sentence: str, *, known: bool) -> str | None:
-    """A word's opposite in its place, of those that grounding knows or of those it does not."""
+    """Replace a word by its opposite: one that grounding knows, or one that it does not know."""
     pairs = [pair for pair in opposite_pairs() if are_opposites(fold(pair[0]), fold(pair[1])) == known]
     table = dict(pairs) | {second: first for first, second in pairs}
     match = next((match for match in re.finditer(r"\w+", sentence) if match[0] in table), None)
@@ -163,7 +163,7 @@ _PAST_PORTUGUESE: Final = re.compile(r"(?<=[a-zãéíóç] )[a-zçãéíó]{3,}(
 
 
 def _verb_changed(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random) -> str | None:
-    """Another verb of the corpus in the same form."""
+    """Replace a verb by another verb of the corpus in the same form."""
     pattern = _PAST_PORTUGUESE if paragraph.portuguese else _PAST_ENGLISH
     found = list(pattern.finditer(sentence))
     if not found:
@@ -179,7 +179,7 @@ def _verb_changed(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragrap
 
 
 def _exchanged(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random) -> str | None:
-    """Two names in each other's place, with a verb between them."""
+    """Exchange two names that have a verb between them."""
     found = [one for one in _NAME_ANYWHERE.finditer(sentence) if one[0].split()[0] not in _NO_NAMES]
     verb = _PAST_PORTUGUESE if paragraph.portuguese else _PAST_ENGLISH
     for first, second in pairwise(found):
@@ -204,7 +204,7 @@ Uma Em No Na Nos Nas De Da Do Por Para Com Ao Foi Se Este Esta Esse Essa Seu Sua
 def _numbers_exchanged(
     sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random
 ) -> str | None:
-    """Two numbers of the sentence in each other's place."""
+    """Exchange two numbers of the sentence."""
     found = list(_NUMBER.finditer(sentence))
     if len(found) < 2 or found[0][0] == found[1][0]:
         return None
@@ -224,7 +224,7 @@ def _same_article(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragrap
 def _from_another(
     paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random, *, same_article: bool
 ) -> str | None:
-    """A sentence of another paragraph, which this one does not have."""
+    """A sentence of another paragraph that this paragraph does not have."""
     fitting = [
         one
         for one in all_of

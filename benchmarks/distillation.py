@@ -1,11 +1,11 @@
-"""What a teacher is worth: a student of half the layers, taught by it or trained on the labels alone.
+"""Distillation: a student with half the layers, trained with the teacher's logits or on the labels alone.
 
-A real encoder (MiniLM, 6 layers) is finetuned and becomes the teacher; the student is made of three of its layers.
-From each seed three are trained with the same data, steps and rate: with the teacher's logits beside the labels; on
-the labels alone (`lavra distill --baseline 1`); and on the labels alone from the same layers of the encoder that nobody
-finetuned, which owes the teacher nothing (`--baseline-from`).  What counts is the share of the teacher's gain over
-always answering the most frequent label that the student keeps, and whether it beats the second by more than the seeds
-differ.
+A real encoder (MiniLM, 6 layers) is finetuned and becomes the teacher; the student starts from three of its layers.
+Three students are trained for each seed, with the same data, steps and rate: with the teacher's logits and the labels;
+on the labels alone (`lavra distill --baseline 1`); and on the labels alone from the same layers of the encoder before
+finetuning, so without any influence of the teacher (`--baseline-from`).  The teacher's gain counts from a baseline that
+always answers the most frequent label.  Two figures count, the share of this gain that the student keeps, and whether
+the student beats the second one by more than the spread over seeds.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from lavra.runs.distill_settings import DistillRunConfig
 
 KEPT_BAR = 0.95
 ALL = ("sst2", "assin2")
-LAST_FILE = "tokenizer.json"  # of a teacher's folder: with it, all of it is written
+LAST_FILE = "tokenizer.json"  # the last written file of a teacher's folder: if it is there, the folder is complete
 SMOKE_STEPS, SMOKE_BATCH_SIZE, SMOKE_ROWS = 4, 4, 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class LessonJob:
-    """A student to be taught.
+class StudentJob:
+    """Settings of one student's training.
 
     Attributes:
-        task: name of a `labelled_tasks` one.
-        seed: of order and dropout.
+        task: name of a task in `labelled_tasks`.
+        seed: seed of order and dropout.
         data: folder with the task's files.
-        teacher: its folder.
-        teacher_steps: it was finetuned for; None is the task's own number.
-        layers: of the student.
-        steps: instead of the task's.
-        batch_size: likewise.
-        temperature: of both distributions.
-        share: of the loss that is the teacher's logits.
+        teacher: the teacher's folder.
+        teacher_steps: training steps of the teacher; `None` takes the task's number.
+        layers: layers of the student.
+        steps: training steps instead of the task's number.
+        batch_size: batch size instead of the task's.
+        temperature: temperature of both distributions.
+        share: weight of the loss on the teacher's logits, from 0 to 1.
         hidden: weight of the distance of hidden states.
-        epochs: how often the data is read, instead of the task's; of students alone.
-        learning_rate: its peak, instead of the usual one; of students alone.
+        epochs: epochs of the student's training instead of the task's number.
+        learning_rate: peak learning rate of the student instead of the usual one.
         device: `cpu` or `cuda`.
     """
 
@@ -72,31 +72,31 @@ class LessonJob:
     device: str
 
     def settings(self) -> dict[str, Any]:
-        """What a result depends on, wherever the files were."""
+        """Settings that a result depends on; folders are left out."""
         return {**asdict(self), "data": "", "teacher": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taught:
-    """How a task came out.
+class DistilledTask:
+    """Results of one task.
 
     Attributes:
-        task: which.
-        runs: one a seed.
+        task: the task.
+        runs: a run for each seed.
     """
 
     task: LabelledTask
     runs: Sequence[Figures]
 
     def scores(self, who: str) -> list[float]:
-        """Of the `teacher`, the `student`, the one `alone`, or the one `never_taught`, of each run."""
+        """Scores of the `teacher`, the `student`, or the student trained `alone` or as `never_taught`, by run."""
         places = {"alone": 0, "never_taught": 1}
         found = [run["baselines"][places[who]] if who in places else run[who] for run in self.runs]
         return [float(values[self.task.score]) for values in found]
 
     @property
     def majority(self) -> float:
-        """Score of always the most frequent label."""
+        """Score of a baseline that always answers the most frequent label."""
         return float(self.runs[0]["majority"] or 0.0)
 
     @property
@@ -105,35 +105,35 @@ class Taught:
         return self.scores("teacher")[0]
 
     def kept(self, who: str) -> float:
-        """Share of the teacher's gain; 0 where it has none."""
+        """Share of the teacher's gain that the student keeps; 0 where the teacher gains nothing."""
         gain = self.teacher - self.majority
         return (statistics.fmean(self.scores(who)) - self.majority) / gain if gain > 0 else 0.0
 
     @property
     def margin(self) -> float:
-        """Of the taught student over the one alone."""
+        """Difference of the student's score with and without the teacher."""
         return statistics.fmean(self.scores("student")) - statistics.fmean(self.scores("alone"))
 
     @property
     def spread(self) -> float:
-        """The larger standard deviation over seeds; 0 of a single seed."""
+        """The larger of the standard deviations over seeds; 0 for a single seed."""
         return max(deviation(self.scores("student")), deviation(self.scores("alone")))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--tasks", help=f"commas between them (default {','.join(ALL)}; rte with --smoke)")
-    parser.add_argument("--seeds", help="commas between them (default 0,1,2; 0 with --smoke)")
-    parser.add_argument("--steps", type=int, help="of teacher and student, instead of each task's own")
-    parser.add_argument("--layers", type=int, help="of the student (default: half)")
-    parser.add_argument("--temperature", type=float, default=2.0)
-    parser.add_argument("--share", type=float, default=0.5, help="of the loss that is the teacher's")
+    parser.add_argument("--tasks", help=f"tasks, separated by commas (default {','.join(ALL)}; rte with --smoke)")
+    parser.add_argument("--seeds", help="seeds, separated by commas (default 0,1,2; 0 with --smoke)")
+    parser.add_argument("--steps", type=int, help="training steps of teacher and student instead of each task's")
+    parser.add_argument("--layers", type=int, help="layers of the student (default: half)")
+    parser.add_argument("--temperature", type=float, default=2.0, help="temperature of both distributions")
+    parser.add_argument("--share", type=float, default=0.5, help="weight of the loss on the teacher's logits")
     parser.add_argument("--hidden", type=float, default=0.0, help="weight of the distance of hidden states")
-    parser.add_argument("--epochs", type=float, help="of students, instead of the task's")
-    parser.add_argument("--learning-rate", type=float, help="of students, instead of the usual one")
+    parser.add_argument("--epochs", type=float, help="epochs of students instead of the task's number")
+    parser.add_argument("--learning-rate", type=float, help="learning rate of students instead of the usual one")
     add_device(parser)
     parser.add_argument("--cache", type=Path, help="folder that keeps teachers and each run")
-    parser.add_argument("--markdown", type=Path, help="file to write the table to")
+    parser.add_argument("--markdown", type=Path, help="file for the table")
     parser.add_argument("--smoke", action="store_true", help="one task, one seed, a few small steps")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
@@ -144,7 +144,7 @@ def main() -> int:
         parser.error(f"{unknown[0]} is no task whose accuracy is measured")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            outcomes = [taught(args, TASKS[name], Path(folder)) for name in names]
+            outcomes = [distill_task(args, TASKS[name], Path(folder)) for name in names]
         except DataError as error:
             parser.exit(error.status, f"distillation: {error}\n")
         except RunError as error:
@@ -158,15 +158,15 @@ def main() -> int:
     return 0
 
 
-def taught(args: argparse.Namespace, task: LabelledTask, folder: Path) -> Taught:
-    """A teacher, and a student of each seed."""
+def distill_task(args: argparse.Namespace, task: LabelledTask, folder: Path) -> DistilledTask:
+    """A teacher, and a student for each seed."""
     task.write(folder / task.name, SMOKE_ROWS if args.smoke else None)
     steps = args.steps or (SMOKE_STEPS if args.smoke else None)
     batch_size = SMOKE_BATCH_SIZE if args.smoke else None
     teacher = (args.cache or folder).resolve() / f"teacher-{task.name}-{steps or 'all'}-{batch_size or 'usual'}"
     runs = []
     for seed in [int(one) for one in (args.seeds or ("0" if args.smoke else "0,1,2")).split(",")]:
-        job = LessonJob(
+        job = StudentJob(
             task=task.name,
             seed=seed,
             data=str(folder / task.name),
@@ -184,11 +184,11 @@ def taught(args: argparse.Namespace, task: LabelledTask, folder: Path) -> Taught
         )
         out = folder / f"student-{task.name}-{seed}"
         runs.append(run(job, Kept(folder=args.cache), out, apart=not args.smoke))
-    return Taught(task=task, runs=runs)
+    return DistilledTask(task=task, runs=runs)
 
 
-def run(job: LessonJob, kept: Kept, out: Path, *, apart: bool) -> Figures:
-    """A student's figures, kept or new; its teacher is finetuned where it is not there yet."""
+def run(job: StudentJob, kept: Kept, out: Path, *, apart: bool) -> Figures:
+    """Figures of a student, kept or new; the teacher is finetuned first unless it is there."""
 
     def make() -> Figures:
         finetune_teacher(job, apart=apart)
@@ -197,8 +197,8 @@ def run(job: LessonJob, kept: Kept, out: Path, *, apart: bool) -> Figures:
     return kept.get(f"{job.task}-{job.seed}-student", job.settings(), make)
 
 
-def finetune_teacher(job: LessonJob, *, apart: bool) -> None:
-    """Write the teacher, unless it is there."""
+def finetune_teacher(job: StudentJob, *, apart: bool) -> None:
+    """Finetune the teacher and write it, unless it is there."""
     if (Path(job.teacher) / LAST_FILE).exists():
         return
     asked = FinetuneJob(
@@ -215,8 +215,8 @@ def finetune_teacher(job: LessonJob, *, apart: bool) -> None:
 
 
 def teach(settings: Mapping[str, Any], meter: Meter) -> Figures:
-    """Train the student with its teacher and twice without, in the process of `measured`."""
-    job, task = LessonJob(**{key: value for key, value in settings.items() if key != "out"}), TASKS[settings["task"]]
+    """Train a student with the teacher and two without, in the process of `measured`."""
+    job, task = StudentJob(**{key: value for key, value in settings.items() if key != "out"}), TASKS[settings["task"]]
     config = DistillRunConfig(
         task=task.task,
         data=Path(job.data) / f"{TRAIN}.jsonl",
@@ -243,14 +243,14 @@ def teach(settings: Mapping[str, Any], meter: Meter) -> Figures:
     return {**result.metrics(), "baselines": baselines}
 
 
-def table(outcomes: Sequence[Taught]) -> list[list[str]]:
-    """A row a task, under a heading."""
+def table(outcomes: Sequence[DistilledTask]) -> list[list[str]]:
+    """A heading, and a row for each task."""
     head = ["task", "majority", "teacher", "student", "gain kept", "alone", "gain kept", "margin", "spread"]
     head += ["never taught", "gain kept"]
     return [head, *(table_row(one) for one in outcomes)]
 
 
-def table_row(one: Taught) -> list[str]:
+def table_row(one: DistilledTask) -> list[str]:
     return [
         one.task.title,
         f"{one.majority:.4f}",
@@ -266,8 +266,8 @@ def table_row(one: Taught) -> list[str]:
     ]
 
 
-def as_result(outcomes: Sequence[Taught]) -> Result:
-    """The line for `run_all`: the task on which the student keeps least."""
+def as_result(outcomes: Sequence[DistilledTask]) -> Result:
+    """The line for `run_all`: the task on which the student keeps the smallest share of the gain."""
     worst = min(outcomes, key=lambda one: one.kept("student"))
     student, alone, never = (
         round(statistics.fmean(worst.scores(who)), 4) for who in ("student", "alone", "never_taught")
@@ -285,15 +285,15 @@ def as_result(outcomes: Sequence[Taught]) -> Result:
         ratio=round(worst.kept("student"), 4),
         bar=KEPT_BAR,
         holds=all(one.kept("student") >= KEPT_BAR and one.margin > one.spread for one in outcomes),
-        # A few steps teach nothing; what does not change with the size is who is smaller.
+        # A few steps train nothing; only the sizes of the models are compared then.
         steady=round(worst.runs[0]["teacher_parameters"] / worst.runs[0]["student_parameters"], 4),
         packages=("torch",),
         details={"tasks": {one.task.name: details(one) for one in outcomes}},
     )
 
 
-def details(one: Taught) -> dict[str, Any]:
-    """What the record keeps of a task."""
+def details(one: DistilledTask) -> dict[str, Any]:
+    """Details of a task for the record."""
     return {
         "student": one.scores("student"),
         "alone": one.scores("alone"),

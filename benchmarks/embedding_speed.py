@@ -1,7 +1,8 @@
 """Texts embedded a second by all-MiniLM-L6-v2, beside sentence-transformers and ONNX Runtime, on two threads.
 
-Real passages of 20 to 900 characters, shuffled.  The peers' batch sizes are swept once, texts sorted by length as
-sentence-transformers does; then all take turns over the same texts, and the median of the turns counts.
+Real passages of 20 to 900 characters, shuffled; lavra runs in float32, as the peers do, and in INT8.  The peers' batch
+sizes are swept once, on texts sorted by length as sentence-transformers sorts them.  Then all sides take turns over the
+same texts, and the median of the turns counts.
 
     python benchmarks/embedding_speed.py [--smoke] [--json]
 """
@@ -20,6 +21,7 @@ import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
 import torch
 from labelled_tasks import encoder_folder, public_data
+from packed_model import int8_encoder
 from real_texts import distinct_passages
 from result import Result, print_table
 from sentence_transformers import SentenceTransformer
@@ -27,60 +29,73 @@ from sentence_transformers import SentenceTransformer
 import lavra
 from lavra.base.arrays import Float32s
 from lavra.compression.onnx_folder import export_onnx_folder
-from lavra.tokens import Tokenizer
+from lavra.tokens.tokenizer import Tokenizer
 
-BATCH_SIZES = (8, 16, 32, 64, 128)
-THREADS, TURNS, COSINE = 2, 3, 0.999
+BATCH_SIZES, SMOKE_SIZES = (8, 16, 32, 64, 128), (8, 32)
+THREADS, TURNS, COSINE, COMPARED = 2, 3, 0.999, 256
 BARS = {"sentence-transformers": 2.0, "ONNX Runtime": 1.3}
 Embed = Callable[[Sequence[str], int], Float32s]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--smoke", action="store_true", help="few texts, one turn")
+    parser.add_argument("--smoke", action="store_true", help="few texts, two batch sizes, one turn")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     torch.set_num_threads(THREADS)
-    texts = mixed_passages(128 if args.smoke else 1024)
-    model = lavra.load(encoder_folder())
+    texts = mixed_passages(64 if args.smoke else 1024)
     with tempfile.TemporaryDirectory() as scratch:
+        ours = {"lavra": lavra.load(encoder_folder()), "lavra INT8": lavra.load(int8_encoder(Path(scratch) / "int8"))}
         peers = {"sentence-transformers": sentence_transformers(), "ONNX Runtime": onnx_runtime(Path(scratch))}
-        sizes = {name: best_size(embed, texts[: max(64, len(texts) // 8)]) for name, embed in peers.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in ("lavra", *peers)}
+        tried = SMOKE_SIZES if args.smoke else BATCH_SIZES
+        sizes = {name: best_size(embed, texts[: max(32, len(texts) // 8)], tried) for name, embed in peers.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in (*ours, *peers)}
         for _ in range(1 if args.smoke else TURNS):
-            seconds["lavra"].append(timed(lambda: model.embed(texts)))
+            for name, model in ours.items():
+                seconds[name].append(timed(lambda model=model: model.embed(texts)))  # type: ignore[misc]
             for name, embed in peers.items():
                 seconds[name].append(timed(lambda name=name, embed=embed: embed(texts, sizes[name])))  # type: ignore[misc]
-        ours = model.embed(texts[:64])
-        cosine = min(float((ours * embed(texts[:64], 16)).sum(axis=1).min()) for embed in peers.values())
+        theirs = [embed(texts[:COMPARED], 16) for embed in peers.values()]
+        vectors = {name: model.embed(texts[:COMPARED]) for name, model in ours.items()}
+        cosines = {name: min(float((own * one).sum(axis=1).min()) for one in theirs) for name, own in vectors.items()}
     speeds = {name: len(texts) / statistics.median(found) for name, found in seconds.items()}
-    ratios = {name: speeds["lavra"] / speeds[name] for name in peers}
+    ratios = {name: {peer: speeds[name] / speeds[peer] for peer in peers} for name in ours}
     print_table(
         [
-            (f"{model.runner}, cosine {cosine:.5f}", "texts a second", "lavra is", "batch"),
-            ("lavra", f"{speeds['lavra']:.0f}", "", ""),
-            *((name, f"{speeds[name]:.0f}", f"{ratios[name]:.2f} ×", str(sizes[name])) for name in peers),
+            ("", "texts a second", "least cosine", "batch", *(f"over {peer}" for peer in peers)),
+            *(
+                (
+                    name,
+                    f"{speeds[name]:.0f}",
+                    f"{cosines[name]:.5f}",
+                    "",
+                    *(f"{one:.2f} ×" for one in ratios[name].values()),
+                )
+                for name in ours
+            ),
+            *((name, f"{speeds[name]:.0f}", "", str(sizes[name]), "", "") for name in peers),
         ]
     )
     if args.json:
-        worst = min(ratios, key=lambda name: ratios[name] / BARS[name])
+        best = max((name for name in ours if cosines[name] >= COSINE), key=lambda name: speeds[name])
+        worst = min(peers, key=lambda peer: ratios[best][peer] / BARS[peer])
         print(
             Result(
                 claim=f"texts embedded a second by MiniLM, mixed lengths, cosine at least {COSINE}, on 2 threads",
-                ours=speeds["lavra"],
+                ours=speeds[best],
                 peers={name: speeds[name] for name in peers},
-                ratio=ratios[worst],
+                ratio=ratios[best][worst],
                 bar=BARS[worst],
-                holds=cosine >= COSINE and all(ratios[name] >= bar for name, bar in BARS.items()),
+                holds=all(ratios[best][name] >= bar for name, bar in BARS.items()),
                 packages=("sentence-transformers", "onnxruntime"),
-                details={"cosine": cosine, "batch_sizes": sizes, "runner": model.runner},
+                details={"best": best, "speeds": speeds, "cosines": cosines, "batch_sizes": sizes},
             ).line()
         )
     return 0
 
 
 def mixed_passages(count: int) -> list[str]:
-    """Passages of several lengths, most of them short, as sentences, questions and paragraphs are."""
+    """Passages of several lengths, most of them short: sentences, questions and paragraphs."""
     shares = {40: 0.4, 150: 0.35, 480: 0.25}
     drawn = [
         text
@@ -92,13 +107,13 @@ def mixed_passages(count: int) -> list[str]:
 
 
 def sentence_transformers() -> Embed:
-    """The library itself on the same folder."""
+    """The sentence-transformers library on the same folder."""
     model = SentenceTransformer(str(encoder_folder()), device="cpu")
     return lambda texts, size: np.asarray(model.encode(list(texts), batch_size=size, normalize_embeddings=True))
 
 
 def onnx_runtime(scratch: Path) -> Embed:
-    """The same model exported, its texts padded to the longest of a batch."""
+    """The same model exported to ONNX; texts are padded to the longest of a batch."""
     (file,) = export_onnx_folder(encoder_folder(), scratch / "onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
@@ -123,14 +138,14 @@ def onnx_runtime(scratch: Path) -> Embed:
     return embed
 
 
-def best_size(embed: Embed, texts: Sequence[str]) -> int:
-    """The batch size that is fastest, after one pass that warms up."""
-    embed(texts, BATCH_SIZES[0])
-    return min(BATCH_SIZES, key=lambda size: timed(lambda: embed(texts, size)))
+def best_size(embed: Embed, texts: Sequence[str], sizes: Sequence[int]) -> int:
+    """The fastest batch size, after one pass that warms up."""
+    embed(texts, sizes[0])
+    return min(sizes, key=lambda size: timed(lambda: embed(texts, size)))
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds."""
+    """Seconds that a call takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

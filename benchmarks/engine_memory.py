@@ -1,4 +1,4 @@
-"""Memory of a process that has opened an engine and written with it, and what it may be."""
+"""Memory of a process that has opened an engine and written a text, and its limit."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lavra.base.types import GenerateRequest
 from lavra.generate.in_process import InProcessModel
 
 CACHE_TOKENS = 2048
-SHARE, MEGABYTES = 1.6, 300  # of the weights as they are held, and over it the interpreter, torch and buffers
+SHARE, MEGABYTES = 1.6, 300  # times the stored weights, and MB for the interpreter, torch and buffers
 
 
-def tell(folder: str) -> None:
-    """Print what is resident, where Linux says, and what may be, in MB."""
+def print_memory(folder: str) -> None:
+    """Print resident memory, where Linux reports it, and its limit, in MB."""
     model = load(folder, device="cpu", runner="torch")
     assert isinstance(model.port, InProcessModel)
     assert model.held is not None

@@ -1,8 +1,8 @@
 """Tokens a second written by the engine on the torch runner, beside `transformers`' `generate` on the same weights.
 
-One, 8 and 16 streams of unequal prompts, greedy and at temperature 0.8 with top-p 0.95, and the reading of prompts.
-`generate` is given all prompts as one padded batch, which is its best case: all arrive at once and end together.
-They take turns; the ratio of the medians is what counts.  Continuous batching (`generate_batch`) comes after them.
+Settings are 1, 8 and 16 streams of unequal prompts, greedy and at temperature 0.8 with top-p 0.95, and reading prompts.
+`generate` gets all prompts as one padded batch, its best case: all arrive at once and end together.  The two sides
+take turns, and the ratio of the medians counts.  Continuous batching (`generate_batch`) runs after them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 
 from lavra.api.load import load
 from lavra.base.types import GenerateRequest, SamplingConfig
-from lavra.engine import Engine, EngineConfig
+from lavra.engine.config import EngineConfig
+from lavra.engine.engine import Engine
 from lavra.engine.runners.torch import TorchRunner
 from lavra.generate.in_process import InProcessModel
 
 BARS = {"1 stream": 1.5, "8 streams": 2.0, "16 streams": 2.0, "prompts": 1.0}
 SAMPLED = SamplingConfig(temperature=0.8, top_p=0.95, seed=0)
 PEER_SAMPLED = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "top_k": 0}
-SAMPLED_BAR = 0.95  # of greedy
+SAMPLED_BAR = 0.95  # times the speed of greedy decoding
 
 
 def main() -> int:
@@ -63,7 +64,7 @@ def measure(folder: Path, *, counts: Sequence[int], tokens: int, turns: int, dev
     runner = TorchRunner(port.model, port.config, num_blocks=2048)  # type: ignore[arg-type]
     config = EngineConfig(prefix_cache=False)
     found: dict[str, Any] = {}
-    with Engine(runner, port.reading, config=config) as engine:
+    with Engine(runner, port.encoding, config=config) as engine:
         for count in counts:
             some = prompts[:count]
             sides: dict[str, Callable[[], float]] = {
@@ -76,7 +77,7 @@ def measure(folder: Path, *, counts: Sequence[int], tokens: int, turns: int, dev
             found[name] = in_turns(sides, turns)
             if (
                 count > 1 and turns > 1
-            ):  # by itself: its manager goes on working between turns, and takes long to set up
+            ):  # outside the turns: its manager goes on working between them, and its set-up takes long
                 alone = in_turns({"continuous batching": partial(batched, batching, some, tokens)}, turns)
                 found[name].update(alone)
                 batching.destroy_cached_continuous_batching_manager()
@@ -100,7 +101,7 @@ def in_turns(sides: Mapping[str, Callable[[], float]], turns: int) -> dict[str, 
 
 
 def ours(engine: Engine, prompts: list[tuple[int, ...]], tokens: int, sampling: SamplingConfig) -> float:
-    """Tokens a second of the engine; it is never asked to stop early."""
+    """Tokens a second of the engine; no stream ends early."""
     began = time.perf_counter()
     engine.generate([GenerateRequest(prompt=prompt, max_tokens=tokens, sampling=sampling) for prompt in prompts])
     return len(prompts) * tokens / (time.perf_counter() - began)
@@ -132,7 +133,7 @@ def batched(model: Any, prompts: list[tuple[int, ...]], tokens: int) -> float:
 
 
 def show(figures: Mapping[str, Mapping[str, float]]) -> None:
-    """One row a setting."""
+    """Print a row for each setting."""
     rows = [("tokens/s", "lavra", "generate", "ratio", "lavra sampled", "generate sampled", "continuous batching")]
     for name, sides in figures.items():
         sampled = sides.get("lavra sampled", 0.0)
@@ -151,7 +152,7 @@ def show(figures: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def as_result(figures: Mapping[str, Mapping[str, float]]) -> Result:
-    """The setting that is furthest from its bar speaks for all."""
+    """The result of the setting that is furthest from its bar."""
     ratios = {name: sides["lavra"] / sides["generate"] for name, sides in figures.items()}
     worst = min(ratios, key=lambda name: ratios[name] / BARS[name])
     sampled = {n: s["lavra sampled"] / s["lavra"] for n, s in figures.items() if "lavra sampled" in s}

@@ -1,8 +1,8 @@
-"""What `lavra doctor` says of memory and time, before training, beside what training then takes: within 20 %.
+"""Memory and time that `lavra doctor` estimates before training, beside the measured ones: within 20 %.
 
 Five configurations: decoders of two sizes, an encoder and an encoder-decoder, compiled or not, with and without
-activation checkpointing.  Each is trained in a process of its own, whose peak resident memory the system reports.
-The time is estimated as the plan does it, from the first few steps, and measured over the following ones.
+activation checkpointing.  Each is trained in a separate process, whose peak resident memory the system reports.  The
+time is estimated here from the first few steps, as the plan does, and measured over the following steps.
 """
 
 from __future__ import annotations
@@ -25,27 +25,33 @@ from result import Result, print_table
 from stdlib_tokens import prepare
 
 from lavra.data.pretraining.dataset import TokenDataset, write_tokens
-from lavra.model import build_model, families, preset
+from lavra.model.build import build_model
+from lavra.model.families import table as families
+from lavra.model.families.table import preset
 from lavra.pipeline.objective import make_objective
-from lavra.text import Corpus
-from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
-from lavra.train import CallbackHook, TrainConfig, train
+from lavra.text.corpus import Corpus
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.tokens.train import train_tokenizer
+from lavra.train.config import TrainConfig
 from lavra.train.estimate import training_memory
+from lavra.train.hooks import CallbackHook
+from lavra.train.loop import train
 
-BAR = 1.2  # said / measured, or the other way round
-TRIAL_STEPS = 4  # as the plan times
+BAR = 1.2  # estimated / measured, or measured / estimated
+TRIAL_STEPS = 4  # as many as lavra's plan times
 VOCAB_SIZE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One configuration.
+    """A measured configuration.
 
     Attributes:
-        family: of the model.
+        family: family of the model.
         hidden_size: D.
         num_layers: L.
-        rows: in a batch.
+        rows: rows in a batch.
         sequence_length: T.
         compile: `on` or `off`.
         checkpointing: whether activations are recomputed.
@@ -93,7 +99,7 @@ def main() -> int:
 
 
 def run(case: Case, folder: Path, *, small: bool) -> dict[str, float]:
-    """One configuration: text and tokens here, training in a process of its own."""
+    """Measure one configuration: text and tokens are made here, training runs in a separate process."""
     prepare_family(folder / case.family, case.family, small=small)
     command = [sys.executable, __file__, "--case", json.dumps(asdict(case)), str(folder / case.family)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -102,7 +108,7 @@ def run(case: Case, folder: Path, *, small: bool) -> dict[str, float]:
 
 
 def prepare_family(folder: Path, family: str, *, small: bool) -> None:
-    """Tokens and tokenizer of a family, once."""
+    """Write tokens and tokenizer of a family, once."""
     if folder.exists():
         return
     prepare(folder, VOCAB_SIZE, small=small).save(folder / "tokenizer")
@@ -116,7 +122,7 @@ def prepare_family(folder: Path, family: str, *, small: bool) -> None:
 
 
 def measure(case: Case, folder: Path) -> dict[str, float]:
-    """Estimate, train, compare; in a process that does nothing else."""
+    """Estimate, train, compare; the process does nothing else."""
     tokenizer = Tokenizer.load(folder / "tokenizer")
     config = preset(
         case.family,
@@ -179,7 +185,7 @@ def show(figures: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def as_result(figures: Mapping[str, Mapping[str, float]]) -> Result:
-    """The ratio is that of the estimate farthest off, whichever way."""
+    """The ratio of the estimate that is furthest off, too high or too low."""
     off = {
         f"{name} {what}": max(found[f"{what}_ratio"], 1 / found[f"{what}_ratio"])
         for name, found in figures.items()

@@ -1,12 +1,12 @@
-"""How long scores of three benchmarks take, beside lm-evaluation-harness' `hf` model on the same SmolLM2 in float32.
+"""Seconds of scoring three benchmarks, beside lm-evaluation-harness' `hf` model on the same SmolLM2 in float32.
 
 MMLU with 5 shots (the first 50 items of four subjects), 200 items of ARC-Easy, the first 60,000 bytes of WikiText-2 as
-articles.  Both sides are given the same texts, as the harness' own task files render them, and are asked for
-log-likelihoods: the clock is over tokenizing, computing and summing.  The harness is given the fastest of some batch
-sizes, found on a few items beforehand.  Three runs, taking turns; medians.
+articles.  Both sides get the same texts, as the harness' own task files render them, and compute their log-likelihoods.
+The clock covers tokenizing, computing and summing.  The harness uses the fastest of several batch sizes, found on a few
+items beforehand.  The sides take turns, three runs each; medians count.
 
-The answer to each item is the same on both sides where its margin exceeds 1e-4 nats; others are listed.  With `--smoke`
-a small random model and a few made items.
+The answer to each item is the same on both sides where its margin exceeds 1e-4 nats; others are listed.  With
+`--smoke`, a small random model scores a few artificial items.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ WORDS: Final = "the small house by the river had a red door and no windows at al
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A context and the choices that are scored after it.
+    """A context, and the choices that are scored after it.
 
     Attributes:
-        context: before every choice; empty for a whole document.
-        choices: what is scored.
+        context: text before every choice; empty for a whole document.
+        choices: texts that are scored.
     """
 
     context: str
@@ -66,8 +66,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--limit", type=int, default=None, help="items of each benchmark (default: all of them)")
     parser.add_argument("--model", type=Path, default=None, help="a folder (default: SmolLM2-135M-Instruct)")
-    parser.add_argument("--runs", type=int, default=RUNS, help=f"of each side (default {RUNS})")
-    parser.add_argument("--smoke", action="store_true", help="a random model, a few made items")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"runs of each side (default {RUNS})")
+    parser.add_argument("--smoke", action="store_true", help="a random model, a few artificial items")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
@@ -81,7 +81,7 @@ def main() -> int:
         found = {}
         for name, items in sets:
             found[name] = compare(folder, items, args.runs, (4,) if args.smoke else BATCH_SIZES)
-            show({name: found[name]})  # at once: the next one takes minutes
+            show({name: found[name]})  # show it now: the next benchmark takes minutes
     if args.json:
         print(as_result(found).line())
     return 0
@@ -92,17 +92,17 @@ def small_model(folder: Path) -> Path:
 
 
 def real_model(folder: Path) -> Path:
-    """SmolLM2 as a folder that both sides open.
+    """SmolLM2 as a folder that both sides can open.
 
     Raises:
-        DataError: the package that holds it is not installed.
+        DataError: the package that contains it is not installed.
     """
     load(str(real_start()), dtype="float32").save(folder)
     return folder
 
 
 def real_sets(limit: int | None) -> list[tuple[str, list[Item]]]:
-    """The three benchmarks' items; a limit is for a quick look.
+    """Items of the three benchmarks; a limit makes a quick run possible.
 
     Raises:
         DataError: the public data is not there.
@@ -121,7 +121,7 @@ def real_sets(limit: int | None) -> list[tuple[str, list[Item]]]:
 
 
 def mmlu(folder: Path, subject: str) -> list[Item]:
-    """A subject's questions behind its five examples, as the harness' `mmlu` has them."""
+    """A subject's questions after its five examples, as the harness' `mmlu` task has them."""
     dev = list(csv.DictReader(read_text(folder / "dev" / f"{subject}_dev.csv").splitlines()))
     test = list(csv.DictReader(read_text(folder / "test" / f"{subject}_test.csv").splitlines()))
 
@@ -146,7 +146,7 @@ def articles(text: str, size: int) -> list[Item]:
 
 
 def made_sets() -> list[tuple[str, list[Item]]]:
-    """Texts of the three shapes, with nothing in them."""
+    """Texts of the three shapes, made of random words."""
     words = WORDS.split()
     lead = "Some questions.\n\n" + " ".join(words * 8) + "\n\n"
     letters = tuple(f" {letter}" for letter in LETTERS)
@@ -197,10 +197,10 @@ def ask_ours(model: InProcessModel, items: Sequence[Item]) -> Scores:
 
 
 def request(model: InProcessModel, context: str, choice: str) -> ScoreRequest:
-    """A request that scores the tokens that the harness scores: of a whole document the first token too."""
-    if context or not model.reading.frame.before:
+    """A request that scores the same tokens as the harness does: of a whole document, the first token too."""
+    if context or not model.encoding.frame.before:
         return ScoreRequest(text=choice, given=context, overlap=0)
-    begin = model.reading.frame.before
+    begin = model.encoding.frame.before
     return ScoreRequest(text=(*begin, *model.tokenizer.encode(choice)), given=begin, overlap=0)
 
 
@@ -225,7 +225,7 @@ def instance(kind: str, arguments: tuple[str, ...], number: int) -> Instance:
 
 
 def fastest(model: HFLM, items: Sequence[Item], batch_sizes: Sequence[int]) -> int:
-    """The batch size that takes the harness least time over a few items."""
+    """The batch size with which the harness is fastest on a few items."""
     taken = {}
     for size in batch_sizes:
         began = time.perf_counter()
@@ -237,7 +237,7 @@ def fastest(model: HFLM, items: Sequence[Item], batch_sizes: Sequence[int]) -> i
 
 
 def answers(ours: Scores, theirs: Scores) -> dict[str, Any]:
-    """How far the two sides' log-likelihoods are apart, and items they answer otherwise."""
+    """Differences of the two sides' log-likelihoods, and the items whose answers differ."""
     other, close = [], []
     for number, (mine, their) in enumerate(zip(ours, theirs, strict=True)):
         if len(mine) == 1:
@@ -275,7 +275,7 @@ def show(found: dict[str, dict[str, Any]]) -> None:
 
 
 def as_result(found: dict[str, dict[str, Any]]) -> Result:
-    """The benchmark that is nearest to its bar, or farthest beyond it."""
+    """The result of the benchmark that is nearest to its bar, or farthest beyond it."""
     ratios = {name: ratio_of(one) for name, one in found.items()}
     worst = max(ratios, key=lambda name: ratios[name] / BARS[name])
     same = not any(one["other_answers"] for one in found.values())

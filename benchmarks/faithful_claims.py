@@ -1,4 +1,4 @@
-"""Rules that say in another way what a sentence says: another order, other words, other units."""
+"""Rules that rephrase a sentence and keep its meaning: another order, other words, other units."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _verbatim(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], 
 
 
 def _reordered(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random) -> str | None:
-    """`In 1999, Ana won.` becomes `Ana won, in 1999.` for example."""
+    """Move an introduction to the end: `In 1999, Ana won.` becomes `Ana won, in 1999.` for example."""
     parts = sentence[:-1].split(", ")
     if len(parts) != 2 or not 2 <= len(parts[0].split()) <= 8 or parts[0].split()[0].lower() not in _LEADS:
         return None
@@ -91,7 +91,7 @@ def _paraphrased(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph
 
 
 def _introduced(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random) -> str | None:
-    """The sentence behind an opening that language models like."""
+    """Put an opening before the sentence that language models often write."""
     opening = "De acordo com o texto," if paragraph.portuguese else "According to the text,"
     first = sentence.split()[0]
     lower = first.lower() in _OPENERS
@@ -102,7 +102,7 @@ _OPENERS: Final = word_set("the a an in it this these they there on o a os as um
 
 
 def _shortened(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random) -> str | None:
-    """Without what stands in brackets, or without the last clause."""
+    """Drop the text in brackets, or the last clause."""
     if "(" in sentence and ")" in sentence:
         return re.sub(r" ?\([^()]*\)", "", sentence)
     parts = re.split(r", (?:which|who|where|que|onde|o que) ", sentence)
@@ -114,7 +114,7 @@ _NUMERALS_PORTUGUESE: Final = "um dois três quatro cinco seis sete oito nove de
 
 
 def _other_writing(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random) -> str | None:
-    """Numbers written otherwise: words for digits, other separators, per cent, millions."""
+    """Write numbers in another form: words for digits, other separators, per cent, millions."""
     numerals = _NUMERALS_PORTUGUESE if paragraph.portuguese else _NUMERALS
     changed = sentence
     for value, word in enumerate(numerals.split()[1:], 2):
@@ -138,7 +138,7 @@ _CONVERTED: Final = (
 
 
 def _converted(sentence: str, paragraph: Paragraph, all_of: Sequence[Paragraph], draw: random.Random) -> str | None:
-    """A quantity in another unit, to four digits."""
+    """Convert a quantity to another unit, to four digits."""
     for pattern, factor, name in _CONVERTED:
         match = re.search(rf"\b(\d+(?:[.,]\d+)?) {pattern}\b(?![²2/]| \d)", sentence)
         if match:

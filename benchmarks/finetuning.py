@@ -1,15 +1,15 @@
 """Finetuning on real data beside the Hugging Face Trainer: the same start, data, order and steps.
 
-A real pretrained encoder (MiniLM, 22.7M parameters) learns each task whole; a LLaMA and a T5 that lavra pretrains
-learn instructions by LoRA, the peer's by peft.  lavra runs as `lavra finetune` does.  The Trainer gets the same
-tokenised rows in the same order (like lengths together), the same initial weights, rates and optimizer, bf16 where
-that is faster, and no evaluation, saving or logging.  Each run is a process of its own, which says its seconds from
-ready data to the last step and its peak memory over what it takes up once torch is imported.  Scores are of held-out
-samples, by one code.
+All weights of a real pretrained encoder (MiniLM, 22.7M parameters) are finetuned on each task; a LLaMA and a T5 that
+lavra pretrains learn instructions by LoRA, with peft on the peer's side.  lavra runs as `lavra finetune` does.  The
+Trainer gets the same tokenised rows in the same order (like lengths together), the same initial weights, rates and
+optimizer, bf16 where that is faster, and no evaluation, saving or logging.  Each run is a separate process, which
+reports its seconds from ready data to the last step and its peak memory beyond what the imported torch takes.  Scores
+are of held-out samples, computed by the same code for both sides.
 
-A table's row holds where our mean score is not below the peer's by more than the spread of the seeds (the larger of
-the two standard deviations), in at most 0.6 of its seconds and 0.7 of its memory.  `--cache` keeps each run, so that
-runs can be added one by one.
+A row of the table holds if our mean score is not below the peer's by more than the spread of the seeds (the larger of
+the two standard deviations), in at most 0.6 of its seconds and 0.7 of its memory.  `--cache` keeps each run, so that a
+later call adds the missing ones.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ MB = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contest:
-    """What is compared.
+class FinetuneComparison:
+    """Settings of the comparison.
 
     Attributes:
-        tasks: which.
-        seeds: of each.
-        steps: instead of the tasks' own.
-        batch_size: likewise.
-        rows: of each file at most.
-        starts: folder of the model that a task starts from, by what its `start` says.
+        tasks: compared tasks.
+        seeds: seeds of each task.
+        steps: steps instead of each task's own number.
+        batch_size: batch size instead of each task's own.
+        rows: most rows of each file.
+        starts: folder of the model that a task starts from, by the task's `start`.
         peer: whether the Trainer runs too.
-        compile: whether it compiles.
+        compile: whether the Trainer compiles.
         bf16: whether both train in bf16.
-        device: what both train on.
-        kept: earlier results.
-        apart: each run in a process of its own.
-        folder: for what is written meanwhile.
+        device: device of both sides.
+        kept: results of earlier runs.
+        apart: whether each run is a separate process.
+        folder: folder for temporary files.
     """
 
     tasks: Sequence[LabelledTask]
@@ -75,7 +75,7 @@ class Contest:
     folder: Path
 
     def job(self, task: LabelledTask, seed: int) -> FinetuneJob:
-        """What lavra is to do."""
+        """The training job of lavra for a task and seed."""
         return FinetuneJob(
             task=task.name,
             seed=seed,
@@ -89,13 +89,13 @@ class Contest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a task came out.
+class FinetunedTask:
+    """Results of one task.
 
     Attributes:
-        task: which.
-        ours: a run a seed.
-        peers: the Trainer's; none where it did not run.
+        task: the task.
+        ours: our runs, a run for each seed.
+        peers: the Trainer's runs; empty where it did not run.
     """
 
     task: LabelledTask
@@ -103,27 +103,27 @@ class Outcome:
     peers: Sequence[Figures]
 
     def scores(self, runs: Sequence[Figures]) -> list[float]:
-        """The score that counts, of each run."""
+        """The task's main score of each run."""
         return [float(run["scores"][self.task.score]) for run in runs]
 
     @property
     def behind(self) -> float:
-        """How much better the peer's mean score is."""
+        """Difference by which the peer's mean score is better."""
         difference = statistics.fmean(self.scores(self.peers)) - statistics.fmean(self.scores(self.ours))
         return -difference if self.task.lower_is_better else difference
 
     @property
     def spread(self) -> float:
-        """The larger standard deviation over seeds; 0 of a single seed."""
+        """The larger of the two standard deviations over seeds; 0 for a single seed."""
         return max(deviation(self.scores(runs)) for runs in (self.ours, self.peers))
 
     def ratio(self, name: str) -> float:
-        """Ours over the peer's, of all seeds."""
+        """Ratio of our figure to the peer's, over all seeds."""
         return float(sum(run[name] for run in self.ours) / sum(run[name] for run in self.peers))
 
     @property
     def failed(self) -> list[str]:
-        """What does not hold."""
+        """Names of the conditions that do not hold."""
         checks = {
             "score": self.behind <= self.spread,
             "time": self.ratio("seconds") <= SECONDS_BAR,
@@ -133,22 +133,22 @@ class Outcome:
 
 
 def deviation(values: Sequence[float]) -> float:
-    """Standard deviation of a sample; 0 of one value."""
+    """Standard deviation of a sample; 0 for a single value."""
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--tasks", help=f"commas between them; of {', '.join(TASKS)}")
-    parser.add_argument("--seeds", help="commas between them (default 0,1,2; 0 with --smoke)")
-    parser.add_argument("--steps", type=int, help="instead of each task's own")
-    parser.add_argument("--batch-size", type=int, help="instead of each task's own")
-    parser.add_argument("--budget", default=BUDGET, help="to pretrain each model that learns instructions")
-    parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="the Trainer runs too")
-    parser.add_argument("--peer-compile", action="store_true", help="the Trainer compiles")
+    parser.add_argument("--tasks", help=f"tasks, separated by commas: {', '.join(TASKS)}")
+    parser.add_argument("--seeds", help="seeds, separated by commas (default 0,1,2; 0 with --smoke)")
+    parser.add_argument("--steps", type=int, help="training steps instead of each task's number")
+    parser.add_argument("--batch-size", type=int, help="batch size instead of each task's")
+    parser.add_argument("--budget", default=BUDGET, help="time to pretrain each model that learns instructions")
+    parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="also run the Trainer")
+    parser.add_argument("--peer-compile", action="store_true", help="let the Trainer compile")
     add_device(parser)
     parser.add_argument("--cache", type=Path, help="folder that keeps each run")
-    parser.add_argument("--markdown", type=Path, help="file to write the table to")
+    parser.add_argument("--markdown", type=Path, help="file for the table")
     parser.add_argument("--smoke", action="store_true", help=f"one task, {SMOKE_STEPS} small steps, one seed")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
@@ -161,7 +161,7 @@ def main() -> int:
         parser.error(f"no task {', '.join(unknown)}; there are: {', '.join(TASKS)}")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            contest = Contest(
+            comparison = FinetuneComparison(
                 tasks=[TASKS[name] for name in names],
                 seeds=[int(seed) for seed in (args.seeds or ("0" if args.smoke else "0,1,2")).split(",")],
                 steps=args.steps or (SMOKE_STEPS if args.smoke else None),
@@ -176,7 +176,7 @@ def main() -> int:
                 apart=not args.smoke,
                 folder=Path(folder),
             )
-            outcomes = [contend(contest, task) for task in contest.tasks]
+            outcomes = [compare_task(comparison, task) for task in comparison.tasks]
         except DataError as error:
             parser.exit(error.status, f"finetuning: {error}\n")
         except RunError as error:
@@ -186,12 +186,12 @@ def main() -> int:
     if args.markdown is not None:
         args.markdown.write_text(markdown(rows), encoding="utf-8")
     if args.json:
-        print(as_result(contest, outcomes).line())
+        print(as_result(comparison, outcomes).line())
     return 0
 
 
 def starts(names: Sequence[str], folder: Path, budget: str) -> dict[str, Path]:
-    """The models that the named tasks start from; those that lavra pretrains are kept in the folder."""
+    """Folders of the models that the named tasks start from; models that lavra pretrains are kept in the folder."""
     wanted = dict.fromkeys(TASKS[name].start for name in names)
     return {
         start: encoder_folder() if start == "encoder" else pretrained(start, (folder / "start").resolve(), budget)
@@ -199,54 +199,54 @@ def starts(names: Sequence[str], folder: Path, budget: str) -> dict[str, Path]:
     }
 
 
-def contend(contest: Contest, task: LabelledTask) -> Outcome:
-    """All seeds of a task, each side's turn to begin in turn."""
+def compare_task(comparison: FinetuneComparison, task: LabelledTask) -> FinetunedTask:
+    """Run all seeds of a task; the side that begins alternates."""
     ours, peers = [], []
-    for place, seed in enumerate(contest.seeds):
-        sides = ["ours", "peer"] if contest.peer else ["ours"]
+    for place, seed in enumerate(comparison.seeds):
+        sides = ["ours", "peer"] if comparison.peer else ["ours"]
         for side in sides if place % 2 == 0 else reversed(sides):
             if side == "ours":
-                ours.append(run_ours(contest, task, seed))
+                ours.append(run_ours(comparison, task, seed))
             else:
-                peers.append(run_peer(contest, task, seed))
-    return Outcome(task=task, ours=ours, peers=peers)
+                peers.append(run_peer(comparison, task, seed))
+    return FinetunedTask(task=task, ours=ours, peers=peers)
 
 
-def run_ours(contest: Contest, task: LabelledTask, seed: int) -> Figures:
-    """One run of lavra."""
-    job = contest.job(task, seed)
-
-    def make() -> Figures:
-        task.write(Path(job.data), contest.rows)
-        return measured("finetuning_ours:train_job", asdict(job), apart=contest.apart)
-
-    return contest.kept.get(f"{task.name}-{seed}-ours", job.settings(), make)
-
-
-def run_peer(contest: Contest, task: LabelledTask, seed: int) -> Figures:
-    """One run of the Trainer."""
-    job = contest.job(task, seed)
+def run_ours(comparison: FinetuneComparison, task: LabelledTask, seed: int) -> Figures:
+    """A run of lavra."""
+    job = comparison.job(task, seed)
 
     def make() -> Figures:
-        task.write(Path(job.data), contest.rows)
-        folder = contest.folder / f"{task.name}-{seed}"
+        task.write(Path(job.data), comparison.rows)
+        return measured("finetuning_ours:train_job", asdict(job), apart=comparison.apart)
+
+    return comparison.kept.get(f"{task.name}-{seed}-ours", job.settings(), make)
+
+
+def run_peer(comparison: FinetuneComparison, task: LabelledTask, seed: int) -> Figures:
+    """A run of the Trainer."""
+    job = comparison.job(task, seed)
+
+    def make() -> Figures:
+        task.write(Path(job.data), comparison.rows)
+        folder = comparison.folder / f"{task.name}-{seed}"
         folder.mkdir()
         prepared = ready(job)
-        theirs = export(prepared, folder, device=contest.device, compile_it=contest.compile)
-        figures = measured("finetuning_peer:train_job", peer_settings(theirs), apart=contest.apart)
+        theirs = export(prepared, folder, device=comparison.device, compile_it=comparison.compile)
+        figures = measured("finetuning_peer:train_job", peer_settings(theirs), apart=comparison.apart)
         return {**figures, "scores": scored(prepared, load_ragged(Path(theirs.out))["logits"])}
 
-    name = f"{task.name}-{seed}-peer{'-compiled' if contest.compile else ''}"
-    return contest.kept.get(name, {**job.settings(), "compile": contest.compile}, make)
+    name = f"{task.name}-{seed}-peer{'-compiled' if comparison.compile else ''}"
+    return comparison.kept.get(name, {**job.settings(), "compile": comparison.compile}, make)
 
 
-def table(outcomes: Sequence[Outcome]) -> list[list[str]]:
-    """A row a task, under a heading."""
+def table(outcomes: Sequence[FinetunedTask]) -> list[list[str]]:
+    """A heading, and a row for each task."""
     head = ["task", "score", "lavra", "Trainer", "seconds", "Trainer's", "ratio", "MB", "Trainer's", "ratio", "holds"]
     return [head, *(table_row(outcome) for outcome in outcomes)]
 
 
-def table_row(outcome: Outcome) -> list[str]:
+def table_row(outcome: FinetunedTask) -> list[str]:
     task, ours, peers = outcome.task, outcome.ours, outcome.peers
     begin = [task.title, task.score, with_spread(outcome.scores(ours))]
     seconds, memory = mean(ours, "seconds"), mean(ours, "memory") / MB
@@ -267,23 +267,23 @@ def table_row(outcome: Outcome) -> list[str]:
 
 
 def mean(runs: Sequence[Figures], name: str) -> float:
-    """Of a figure over runs."""
+    """Mean of a figure over runs."""
     return statistics.fmean(run[name] for run in runs)
 
 
 def with_spread(scores: Sequence[float]) -> str:
-    """Mean and, of several, standard deviation."""
+    """Mean and, for several runs, standard deviation."""
     spread = f" ± {deviation(scores):.4f}" if len(scores) > 1 else ""
     return f"{statistics.fmean(scores):.4f}{spread}"
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table of a page."""
+    """The table in Markdown."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]) + "\n"
 
 
-def as_result(contest: Contest, outcomes: Sequence[Outcome]) -> Result:
+def as_result(comparison: FinetuneComparison, outcomes: Sequence[FinetunedTask]) -> Result:
     """The line for `run_all`: the task with the worst ratio of seconds."""
     worst = max(outcomes, key=lambda outcome: outcome.ratio("seconds"))
     return Result(
@@ -294,21 +294,21 @@ def as_result(contest: Contest, outcomes: Sequence[Outcome]) -> Result:
         bar=SECONDS_BAR,
         better="lower",
         holds=not any(outcome.failed for outcome in outcomes),
-        # The sides run one after the other: a machine that is busy with others stretches the seconds of either.
+        # The sides run one after the other, so other load of the machine may stretch the seconds of either.
         steady=round(worst.ratio("cpu_seconds"), 4),
         packages=("torch", "transformers", "accelerate", "peft"),
         details={
             "tasks": {outcome.task.name: details(outcome) for outcome in outcomes},
-            "seeds": list(contest.seeds),
-            "bf16": contest.bf16,
-            "compile": contest.compile,
-            "device": contest.device,
+            "seeds": list(comparison.seeds),
+            "bf16": comparison.bf16,
+            "compile": comparison.compile,
+            "device": comparison.device,
         },
     )
 
 
-def details(outcome: Outcome) -> Mapping[str, Any]:
-    """What the record keeps of a task."""
+def details(outcome: FinetunedTask) -> Mapping[str, Any]:
+    """Details of a task for the record."""
     return {
         "score": outcome.task.score,
         "ours": outcome.scores(outcome.ours),

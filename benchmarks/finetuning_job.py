@@ -1,6 +1,6 @@
-"""What each side of a finetuning comparison is asked to do, and rows as plain arrays.
+"""Jobs of both sides of a finetuning comparison, and rows as plain arrays.
 
-Nothing of either side is imported here: the peer's process reads its job and its rows with NumPy alone, and meets
+This module imports nothing of either side: the peer's process reads its job and its rows with NumPy alone, and imports
 neither lavra nor a tokenizer.
 """
 
@@ -19,22 +19,22 @@ Arrays = Sequence[npt.NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneJob:
-    """What lavra is to train.
+    """A training job of lavra.
 
     Attributes:
-        task: name of a `labelled_tasks` one.
-        seed: of head, adapter, order and dropout.
-        data: folder with the task's files; empty in the settings that a result is kept with, as are other folders.
+        task: name of a task in `labelled_tasks`.
+        seed: seed of head, adapter, order and dropout.
+        data: folder with the task's files; empty in the settings of a kept result, as all folders are.
         base: folder of the model to start from.
-        method: what of it is trained, in lavra's words; empty is the task's own.
-        steps: instead of the task's.
-        batch_size: likewise.
-        rank: of LoRA and DoRA.
+        method: lavra's name of the training method; empty takes the task's own.
+        steps: steps instead of the task's number.
+        batch_size: batch size instead of the task's.
+        rank: rank of LoRA and DoRA.
         bottleneck: channels of a Houlsby or Pfeiffer adapter.
-        learning_rate: instead of the method's usual one.
-        bf16: train in bf16 autocast.
-        device: `cpu` or `cuda`; what lavra picks there by itself.
-        save: folder to write the trained model to; empty writes none.
+        learning_rate: learning rate instead of the method's usual one.
+        bf16: whether to train in bf16 autocast.
+        device: `cpu` or `cuda`; lavra chooses the rest by itself there.
+        save: folder for the trained model; empty writes none.
     """
 
     task: str
@@ -52,35 +52,35 @@ class FinetuneJob:
     save: str = ""
 
     def settings(self) -> dict[str, Any]:
-        """What a result depends on, wherever the files were."""
+        """Settings that a result depends on; folders are left out."""
         return {**asdict(self), "data": "", "base": Path(self.base).name, "save": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PeerJob:
-    """What the Trainer is to train.
+    """A training job of the Trainer.
 
     Attributes:
         model: folder with the same initial weights, head included.
         adapter: folder with the same initial adapter; empty trains the whole model.
-        auto: name of the transformers class that opens the model.
-        labels: what the model's labels are called: `labels`, `span` (first and last), `next` (already shifted) or
-            `written` (by the decoder of an encoder-decoder).
+        auto: name of the transformers class that loads the model.
+        labels: name of the model's labels: `labels`, `span` (first and last), `next` (already shifted) or `written` (of
+            an encoder-decoder's decoder).
         rows: file of the training rows, their order and the rate of each step.
-        heldout: file of the rows to measure on.
-        out: file to write their logits to.
-        folder: for what the Trainer writes.
-        pad: id that fills rows.
-        learning_rate: its peak.
-        weight_decay: of matrices.
+        heldout: file of the held-out rows.
+        out: file for their logits.
+        folder: folder for the Trainer's files.
+        pad: token id of padding.
+        learning_rate: peak learning rate.
+        weight_decay: weight decay of matrices.
         beta1: decay of AdamW's first moment.
-        beta2: of its second.
-        eps: AdamW's guard against division by zero.
-        clip_norm: the gradient's norm is clipped to this.
-        seed: of dropout.
-        bf16: train in bf16 autocast.
+        beta2: decay of AdamW's second moment.
+        eps: AdamW's epsilon.
+        clip_norm: greatest norm of the gradient.
+        seed: seed of dropout.
+        bf16: whether to train in bf16 autocast.
         device: `cpu` or `cuda`.
-        compile: the Trainer's `torch_compile`.
+        compile: whether the Trainer compiles (`torch_compile`).
     """
 
     model: str
@@ -105,7 +105,7 @@ class PeerJob:
 
 
 def save_ragged(path: Path, columns: Mapping[str, Arrays]) -> None:
-    """Lists of arrays that differ in their first axis, as one file."""
+    """Save lists of arrays that differ in their first axis as one file."""
     stored = {}
     for name, arrays in columns.items():
         stored[f"{name}.values"] = np.concatenate(arrays)
@@ -114,7 +114,7 @@ def save_ragged(path: Path, columns: Mapping[str, Arrays]) -> None:
 
 
 def load_ragged(path: Path) -> dict[str, list[npt.NDArray[Any]]]:
-    """What `save_ragged` wrote."""
+    """Lists of arrays from a file of `save_ragged`."""
     with np.load(path) as stored:
         names = [name.removesuffix(".lengths") for name in stored.files if name.endswith(".lengths")]
         return {name: np.split(stored[f"{name}.values"], np.cumsum(stored[f"{name}.lengths"])[:-1]) for name in names}

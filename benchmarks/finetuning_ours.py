@@ -1,15 +1,15 @@
-"""Our side of a finetuning comparison, what the peer is given of it, and the one code that scores both.
+"""Our side of a finetuning comparison, the files for the peer, and the scores of both sides.
 
-`lavra.runs` does what `lavra finetune` does; its rows, their order, the rate of each step and the
-initial weights (head and adapter included) are written down for the peer.  Either side ends in the logits of the
-held-out rows, by its own forward pass; scores are made of these here, entities by seqeval.
+`lavra.runs` trains as `lavra finetune` does.  Its rows, their order, the rate of each step and the initial weights
+(head and adapter included) are written to files for the peer.  Each side computes the logits of the held-out rows by
+its own forward pass.  The same code here turns the logits of both sides into scores; seqeval scores entities.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,10 @@ from finetuning_job import Arrays, FinetuneJob, PeerJob, save_ragged
 from labelled_tasks import HELDOUT, TASKS, TRAIN, DataError
 from measured_runs import Meter
 
+from lavra.adapt.config import AdapterConfig
+from lavra.adapt.methods.bottleneck import BottleneckConfig
+from lavra.adapt.methods.lora import LoraConfig
+from lavra.adapt.methods.table import method_starts, method_word
 from lavra.adapt.peft_write import save_adapter
 from lavra.data.rows.batches import RowBatches, TaskRows, inference_batches
 from lavra.data.rows.language import LanguageRows
@@ -31,14 +35,16 @@ from lavra.runs.finetune import ADAPTER, Prepared, prepare
 from lavra.tasks.answer import ANSWER
 from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.learning.headed import HeadedRecipe
-from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.learning.writing import WritingRecipe
-from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.predicting.tag import tag_samples
+from lavra.tasks.predicting.torch_headed import TorchHeadedModel
 from lavra.tasks.rewrite import REWRITE
 from lavra.tasks.scoring.heads import score_task
 from lavra.tasks.tag import TAG
-from lavra.train import CallbackHook, sequence_to_sequence_loss, token_loss, train
+from lavra.train.hooks import CallbackHook
+from lavra.train.loop import train
+from lavra.train.objective import sequence_to_sequence_loss, token_loss
 from lavra.train.schedule import learning_rate_scale
 
 AUTO = {
@@ -50,15 +56,15 @@ AUTO = {
 LABELS = {CLASSIFY: "class", TAG: "tokens", ANSWER: "span", REWRITE: "next"}
 
 
-class Replayed(HeadedModel):
-    """A model whose logits are known: what is made of them is the same code for both sides."""
+class Replayed(TorchHeadedModel):
+    """A model that returns known logits, so that the same code computes both sides' scores."""
 
-    def __init__(self, headed: HeadedModel, logits: Sequence[npt.NDArray[np.float32]]) -> None:
+    def __init__(self, headed: TorchHeadedModel, logits: Sequence[npt.NDArray[np.float32]]) -> None:
         super().__init__(headed.model, headed.tokenizer, max_tokens=headed.max_tokens, virtual=headed.virtual)
         self._logits = list(logits)
 
     def logits(self, rows: TaskRows) -> list[npt.NDArray[np.float32]]:
-        """Those that are known, if they are of these rows."""
+        """The known logits; they must be of these rows."""
         lengths = [len(ids) for ids in rows.encoded.ids]
         if len(self._logits) != len(lengths):
             raise DataError(f"{len(self._logits)} logits are known and {len(lengths)} rows are asked about")
@@ -66,27 +72,31 @@ class Replayed(HeadedModel):
 
 
 def ready(job: FinetuneJob) -> Prepared:
-    """The run as `lavra finetune` makes it ready."""
+    """Prepare the run as `lavra finetune` does."""
     task = TASKS[job.task]
-    method = Method(job.method or task.method)
     config = FinetuneConfig(
         task=task.task,
         data=Path(job.data) / f"{TRAIN}.jsonl",
         heldout=Path(job.data) / f"{HELDOUT}.jsonl",
         columns=task.columns,
         problem=task.problem,
-        method=method,
+        method=_method(job.method or task.method, job),
         epochs=task.epochs,
         steps=job.steps or task.steps,
         batch_size=job.batch_size or task.batch_size,
         max_tokens=task.max_tokens,
         learning_rate=job.learning_rate,
-        rank=job.rank,
-        bottleneck=job.bottleneck,
         precision="bf16" if job.bf16 else "float32",
         seed=job.seed,
     )
     return prepare(config, Path(job.base))
+
+
+def _method(word: str, job: FinetuneJob) -> AdapterConfig | None:
+    start = method_starts()[word]
+    if isinstance(start, LoraConfig):
+        return replace(start, rank=job.rank)
+    return replace(start, size=job.bottleneck) if isinstance(start, BottleneckConfig) else start
 
 
 def train_job(settings: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
@@ -100,7 +110,7 @@ def train_job(settings: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
 
     model = prepared.recipe.module()
     with meter.training(job.device):
-        train(model, prepared.lesson.objective, prepared.train, hooks=[CallbackHook(step_done)])
+        train(model, prepared.training_task.objective, prepared.train, hooks=[CallbackHook(step_done)])
     model.eval()
     if job.save:
         prepared.recipe.save(Path(job.save))
@@ -111,15 +121,15 @@ def train_job(settings: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
         "trainable": prepared.parameters.trainable,
         "parameters": prepared.parameters.total,
         "steps": prepared.train.num_steps,
-        "troubles": len(prepared.lesson.troubles),
+        "troubles": len(prepared.training_task.issues),
     }
 
 
 def heldout_rows(prepared: Prepared) -> TaskRows | LanguageRows:
-    """The rows both sides are measured on."""
+    """Held-out rows that both sides are measured on."""
     recipe, held, task = prepared.recipe, prepared.data.heldout, prepared.config.task
     if isinstance(recipe, WritingRecipe):
-        return recipe.rows(held, packed=False)  # as those the model learnt from, without sharing rows
+        return recipe.rows(held, packed=False)  # as the training rows, but not packed
     assert isinstance(recipe, HeadedRecipe)
     form = recipe.headed.form(truncate=True)
     if task is TAG:
@@ -128,7 +138,7 @@ def heldout_rows(prepared: Prepared) -> TaskRows | LanguageRows:
 
 
 def own_logits(prepared: Prepared) -> Arrays:
-    """Our logits of the held-out rows; nats of rows that are written."""
+    """Our logits of the held-out rows; for rows that are written, their nats."""
     recipe, rows = prepared.recipe, heldout_rows(prepared)
     if isinstance(recipe, HeadedRecipe):
         assert isinstance(rows, TaskRows)
@@ -144,7 +154,7 @@ def own_logits(prepared: Prepared) -> Arrays:
 
 
 def scored(prepared: Prepared, logits: Arrays) -> dict[str, float]:
-    """What logits of the held-out rows are worth, whoever made them."""
+    """Scores from logits of the held-out rows, of either side."""
     recipe = prepared.recipe
     if isinstance(recipe, WritingRecipe):
         rows = heldout_rows(prepared)
@@ -158,22 +168,22 @@ def scored(prepared: Prepared, logits: Arrays) -> dict[str, float]:
     if prepared.config.task is TAG:
         known = _any(prepared.data.heldout)
         found = [[name for name, _ in sentence] for sentence in tag_samples(model, known)]
-        seqeval = importlib.import_module("seqeval.metrics")  # after training: what it loads is no part of our memory
+        seqeval = importlib.import_module("seqeval.metrics")  # after training: its modules do not count in our memory
         values["f1"] = float(seqeval.f1_score([list(sample.tags) for sample in known], found))
     return values
 
 
 def export(prepared: Prepared, folder: Path, *, device: str, compile_it: bool) -> PeerJob:
-    """The same start, rows, order and rates for the peer, written to a folder."""
+    """Write the same start, rows, order and rates for the peer to a folder."""
     config, recipe, settings = prepared.config, prepared.recipe, prepared.train
     model, adapter = folder / "start", folder / "adapter"
-    if config.method is Method.FULL:
+    if config.method is None:
         recipe.save(model)
     elif isinstance(recipe, WritingRecipe):
         model = prepared.base
         save_adapter(recipe.module(), ADAPTER, adapter, base=str(prepared.base))
     else:
-        raise DataError(f"the peer trains {config.method.value} of models that write only")
+        raise DataError(f"the peer trains {method_word(config.method)} of models that write only")
     columns, order = _training_rows(prepared)
     scales = [learning_rate_scale(settings.schedule, step, settings.num_steps) for step in range(settings.num_steps)]
     save_ragged(folder / "rows.npz", {**columns, "order": order, "scales": [np.array(scales)]})
@@ -183,7 +193,7 @@ def export(prepared: Prepared, folder: Path, *, device: str, compile_it: bool) -
     writes_apart = isinstance(recipe.module(), EncoderDecoder)
     return PeerJob(
         model=str(model),
-        adapter="" if config.method is Method.FULL else str(adapter),
+        adapter="" if config.method is None else str(adapter),
         auto="AutoModelForSeq2SeqLM" if writes_apart else AUTO[config.task],
         labels="written" if writes_apart else LABELS[config.task],
         rows=str(folder / "rows.npz"),
@@ -205,17 +215,17 @@ def export(prepared: Prepared, folder: Path, *, device: str, compile_it: bool) -
 
 
 def peer_settings(job: PeerJob) -> dict[str, Any]:
-    """The job as the peer's process reads it."""
+    """The job as JSON for the peer's process."""
     return asdict(job)
 
 
 def _training_rows(prepared: Prepared) -> tuple[dict[str, Arrays], Arrays]:
-    """Rows by column, and which of them each step holds."""
-    batches: Any = prepared.lesson.objective.batches
+    """Rows by column, and the numbers of the rows in each step."""
+    batches: Any = prepared.training_task.objective.batches
     assert isinstance(batches, RowBatches)
     table: Any = batches.table
     steps = [np.asarray(batches.order.samples(step)) for step in range(prepared.train.num_steps)]
-    if isinstance(table, LanguageRows):  # several texts share a row with us, and have one each with the peer
+    if isinstance(table, LanguageRows):  # lavra packs several texts into a row; the peer has a row for each text
         steps = [np.concatenate([np.array(table.rows[row]) for row in step]) for step in steps]
     return _columns(table, learnt=True), steps
 

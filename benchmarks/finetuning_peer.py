@@ -1,6 +1,6 @@
 """The peer's side of a finetuning comparison: the Hugging Face Trainer, with peft where an adapter is trained.
 
-It is spared everything that is not training: rows are tokenised, in memory and in order before the clock starts; no
+The clock covers nothing but training: rows are tokenised, in memory and in order before it starts; no
 logging, saving, evaluation, progress bar or worker processes.  The order is lavra's, replayed step by step (like
 lengths together, padded to the longest), and so is the rate of each step; the optimizer is the Trainer's fused AdamW.
 """
@@ -31,7 +31,7 @@ Inputs = dict[str, Tensor]
 
 
 class Rows:
-    """Rows of token ids, and what is to be learnt of each."""
+    """Rows of token ids, and the labels of each row."""
 
     def __init__(self, columns: Mapping[str, Arrays], labels: str, pad: int) -> None:
         self._columns, self.kind, self._pad = columns, labels, pad
@@ -40,11 +40,11 @@ class Rows:
         return len(self._columns["ids"])
 
     def lengths(self) -> list[int]:
-        """Tokens of each."""
+        """Number of tokens of each row."""
         return [len(row) for row in self._columns["ids"]]
 
     def batch(self, numbers: list[int]) -> Inputs:
-        """Some of them, padded to the longest, under the names a model's `forward` has."""
+        """A batch of some rows, padded to the longest; keys are the arguments of a model's `forward`."""
         ids = self._chosen("ids", numbers)
         mask = [np.ones_like(row) for row in ids]
         made = {"input_ids": padded(ids, self._pad), "attention_mask": padded(mask, 0)}
@@ -69,7 +69,7 @@ class Rows:
 
 
 class Steps(Dataset[Inputs]):
-    """The batch of each step, made when it is asked for."""
+    """The batch of each step, made when the Trainer reads it."""
 
     def __init__(self, rows: Rows, order: Arrays) -> None:
         self._rows, self._order = rows, order
@@ -82,14 +82,14 @@ class Steps(Dataset[Inputs]):
 
 
 class _Trainer(Trainer):
-    """The Trainer with a given rate for each step."""
+    """The Trainer with a given learning rate for each step."""
 
     def __init__(self, scales: np.ndarray[Any, Any], **settings: Any) -> None:
         super().__init__(**settings)
         self._scales = scales
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
-        """The peak times the step's share of it."""
+        """The peak rate times the step's share of it."""
         chosen = optimizer or self.optimizer
         assert chosen is not None
         last = len(self._scales) - 1
@@ -98,13 +98,13 @@ class _Trainer(Trainer):
 
 
 class _Clock(TrainerCallback):
-    """Tells the meter of each step."""
+    """A callback that reports each step to the meter."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
 
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """One step is done."""
+        """Report a finished step."""
         self._meter.step_done()
 
 
@@ -128,7 +128,7 @@ def train_job(settings: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
     trainer.remove_callback(PrinterCallback)
     with meter.training(job.device):
         trainer.train()
-    # Measured in float32, as ours is: without the autocast that training put on.
+    # Measured in float32, as ours: without the autocast of training.
     model = trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     heldout = Rows(load_ragged(Path(job.heldout)), job.labels, job.pad)
     save_ragged(Path(job.out), {"logits": logits(model, heldout)})
@@ -174,14 +174,14 @@ def _arguments(job: PeerJob, steps: int) -> TrainingArguments:
 
 @torch.inference_mode()
 def logits(model: Any, rows: Rows) -> Arrays:
-    """Of each row: (1, N) of a text, (T, N) of its tokens; (1,) nats of all that is to be written, where that is it."""
+    """Logits of each row: (1, N) of a text, (T, N) of its tokens; (1,) nats of the target where a row is written."""
     model.eval()
     found: list[Any] = [None] * len(rows)
     for numbers in _by_length(rows.lengths()):
         inputs = {name: one.to(model.device) for name, one in rows.batch(numbers).items()}
         targets = inputs.pop("shift_labels", None)
         labels = inputs.pop("labels", None)
-        if rows.kind == "written" and labels is not None:  # what a T5's decoder reads is made of them
+        if rows.kind == "written" and labels is not None:  # the input of a T5's decoder is made from the labels
             inputs["labels"] = targets = labels
         made = model(**inputs)
         for place, number in enumerate(numbers):
@@ -207,7 +207,7 @@ def _by_length(lengths: list[int]) -> Iterator[list[int]]:
 
 
 def padded(rows: Arrays, fill: int) -> Tensor:
-    """(B, T) int64, filled up on the right."""
+    """(B, T) int64, padded on the right."""
     made = np.full((len(rows), max(len(row) for row in rows)), fill, dtype=np.int64)
     for place, row in enumerate(rows):
         made[place, : len(row)] = row

@@ -1,8 +1,8 @@
-"""Which corrupted claims grounding notices, and which faithful ones it accuses, by kind.
+"""Corrupted claims that grounding finds, and faithful claims that it rejects by mistake, by kind.
 
 Claims are planted about the real paragraphs of XQuAD (English) and FaQuAD (Portuguese), see `planted_claims.py`, and
-each is checked against its paragraph.  Beside it stands what is often used instead: the share of the claim's words that
-the paragraph has (K-Precision, Adlakha et al. 2023), at the threshold that suits it best on these very claims.
+each is checked against its paragraph.  The baseline is K-Precision (Adlakha et al. 2023): the share of the claim's
+words that the paragraph contains, at the best threshold for these claims.
 
     python benchmarks/grounding.py
     python benchmarks/grounding.py --head lavra-workspace/models/entailment    # an entailment head beside the rules
@@ -28,13 +28,13 @@ from lavra.ground.config import GroundConfig
 from lavra.ground.entailment import judge_head
 from lavra.ground.words import language_of, read_words
 
-MOST, MOST_SMOKE = 200, 12  # claims of a kind and language
+MOST, MOST_SMOKE = 200, 12  # most claims of a kind and language
 BAR = 1.15  # times the macro average of word overlap
 THRESHOLDS = tuple(step / 100 for step in range(30, 101))
 
 
 def planted(most: int, seed: int) -> list[Claim]:
-    """Claims in both languages."""
+    """Planted claims in both languages."""
     folder = public_data() / "qa"
     english = read_paragraphs(folder / "xquad" / "xquad.en.json", portuguese=False)
     portuguese = read_paragraphs(folder / "faquad" / "dataset.json", portuguese=True)
@@ -42,7 +42,7 @@ def planted(most: int, seed: int) -> list[Claim]:
 
 
 def overlap(claim: Claim) -> float:
-    """The share of a claim's content words that its paragraph has."""
+    """Share of a claim's content words that its paragraph contains."""
     language = language_of(claim.evidence)
     words = [word.stem for word in read_words(claim.sentence, language) if not word.ties]
     known = {word.stem for word in read_words(claim.evidence, language)}
@@ -50,13 +50,13 @@ def overlap(claim: Claim) -> float:
 
 
 def macro(right: Mapping[str, float]) -> float:
-    """The mean over faithful kinds and the mean over corrupted kinds, averaged."""
+    """Average of two means: over faithful kinds and over corrupted kinds."""
     sides = [[right[kind] for kind in kinds if kind in right] for kinds in (FAITHFUL, CORRUPTED)]
     return sum(sum(side) / len(side) for side in sides) / len(sides)
 
 
 def by_kind(claims: Sequence[Claim], supported: Sequence[bool]) -> dict[str, float]:
-    """The share of each kind that was judged as it should be."""
+    """Share of rightly judged claims of each kind."""
     found: dict[str, list[bool]] = {}
     for claim, said in zip(claims, supported, strict=True):
         found.setdefault(claim.kind, []).append(said == claim.faithful)
@@ -64,7 +64,7 @@ def by_kind(claims: Sequence[Claim], supported: Sequence[bool]) -> dict[str, flo
 
 
 def precision_and_recall(claims: Sequence[Claim], supported: Sequence[bool]) -> tuple[float, float]:
-    """Precision and recall of the verdict `unsupported`, where corrupted claims are right."""
+    """Precision and recall of the verdict `unsupported`; corrupted claims are the positives."""
     pairs = list(zip(claims, supported, strict=True))
     called = [claim for claim, said in pairs if not said]
     corrupted = [said for claim, said in pairs if not claim.faithful]
@@ -83,7 +83,7 @@ def checked(claims: Sequence[Claim], folder: Path | None) -> list[bool]:
     """Whether each claim is supported, by the rules and, where a folder is named, its entailment head.
 
     Raises:
-        InputError: the folder has no head, or nothing says how good it is.
+        InputError: the folder has no head, or its card has no accuracy.
     """
     head, config = None, GroundConfig()
     if folder is not None:
@@ -96,7 +96,7 @@ def checked(claims: Sequence[Claim], folder: Path | None) -> list[bool]:
 
 
 def table(claims: Sequence[Claim], columns: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
-    """A row a kind: how many claims, and the share each column judged rightly."""
+    """A heading and a row for each kind: number of claims, and the share that each column judged rightly."""
     rows = [["kind", "claims", *columns]]
     for kind in (*FAITHFUL, *CORRUPTED):
         count = sum(claim.kind == kind for claim in claims)
@@ -108,12 +108,12 @@ def table(claims: Sequence[Claim], columns: Mapping[str, Mapping[str, float]]) -
 
 
 def main() -> int:
-    """Plant, check, print."""
+    """Plant claims, check them, print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
     parser.add_argument("--smoke", action="store_true", help="few claims of each kind")
-    parser.add_argument("--seed", type=int, default=0, help="of the claims")
-    parser.add_argument("--head", type=Path, help="folder of an entailment head to be asked besides")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the claims")
+    parser.add_argument("--head", type=Path, help="folder of an entailment head, measured beside the rules")
     args = parser.parse_args()
     try:
         claims = planted(MOST_SMOKE if args.smoke else MOST, args.seed)

@@ -1,8 +1,8 @@
-"""Nats per hidden held-out token after `lavra pretrain --family bert|t5`, beside 5-gram models that see both sides.
+"""Nats per hidden held-out token after `lavra pretrain --family bert|t5`, beside 5-gram models that read both sides.
 
-Each family is a whole `lavra pretrain` in a fresh workspace (the Python standard library's source).  The goal at 10m:
-at least 15 % fewer nats than a 5-gram model with both-side back-off on the same positions.  A stronger baseline, the
-tuned combination of both sides' 5-grams, is shown beside it.
+A whole `lavra pretrain` runs for each family in a fresh workspace (on the Python standard library's source).  The goal
+at 10m: at least 15 % fewer nats than a 5-gram model with both-side back-off on the same positions.  The table also has
+a stronger baseline, the tuned combination of both sides' 5-grams.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ OURS, BACKOFF, COMBINED = "this model", "5-gram, both-side back-off", "5-grams c
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--budget", default="10m", help="of each run (default 10m, which the goal is for)")
-    parser.add_argument("--families", nargs="+", default=list(FAMILIES), help="(default bert t5)")
+    parser.add_argument("--budget", default="10m", help="time of each run (default 10m, to which the goal applies)")
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES), help="families (default bert t5)")
     parser.add_argument("--smoke", action="store_true", help="bert alone, 10 seconds, uncompiled, on a little text")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def pretrain(family: str, budget: str, more: list[str]) -> dict[str, Any]:
-    """One `lavra pretrain --json` in a workspace of its own."""
+    """Run `lavra pretrain --json` once, in its own workspace."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         command = [sys.executable, "-m", "lavra", "pretrain", "--json", "--family", family, "--budget", budget, *more]
@@ -66,7 +66,7 @@ def show(figures: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def as_result(budget: str, figures: Mapping[str, Mapping[str, Any]]) -> Result:
-    """The ratio is that of the family which does worse."""
+    """The ratio of the family that does worse."""
     worst = max(figures, key=lambda family: figures[family][OURS] / figures[family][BACKOFF])
     ratio = figures[worst][OURS] / figures[worst][BACKOFF]
     return Result(

@@ -1,4 +1,4 @@
-"""What each side of a race is asked to do; nothing of either side is imported here."""
+"""Jobs of both sides of a speed comparison; nothing of either side is imported here."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from torch import Tensor
 from lavra.data.batch import BatchMaker
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.data.pretraining.next_token import NextToken, NextTokenConfig
-from lavra.train import OptimizerConfig, ScheduleConfig, TrainConfig
+from lavra.train.config import OptimizerConfig, TrainConfig
+from lavra.train.schedule import ScheduleConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Which batches, in which order: the same for every side.
+    """The batches and their order, the same for every side.
 
     Attributes:
         tokens: the folder of the training tokens.
         batch_size: rows in a batch.
         sequence_length: tokens in a row.
-        seed: of the order.
+        seed: seed of the order.
     """
 
     tokens: Path
@@ -32,14 +33,14 @@ class Rows:
     seed: int = 0
 
     def batches(self) -> BatchMaker:
-        """As lavra reads them: with document numbers, and positions that start again at each document."""
+        """Batches as lavra reads them: with document numbers, and with positions that start again at each document."""
         return NextToken(
             TokenDataset.open(self.tokens),
             NextTokenConfig(batch_size=self.batch_size, sequence_length=self.sequence_length, seed=self.seed),
         )
 
     def plain(self, num_batches: int) -> tuple[Tensor, Tensor]:
-        """The same rows without that: inputs and their next tokens, both (num_batches * batch_size, T)."""
+        """The same rows without them: inputs and next tokens, both (num_batches * batch_size, T)."""
         maker = self.batches()
         batches = [maker.batch(index) for index in range(num_batches)]
         return torch.cat([batch.input_ids for batch in batches]), torch.cat([batch.labels for batch in batches])
@@ -47,11 +48,11 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class LavraJob:
-    """What lavra is to train.
+    """A training job of lavra.
 
     Attributes:
         model: a folder with the initial weights.
-        out: where the trained model goes.
+        out: folder for the trained model.
         rows: the data.
         train: the loop's settings.
     """
@@ -64,18 +65,18 @@ class LavraJob:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerJob:
-    """What the Trainer is to train, and how.
+    """A training job of the Trainer.
 
     Attributes:
         model: a folder with the initial weights.
-        out: where the trained model goes.
+        out: folder for the trained model.
         rows: the data.
         num_steps: optimizer steps of the schedule.
-        stop_after: steps really done, where only the speed is of interest; all of them when absent.
+        stop_after: number of steps to run where only the speed is measured; absent runs all.
         optimizer: AdamW's settings.
-        schedule: of the learning rate.
-        clip_norm: the gradient's norm is clipped to this.
-        bf16: train in bf16 autocast; float32 otherwise, which is the Trainer's default.
+        schedule: schedule of the learning rate.
+        clip_norm: greatest norm of the gradient.
+        bf16: whether to train in bf16 autocast; else in float32, the Trainer's default.
         compile: the Trainer's `torch_compile`.
         attention: transformers' `attn_implementation`.
     """

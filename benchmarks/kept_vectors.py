@@ -1,6 +1,7 @@
-"""Passages whose vectors are kept in a folder, and an encoder that takes them from there.
+"""Passages whose vectors are kept in a folder, and an encoder that reads the vectors from there.
 
-A folder has `texts.jsonl` (a passage a line, under `text`) and `vectors.npy` (a row each, float32, unit length).
+A folder has `texts.jsonl` (a passage in each line, under `text`) and `vectors.npy` (a row for each, float32, unit
+length).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy.typing as npt
 from labelled_tasks import encoder_folder, public_data
 from real_texts import distinct_passages
 
-from lavra.cli.retrieval import open_embedder
 from lavra.rag.index.encoder import NamedEmbedder
+from lavra.verbs.retrieval import open_embedder
 
 CHARACTERS = 240  # of a passage: some 60 tokens
 BATCH = 2000
@@ -29,7 +30,7 @@ class Kept:
     Attributes:
         texts: N passages, distinct.
         vectors: (N, D) float32, memory-mapped.
-        embedder: gives the kept vectors of these passages, and computes those of others.
+        embedder: returns the kept vectors of these passages, and computes those of other texts.
         encoder: computes all vectors.
     """
 
@@ -40,7 +41,7 @@ class Kept:
 
 
 def kept_passages(count: int, folder: Path) -> Kept:
-    """Passages and vectors of a folder; computed and kept there unless it has them."""
+    """Passages and vectors of a folder; computed and kept there where they are absent."""
     real = open_embedder(str(encoder_folder()))
     if not (folder / "vectors.npy").exists():
         _compute(real, distinct_passages(public_data(), CHARACTERS, count, overlapping=count > 40_000), folder)
@@ -55,7 +56,7 @@ def kept_passages(count: int, folder: Path) -> Kept:
 
 
 def write_documents(texts: Sequence[str], path: Path) -> Path:
-    """A file in which each passage is a document."""
+    """Write a file in which each passage is a document."""
     lines = "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
     path.write_text(lines, encoding="utf-8")
     return path
@@ -72,7 +73,7 @@ def _compute(real: NamedEmbedder, texts: Sequence[str], folder: Path) -> None:
 
 
 class _FromFolder:
-    """An `Embedder` of kept vectors."""
+    """An `Embedder` that returns kept vectors."""
 
     def __init__(self, rows: dict[int, int], vectors: npt.NDArray[np.float32], real: NamedEmbedder) -> None:
         self._rows, self._vectors, self._real = rows, vectors, real
@@ -81,6 +82,6 @@ class _FromFolder:
         places = [self._rows.get(hash(text), -1) for text in texts]
         found = np.asarray(self._vectors[places])
         others = [number for number, row in enumerate(places) if row < 0]
-        if others:  # pieces of a passage that the encoder does not read whole, and questions
+        if others:  # questions, and pieces of passages that are too long for the encoder
             found[others] = self._real.embed([texts[number] for number in others])
         return found

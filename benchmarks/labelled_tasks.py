@@ -1,9 +1,9 @@
 """The labelled data of the finetuning benchmarks: public sets in `LAVRA_DATA`, rewritten as lavra's plain files.
 
-Every set has a format of its own (GLUE's tables, CoNLL, XML, SQuAD).  Each is read here, once, into a training and a
-held-out file of JSON, so that both sides of a comparison, and every seed of it, meet the same samples.  Where the
-public split has held-out labels it is used; questions are divided by article, so that no passage is on both sides.
-Deliberately absent: test sets without public labels.
+Every set has its own format (GLUE's tables, CoNLL, XML, SQuAD).  Each is read once into a training and a held-out file
+of JSON, so that both sides of a comparison, and every seed, use the same samples.  Public held-out labels are used
+where they exist.  Questions are divided by article, so no passage is in both files. Deliberately absent: test sets
+without public labels.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Divided = tuple[list[Row], list[Row]]
 
 TRAIN, HELDOUT = "train", "heldout"
 NOT_MEASURED = 77  # exit status, automake's for a test that is skipped; `run_all` knows it
-EVERY = 5  # one article in so many is held out: 80/20
+EVERY = 5  # every fifth article is held out: 80/20
 EVERY_INSTRUCTION = 10
 
 
 class DataError(Exception):
-    """The data is not what it should be."""
+    """A data file does not have the expected content."""
 
     status = 1
 
@@ -51,23 +51,23 @@ class AbsentDataError(DataError):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledTask:
-    """A data set, what is learnt from it and for how long.
+    """A data set, and how a model is trained on it.
 
     Attributes:
-        name: as the command line has it.
-        title: as the table has it.
-        task: lavra's word for it.
-        read: its rows, from the folder of public data.
-        score: the score that counts, as `lavra.evaluation` names it.
+        name: name on the command line.
+        title: title in the table.
+        task: lavra's name of the task.
+        read: reads the rows from the folder of public data.
+        score: name of the main score in `lavra.evaluation`.
         columns: the columns of its rows by role.
-        problem: what the labels of a classification are.
-        lower_is_better: whether a small score is the good one.
-        epochs: how often the training rows are read.
-        steps: instead of epochs.
-        batch_size: samples a step.
-        max_tokens: of a row.
-        method: what of the model is trained.
-        start: the model it starts from: `encoder` (MiniLM), or the family of one that lavra pretrains.
+        problem: kind of classification.
+        lower_is_better: whether a lower score is better.
+        epochs: epochs over the training rows.
+        steps: steps instead of epochs.
+        batch_size: samples in a step.
+        max_tokens: most tokens of a row.
+        method: the training method.
+        start: start model: `encoder` (MiniLM), or the family of a model that lavra pretrains.
     """
 
     name: str
@@ -86,14 +86,14 @@ class LabelledTask:
     start: str = "encoder"
 
     def write(self, folder: Path, most: int | None = None) -> None:
-        """Its two files, made of the public data.
+        """Write its two files from the public data.
 
         Args:
-            folder: to write them to.
-            most: rows of each; all of them unless given.
+            folder: folder for the files.
+            most: most rows of each file; all of them when absent.
 
         Raises:
-            DataError: the public data is not there.
+            DataError: the public data is absent.
         """
         folder.mkdir(parents=True, exist_ok=True)
         for name, rows in zip((TRAIN, HELDOUT), self.read(public_data()), strict=True):
@@ -104,10 +104,10 @@ class LabelledTask:
 
 
 def public_data() -> Path:
-    """The folder `LAVRA_DATA` names.
+    """The folder that `LAVRA_DATA` names.
 
     Raises:
-        AbsentDataError: it names none.
+        AbsentDataError: it is not set.
     """
     name = os.environ.get("LAVRA_DATA", "")
     if not name or not Path(name).is_dir():
@@ -116,7 +116,7 @@ def public_data() -> Path:
 
 
 def encoder_folder() -> Path:
-    """The real MiniLM encoder that a package of the test environment carries (22.7M parameters, English).
+    """The real MiniLM encoder in a package of the test environment (22.7M parameters, English).
 
     Raises:
         AbsentDataError: it is not installed.
@@ -128,10 +128,10 @@ def encoder_folder() -> Path:
 
 
 def read_text(path: Path) -> str:
-    """A file's text, of `path` or of `path.gz`.
+    """Text of a file, `path` or `path.gz`.
 
     Raises:
-        DataError: neither is there.
+        DataError: neither file exists.
     """
     packed = path.with_name(path.name + ".gz")
     if packed.exists():
@@ -146,7 +146,7 @@ def tab_separated(text: str, header: Sequence[str] | None = None) -> list[dict[s
 
     Args:
         text: the table.
-        header: names of its columns, where its first line is a row already.
+        header: names of its columns, for a table whose first line is a row.
 
     Raises:
         DataError: a row has another number of columns.
@@ -160,7 +160,7 @@ def tab_separated(text: str, header: Sequence[str] | None = None) -> list[dict[s
 
 
 def conll_sentences(text: str) -> list[Row]:
-    """Words and tags of sentences: a `word tag` a line, sentences parted by empty lines.
+    """Words and tags of sentences: a `word tag` in each line, an empty line between sentences.
 
     Raises:
         DataError: a line has no tag.
@@ -183,14 +183,14 @@ def conll_sentences(text: str) -> list[Row]:
 
 
 def assin_pairs(text: str, label: str) -> list[Row]:
-    """The pairs of an ASSIN file (XML), labelled by one of its attributes.
+    """Pairs of an ASSIN file (XML), labelled by one of its attributes.
 
     Args:
-        text: the file's.
-        label: `entailment`, or `similarity`, which is a number from 1 to 5.
+        text: text of the file.
+        label: `entailment`, or `similarity`, a number from 1 to 5.
 
     Raises:
-        DataError: a pair is not whole.
+        DataError: a pair is incomplete.
     """
     pairs: list[Row] = []
     for pair in ElementTree.fromstring(text.encode("utf-8")).iter("pair"):
@@ -202,7 +202,7 @@ def assin_pairs(text: str, label: str) -> list[Row]:
 
 
 def questions(articles: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """The questions of SQuAD articles, one a row."""
+    """Questions of SQuAD articles, a row each."""
     return [
         {
             "id": one["id"],
@@ -220,7 +220,7 @@ def questions(articles: Iterable[Mapping[str, Any]]) -> list[Row]:
 
 
 def by_article(text: str) -> Divided:
-    """A SQuAD file divided 80/20 by article: every fifth is held out."""
+    """Divide a SQuAD file 80/20 by article: every fifth is held out."""
     articles = json.loads(text)["data"]
     held = [article for number, article in enumerate(articles) if number % EVERY == EVERY - 1]
     kept = [article for number, article in enumerate(articles) if number % EVERY != EVERY - 1]
@@ -228,7 +228,7 @@ def by_article(text: str) -> Divided:
 
 
 def instructions(text: str) -> Divided:
-    """Prompts and responses, a JSON object a line; every tenth is held out."""
+    """Prompts and responses, a JSON object in each line; every tenth is held out."""
     rows = [json.loads(line) for line in text.splitlines() if line.strip()]
     made: list[Row] = [{"source": row["prompt"], "target": row["response"]} for row in rows]
     held = [row for number, row in enumerate(made) if number % EVERY_INSTRUCTION == EVERY_INSTRUCTION - 1]
@@ -241,7 +241,7 @@ def _instructions(data: Path) -> Divided:
 
 
 def _glue(folder: str, columns: Mapping[str, str], header: Sequence[str] | None = None) -> Callable[[Path], Divided]:
-    """Reads a GLUE set; `columns` are its own names by role."""
+    """Reader of a GLUE set; `columns` are the set's own names by role."""
 
     def rows(path: Path) -> list[Row]:
         table = tab_separated(read_text(path), header)

@@ -1,4 +1,4 @@
-"""Our side of a race: `lavra.train` as `lavra pretrain` calls it, on a model folder, ending in a model folder."""
+"""Our side of a speed comparison: `lavra.train` as `lavra pretrain` calls it, from a model folder to a model folder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from jobs import LavraJob
 from turns import Turns
 
 from lavra.base.device import bf16_pays
-from lavra.model import load_checkpoint, save_checkpoint
-from lavra.train import CallbackHook, Objective, TrainResult, token_loss, train
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
+from lavra.train.hooks import CallbackHook
+from lavra.train.loop import TrainResult, train
+from lavra.train.objective import Objective, token_loss
 
 
 def own_choice() -> Literal["bf16", "float32"]:
-    """The precision `lavra pretrain` picks without flags: bf16 where its products are clearly faster."""
+    """The precision that `lavra pretrain` chooses without flags: bf16 where its products are clearly faster."""
     return "bf16" if bf16_pays(torch.device("cpu")) else "float32"
 
 

@@ -1,12 +1,12 @@
-"""Training measured in a process of its own: seconds, peak memory, and results that are kept.
+"""Training measured in a separate process: seconds, peak memory, and kept results.
 
-A process says what it needs only if it has done nothing else.  So each run is a fresh one: it imports torch, notes what
-it takes up by then, imports its side and gets ready, and from there to the last step its clock and the peak of its
-resident memory are what counts.  Nothing of lavra or of a peer is imported here.  Small runs share the process of the
-script: CPU seconds alone are compared, and starting an interpreter would take more of them than the training.
+The peak memory of a process means something only if the process has done nothing else.  So each run is a fresh process.
+It imports torch, notes its memory, imports its side and prepares.  From there to the last step, the clock runs and the
+peak of resident memory is noted.  This module imports nothing of lavra or of a peer.  Small runs share the process of
+the script: there, only CPU seconds are compared, and starting an interpreter would take more of them than the training.
 
-Runs are long and machines are interrupted: what came of each is kept in a folder, with the settings it is the result
-of, and is not measured again while these stay the same.
+Runs are long and machines are interrupted: the result of each run is kept in a folder with its settings, and is not
+measured again while the settings stay the same.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-RESET_PEAK = "5"  # what Linux calls the resident peak in `clear_refs`
+RESET_PEAK = "5"  # Linux's code for the resident peak in `clear_refs`
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before either side reads it: nothing is fetched while it is measured
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before either side reads it, so that no download is measured
 
 Figures = dict[str, Any]
 
@@ -41,10 +41,10 @@ class RunError(Exception):
 
 
 class Meter:
-    """What a run takes; made right after torch is imported.
+    """Measures seconds and memory of a run; made right after torch is imported.
 
     Args:
-        began: clock when the process began its work.
+        began: clock time when the process began its work.
     """
 
     def __init__(self, began: float) -> None:
@@ -54,12 +54,12 @@ class Meter:
         self.figures: Figures = {}
 
     def imported(self) -> None:
-        """The side's own modules are imported."""
+        """Note that the side's own modules are imported."""
         self.figures["import_seconds"] = time.perf_counter() - self._began
 
     @contextmanager
     def training(self, device: str = "cpu") -> Iterator[None]:
-        """From ready data to the last step; `memory` is the GPU's where there is one."""
+        """Measure from ready data to the last step; `memory` is the GPU's where there is one."""
         self._before = peak()
         reset = reset_peak()
         cuda = importlib.import_module("torch").cuda if device == "cuda" else None
@@ -82,7 +82,7 @@ class Meter:
         }
 
     def step_done(self) -> None:
-        """A step of training ends."""
+        """Note the end of a training step."""
         self._steps.append(time.perf_counter())
 
     def _durations(self) -> list[float]:
@@ -90,18 +90,18 @@ class Meter:
 
 
 def resident() -> int:
-    """Bytes of this process in memory now; where the system does not say, at most so far."""
+    """Resident bytes of this process; the peak where the system does not report them."""
     return _status("VmRSS") or peak()
 
 
 def peak() -> int:
-    """Most bytes of this process in memory since the peak was reset."""
+    """Peak of this process's resident bytes since the last reset."""
     unit = 1 if sys.platform == "darwin" else 1024
     return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def reset_peak() -> bool:
-    """Forget the peak so far; False where that is not allowed."""
+    """Reset the peak; False where the system does not allow it."""
     try:
         CLEAR.write_text(RESET_PEAK, encoding="ascii")
     except OSError:
@@ -117,7 +117,7 @@ def _status(name: str) -> int | None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """`--device` of a benchmark that trains; what is chosen holds for every process that it starts."""
+    """Add `--device` to a benchmark that trains; the choice holds for every process that the benchmark starts."""
 
     def chosen(name: str) -> str:
         cuda = importlib.import_module("torch").cuda
@@ -127,19 +127,19 @@ def add_device(parser: argparse.ArgumentParser) -> None:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         return name
 
-    parser.add_argument("--device", type=chosen, default="cpu", choices=("cpu", "cuda"), help="what all train on")
+    parser.add_argument("--device", type=chosen, default="cpu", choices=("cpu", "cuda"), help="device of all sides")
 
 
 def measured(entry: str, job: Mapping[str, Any], *, apart: bool = True) -> Figures:
-    """Run `module:function` with a job and a `Meter`; what it returns, and what it took.
+    """Run `module:function` with a job and a `Meter`; returns its result, its seconds and its memory.
 
     Args:
-        entry: what to run.
-        job: its argument, of plain data.
-        apart: in a process of its own; in this one the figures of memory mean nothing.
+        entry: the function.
+        job: its argument, plain data.
+        apart: whether to run in a separate process; in this one, figures of memory mean nothing.
 
     Raises:
-        RunError: it failed in its process; its own message is above.
+        RunError: the process failed; its own message is above.
     """
     if not apart:
         return _measured_here(entry, json.loads(json.dumps(job)))
@@ -159,7 +159,7 @@ def measured(entry: str, job: Mapping[str, Any], *, apart: bool = True) -> Figur
 
 
 def child() -> None:
-    """The other end of `measured`."""
+    """Entry point of the process that `measured` starts."""
     entry, given, made = sys.argv[1:]
     figures = _measured_here(entry, json.loads(Path(given).read_text(encoding="utf-8")))
     Path(made).write_text(json.dumps(figures), encoding="utf-8")
@@ -169,7 +169,7 @@ def _measured_here(entry: str, job: Mapping[str, Any]) -> Figures:
     began = time.perf_counter()
     threads = importlib.import_module("torch").get_num_threads()
     meter = Meter(began)
-    # PyTorch's optimizers import its compiler once made, transformers at once: before the clock on either side.
+    # PyTorch's optimizers import its compiler when created, transformers on import: import it before the clock starts.
     importlib.import_module("torch._dynamo")
     module, _, function = entry.partition(":")
     run = getattr(importlib.import_module(module), function)
@@ -179,18 +179,18 @@ def _measured_here(entry: str, job: Mapping[str, Any]) -> Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """A folder of results, one file each.
+    """A folder of results, a file for each.
 
     Attributes:
-        folder: made where it is not there; None keeps nothing.
-        say: told what is done.
+        folder: created where it is absent; `None` keeps nothing.
+        say: receives a message about each result.
     """
 
     folder: Path | None
     say: Callable[[str], None] = field(default=lambda text: print(text, file=sys.stderr, flush=True))
 
     def find(self, name: str, settings: Mapping[str, Any]) -> Figures | None:
-        """The result of this name, where there is one of these very settings."""
+        """The kept result of this name, if its settings are the same."""
         path = None if self.folder is None else self.folder / f"{name}.json"
         if path is None or not path.exists():
             return None
@@ -201,7 +201,7 @@ class Kept:
         return None
 
     def get(self, name: str, settings: Mapping[str, Any], make: Callable[[], Figures]) -> Figures:
-        """The kept result, or a new one, which is kept from now on."""
+        """The kept result, or a new one, which is then kept."""
         found = self.find(name, settings)
         if found is not None:
             self.say(f"{name}: kept")

@@ -1,4 +1,4 @@
-"""One model's weights in the form that each side of the native runner's benchmark reads."""
+"""One model's weights in the format of each side of the native runner's benchmark."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from packed_model import packed_model
+
 from lavra.compression.gguf import GgufOptions, export_gguf
-from lavra.quantize import SCHEMES, quantize_model
-from lavra.quantize.folder import load_model, save_model
-from lavra.tokens import Tokenizer
+from lavra.quantize.folder import load_model
+from lavra.tokens.tokenizer import Tokenizer
 
 PEERS_NEED = ("xllamacpp==2026.10.11549", "ctranslate2==4.8.5", "onnxruntime-genai==0.18.0", "onnx-ir")
 GGUF_KINDS = {"int8": "q8_0", "int4": "q4_0", "bf16": "bf16"}
@@ -19,26 +20,22 @@ Model = tuple[Path, dict[str, Any]]  # a folder or file, and settings of a side
 
 
 class NotInThisPrecisionError(ValueError):
-    """A side has no such precision."""
+    """A side does not have the precision."""
 
 
 def lavra_model(model: Path, precision: str, scratch: Path) -> Model:
-    """For lavra: packed here, as `lavra compress` does without its card; floats as they are, computed in bfloat16."""
+    """Weights for lavra: packed as by `lavra compress` without its card; floats stay, computed in bfloat16."""
     if precision == "bf16":
         return model, {"dtype": "bfloat16"}
-    folder = scratch / f"lavra-{precision}"
-    opened, _ = load_model(model)
-    quantize_model(opened, SCHEMES[precision])
-    save_model(opened, folder)
-    Tokenizer.load(model).save(folder)
+    folder = packed_model(model, precision, scratch / f"lavra-{precision}")
     return folder, {"cache_type": "bf16" if precision == "int8" else "int8"}
 
 
 def convert(side: str, model: Path, precision: str, scratch: Path, peers: Path) -> Model:
-    """For a peer.
+    """Weights for a peer.
 
     Raises:
-        NotInThisPrecisionError: it has no such precision here.
+        NotInThisPrecisionError: the peer does not have this precision here.
         CalledProcessError: its own converter failed.
     """
     if side == "llama.cpp":

@@ -1,4 +1,4 @@
-"""Processes of the native runner's benchmark, one a side, and the prompts they get."""
+"""Processes of the native runner's benchmark, a process for each side, and their prompts."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ VOCABULARY = range(300, 40000)
 
 @dataclass(kw_only=True)
 class Worker:
-    """A side's process."""
+    """Process of a side."""
 
     name: str
     process: subprocess.Popen[str]
     facts: dict[str, Any] = field(default_factory=dict)
 
     def ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to one line."""
+        """Answer to one line."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(asked) + "\n")
@@ -39,21 +39,21 @@ class Worker:
         return dict(json.loads(line))
 
     def rate(self, prompts: list[list[int]], tokens: int, sampled: bool = False) -> float:
-        """Tokens written a second, the reading of the prompts among them."""
+        """Tokens written a second, including the time of reading the prompts."""
         done = self.ask({"prompts": prompts, "tokens": tokens, "sampled": sampled})
         return float(done["tokens"] / done["seconds"])
 
     def seconds(self, prompts: list[list[int]], tokens: int) -> float:
-        """That writing took."""
+        """Seconds of that writing."""
         return float(self.ask({"prompts": prompts, "tokens": tokens, "sampled": False})["seconds"])
 
 
 @contextmanager
 def worker(side: str, model: Path, settings: Mapping[str, Any], peers: Path) -> Iterator[Worker]:
-    """A side's process, ready to write."""
+    """Start a side's process, ready to write."""
     command = [sys.executable, str(HERE / "native_worker.py"), side, str(model), json.dumps(settings)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(peers), str(ROOT)]), "HF_HUB_OFFLINE": "1"}
-    if "threads" in settings:  # else a side takes what the machine has
+    if "threads" in settings:  # else a side uses all cores
         environment["OMP_NUM_THREADS"] = str(settings["threads"])
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
@@ -69,6 +69,6 @@ def worker(side: str, model: Path, settings: Mapping[str, Any], peers: Path) -> 
 
 
 def prompts(count: int, length: int, seed: int) -> list[list[int]]:
-    """Random tokens, other ones for every seed: nothing that a side kept helps it."""
+    """Random tokens, other tokens for every seed, so that no cache of a side helps it."""
     made = np.random.default_rng(seed).choice(np.array(VOCABULARY), (count, length))
     return [[int(token) for token in row] for row in made]

@@ -1,14 +1,14 @@
 """Tokens a second of lavra's native runner beside llama.cpp, CTranslate2, ONNX Runtime GenAI and `generate`.
 
 One model's weights in INT8 (llama.cpp: Q8_0), INT4 (Q4_0) and bfloat16; 1, 8 and 16 streams of 128 tokens, greedy and
-at temperature 0.8 with top-p 0.95, and prompts of 512 tokens.  Every side is a process of its own; they take turns, and
-the median of three turns counts.  llama.cpp's threads, batch and flash attention are swept once.  The bandwidth of
-memory is measured in the same run, and so are a long context and lavra's memory.
+at temperature 0.8 with top-p 0.95, and prompts of 512 tokens.  Every side is a separate process; the sides take turns,
+and the median of three turns counts.  llama.cpp's threads, batch and flash attention are swept once.  The same run
+measures the bandwidth of memory, a long context and lavra's memory.
 
     python benchmarks/native_speed.py --model FOLDER [--peers PEERS]
 
-PEERS is a folder for the peers' wheels, made unless it is there; llama.cpp's wheel was compiled for AVX2.
-A peer that does not open the model here is named with its reason.
+PEERS is a folder for the peers' wheels, created if absent; llama.cpp's wheel was compiled for AVX2.  A peer that cannot
+open the model here is listed with the reason.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROOT = HERE.parent
 NOT_MEASURED = 77
 PRECISIONS = ("int8", "int4", "bf16")
 CONTEXTS = (100, 2000)
-# Least ratios to the best peer, by what is measured; of processors with AVX-512, and of others.
+# Least ratios to the best peer by setting: on processors with AVX-512, and on others.
 BARS = {
     "1 stream int8": {"avx512": 2.0, "other": 1.2},
     "1 stream int4": {"avx512": 1.5, "other": 1.5},
@@ -49,7 +49,7 @@ CONTEXT_BAR, SAMPLED_BAR = 1.5, 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much is measured."""
+    """Sizes of the measurement."""
 
     precisions: Sequence[str]
     streams: Sequence[int]
@@ -76,7 +76,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, default=os.environ.get("LAVRA_BENCHMARK_MODEL"), help="folder of a LLaMA")
     parser.add_argument("--peers", type=Path, default=ROOT / "build" / "peers", help="folder of the peers' wheels")
-    parser.add_argument("--precision", action="append", choices=PRECISIONS, help="only this one")
+    parser.add_argument("--precision", action="append", choices=PRECISIONS, help="only this precision; may be repeated")
     parser.add_argument("--smoke", action="store_true", help="INT8, few tokens, one turn, llama.cpp alone")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
@@ -102,7 +102,7 @@ def main() -> int:
 
 
 def install(peers: Path) -> None:
-    """Fetch the peers' wheels into a folder of their own; what they need else is this environment's."""
+    """Install the peers' wheels into their own folder; other packages come from this environment."""
     if not peers.is_dir():
         command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(peers), *PEERS_NEED]
         subprocess.run(command, check=True)
@@ -121,7 +121,7 @@ def memory_bandwidth(scratch: Path, seconds: float) -> float:
 
 
 def measure(precision: str, model: Path, peers: Path, scratch: Path, plan: Plan) -> dict[str, Any]:
-    """Every figure of a precision: by setting and side, and what is told of the sides."""
+    """Every figure of a precision by setting and side, and notes about the sides."""
     cores, most = len(os.sched_getaffinity(0)), max(plan.streams)
     found: dict[str, Any] = {"rates": {}, "left out": {}, "facts": {}}
     with ExitStack() as stack:
@@ -152,7 +152,7 @@ def usual(streams: int, cores: int) -> dict[str, Any]:
 
 
 def sweep(model: Path, streams: int, cores: int, peers: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """llama.cpp's best settings by tokens written a second of every stream together, and all that were tried."""
+    """llama.cpp's best settings by tokens a second over all streams, and all settings that were tried."""
     tried = []
     for threads in sorted({cores, max(1, cores // 2)}, reverse=True):
         for flash in (True, False):
@@ -181,7 +181,7 @@ def in_turns(sides: Mapping[str, Worker], plan: Plan) -> dict[str, dict[str, flo
 
 
 def figures(side: Worker, plan: Plan, turn: int) -> dict[str, float]:
-    """One turn of a side."""
+    """A turn of a side."""
     made: dict[str, float] = {}
     for count in plan.streams:
         name = "1 stream" if count == 1 else f"{count} streams"
@@ -194,7 +194,7 @@ def figures(side: Worker, plan: Plan, turn: int) -> dict[str, float]:
 
 
 def contexts(side: Worker, turns: int) -> dict[int, float]:
-    """Seconds of a token behind a context: the median, of one more and of 65 more tokens behind the same text."""
+    """Seconds of a token after a context: the median of 1 and of 65 further tokens after the same text."""
     found = {}
     for length in CONTEXTS:
         times = []
@@ -207,7 +207,7 @@ def contexts(side: Worker, turns: int) -> dict[int, float]:
 
 
 def compare(found: Mapping[str, Any], bandwidth: float) -> list[dict[str, Any]]:
-    """Every bar and how it fared."""
+    """Every bar and its result."""
     kind = "avx512" if any("avx512" in one["facts"]["lavra"].get("isa", "") for one in found.values()) else "other"
     bars: list[dict[str, Any]] = []
 
@@ -242,7 +242,7 @@ def compare(found: Mapping[str, Any], bandwidth: float) -> list[dict[str, Any]]:
 
 
 def show(found: Mapping[str, Any], bars: Sequence[Mapping[str, Any]]) -> None:
-    """Rates by side, then the bars."""
+    """Print rates by side, then the bars."""
     for precision, one in found.items():
         names = list(one["facts"])
         rows = [(f"{precision}, tokens/s", *names)]
@@ -259,7 +259,7 @@ def show(found: Mapping[str, Any], bars: Sequence[Mapping[str, Any]]) -> None:
 
 
 def as_result(found: Mapping[str, Any], bars: Sequence[Mapping[str, Any]], bandwidth: float) -> Result:
-    """The claim of the first precision's single stream, and everything else as details."""
+    """The first precision's single stream as the claim, and everything else as details."""
     first = next(iter(found.values()))
     rates = first["rates"]["1 stream"]
     peers = {name: rate for name, rate in rates.items() if name != "lavra"}

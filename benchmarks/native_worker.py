@@ -1,7 +1,8 @@
-"""One side of the native runner's benchmark, in a process of its own: `native_worker.py SIDE MODEL SETTINGS`.
+"""A side of the native runner's benchmark, in a separate process: `native_worker.py SIDE MODEL SETTINGS`.
 
-It answers each line of JSON that it reads, `{"prompts": [[1, 2]], "tokens": 128, "sampled": false}`, with the seconds
-that writing took and the tokens written; `{"memory": true}` with its resident bytes.  No torch where a side needs none.
+It answers each line of JSON that it reads.  `{"prompts": [[1, 2]], "tokens": 128, "sampled": false}` gives the seconds
+of writing and the number of tokens; `{"memory": true}` gives its resident bytes.  torch is imported only where the side
+needs it.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ Prompts = Sequence[Sequence[int]]
 
 
 class Side(Protocol):
-    """What writes tokens."""
+    """A program that writes tokens."""
 
     def write(self, prompts: Prompts, tokens: int, sampled: bool) -> int:
-        """Continue every prompt by so many tokens, never ending early; how many were written."""
+        """Continue every prompt by this many tokens, never ending early; returns the number of tokens written."""
         ...
 
     def facts(self) -> dict[str, Any]:
-        """What is recorded beside the figures."""
+        """Facts for the record."""
         ...
 
 
@@ -37,7 +38,7 @@ class Lavra:
     def __init__(self, model: str, settings: dict[str, Any]) -> None:
         load = import_module("lavra.api.load").load
         start_engine = import_module("lavra.api.serving").start_engine
-        engine = import_module("lavra.engine")
+        engine = import_module("lavra.engine.config")
         cache = import_module("lavra.api.cache_config").ServingCacheConfig
         self.types = import_module("lavra.base.types")
         self.model = load(model, **({"dtype": settings["dtype"]} if settings.get("dtype") else {}))
@@ -115,7 +116,7 @@ class CTranslate2:
 
 
 class OrtGenAi:
-    """ONNX Runtime GenAI over a folder that its builder made."""
+    """ONNX Runtime GenAI over a folder written by its builder."""
 
     def __init__(self, model: str, settings: dict[str, Any]) -> None:
         self.peer = import_module("onnxruntime_genai")
@@ -168,14 +169,14 @@ SIDES: dict[str, Any] = {
 
 
 def resident_bytes() -> int:
-    """Of this process."""
+    """Resident bytes of this process."""
     text = Path("/proc/self/status").read_text(encoding="ascii")
     found = re.search(r"VmRSS:\s*(\d+) kB", text)
     return 1024 * int(found[1]) if found else 0
 
 
 def answer(side: Side, asked: dict[str, Any]) -> dict[str, Any]:
-    """One measurement."""
+    """Answer one line."""
     if asked.get("memory"):
         return {"bytes": resident_bytes()}
     began = time.perf_counter()
@@ -184,9 +185,9 @@ def answer(side: Side, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def serve(name: str, model: str, settings: str) -> None:
-    """Answer lines until there are no more."""
+    """Answer lines until the input ends."""
     out = sys.stdout
-    sys.stdout = sys.stderr  # what libraries print is no answer
+    sys.stdout = sys.stderr  # output of libraries must not mix with answers
     bare = resident_bytes()
     side: Side = SIDES[name](model, json.loads(settings))
     print(json.dumps({"ready": True, "bare": bare, **side.facts()}), file=out, flush=True)

@@ -1,11 +1,12 @@
-"""Claims planted about real paragraphs: some say what a paragraph says, others are corrupted in one known way.
+"""Planted claims about real paragraphs: faithful ones, and ones corrupted in a known way.
 
-Each kind is a small rule over a sentence of XQuAD's or FaQuAD's paragraphs.  Faithful kinds keep what is said (the same
+Each kind is a small rule over a sentence of XQuAD's or FaQuAD's paragraphs.  Faithful kinds keep the meaning (the same
 words, another order, other words, other units); corrupted kinds change it (a number, a name, a negation, an opposite, a
-verb, who does what to whom, another paragraph).  The rules and their word lists are this module's own, so that what
-`lavra.ground` knows is not what it is measured with; opposites that both know are a kind of their own.
+verb, subject and object, another paragraph).  The rules and their word lists belong to this module, so that
+`lavra.ground` is not measured with its own lists; opposites that both know are a separate kind.
 
-Deliberately absent: corruptions that a person would not see as such; a rule that does not apply to a sentence says so.
+Deliberately absent: corruptions that a person would not recognise.  A rule that does not apply to a sentence returns
+`None`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ class Claim:
     """A planted claim.
 
     Attributes:
-        kind: of the rule that made it.
-        faithful: whether its evidence says so.
-        sentence: the claim.
-        evidence: the paragraph it is checked against.
-        portuguese: its language; English otherwise.
+        kind: kind of the rule that made it.
+        faithful: whether its evidence supports it.
+        sentence: text of the claim.
+        evidence: the paragraph that it is checked against.
+        portuguese: whether it is Portuguese; English otherwise.
     """
 
     kind: str
@@ -39,7 +40,7 @@ class Claim:
 
 
 def plant(paragraphs: Sequence[Paragraph], most: int, seed: int) -> list[Claim]:
-    """At most so many claims of each kind, of sentences drawn by a seed."""
+    """At most `most` claims of each kind, from sentences drawn by a seed."""
     found = []
     for faithful, rules in ((True, FAITHFUL), (False, CORRUPTED)):
         for kind, rule in rules.items():

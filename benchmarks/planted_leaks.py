@@ -1,9 +1,9 @@
-"""Which planted leaks the contamination check finds, and which clean items it accuses.
+"""Planted leaks that the contamination check finds, and clean items that it reports by mistake, by kind.
 
 Items of real benchmarks are halved at random.  One half is planted: each item's texts are written into the middle of a
 document of a real corpus, verbatim, re-wrapped (other line breaks, spaces, case, punctuation and accents), or with a
-share of the words changed (another word, a typo, or left out, a third each).  The other half is clean: the corpus never
-had it.  Each kind of leak has a corpus and an index of its own, so recall and precision of each stand apart.
+share of the words changed (a third each: another word, a typo, left out).  The other half is clean: it is not in the
+corpus.  Each kind of leak has its own corpus and index, so recall and precision are known for each.
 
     python benchmarks/planted_leaks.py --markdown leaks.md
 """
@@ -24,21 +24,21 @@ from result import Result, print_table
 from lavra.evaluation.contamination.index import ORDER
 from lavra.evaluation.contamination.overlap import SHARE, OverlapVerdict
 
-BAR = 0.95  # recall of verbatim and of re-wrapped leaks, items too short among them; precision of every kind
-NOT_MEASURED = 77  # exit status where the data is not here
-ANY = 1e-9  # the threshold of "one n-gram is enough"
+BAR = 0.95  # recall of verbatim and re-wrapped leaks, short items included; precision of every kind
+NOT_MEASURED = 77  # exit status where the data is absent
+ANY = 1e-9  # threshold of the rule "one shared n-gram is enough"
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
-GPT_3 = 13  # words of an n-gram one of which is enough in GPT-3's rule, to stand beside ours
+GPT_3 = 13  # words of an n-gram in GPT-3's rule, where one shared n-gram is enough
 
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What was found of every kind of leak.
+    """Results for every kind of leak.
 
     Attributes:
-        ours: by kind, with n-grams of 8 words.
-        gpt_3: by kind, with n-grams of 13 words, one of which is enough.
-        bytes_per_word: of our index, a word of the corpus.
+        ours: results by kind, with n-grams of 8 words.
+        gpt_3: results by kind, with n-grams of 13 words, where one shared n-gram is enough.
+        bytes_per_word: bytes of our index for each word of the corpus.
     """
 
     ours: Mapping[str, Checked]
@@ -47,7 +47,7 @@ class Findings:
 
 
 def find(corpus: Sequence[str], items: Items) -> Findings:
-    """Plant and look for every kind of leak."""
+    """Plant every kind of leak and search for it."""
     ours = {kind: check(kind, corpus, items, ORDER) for kind in KINDS}
     return Findings(
         ours={kind: checked for kind, (checked, _) in ours.items()},
@@ -57,7 +57,7 @@ def find(corpus: Sequence[str], items: Items) -> Findings:
 
 
 def rows(found: Findings) -> list[list[str]]:
-    """Recall of each kind of leak and false alarms at each threshold, precision at ours, and GPT-3's rule beside."""
+    """Recall of each kind of leak, false alarms at each threshold, precision at ours, and the same for GPT-3's rule."""
     beside = f"one {GPT_3}-gram"
     table = [["leak", *(f"recall at {one}" for one in THRESHOLDS), f"precision at {SHARE}", f"{beside}: recall"]]
     for kind, one in found.ours.items():
@@ -74,14 +74,14 @@ def _mean_alarms(found: Mapping[str, Checked], threshold: float) -> float:
 
 
 def too_short(found: Findings) -> float:
-    """Share of the items that have no n-gram of their own; they count as not found."""
+    """Share of the items that have no n-gram; they count as not found."""
     one = found.ours["verbatim"]
     both = [*one.leaked, *one.clean]
     return sum(each.verdict() is OverlapVerdict.TOO_SHORT for each in both) / len(both)
 
 
 def as_markdown(table: Sequence[Sequence[str]]) -> str:
-    """The table as the documentation has it."""
+    """The table in the documentation's Markdown."""
     lines = [f"| {' | '.join(row)} |" for row in table]
     return "\n".join([lines[0], "|---" * len(table[0]) + "|", *lines[1:]]) + "\n"
 
@@ -90,7 +90,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
     parser.add_argument("--smoke", action="store_true", help="fewer items and a smaller corpus")
-    parser.add_argument("--markdown", type=Path, help="write the table there")
+    parser.add_argument("--markdown", type=Path, help="file for the table")
     args = parser.parse_args()
     if "LAVRA_DATA" not in os.environ:
         print("LAVRA_DATA is not set; it names the folder of real public data (CONTRIBUTING.md)", file=sys.stderr)
@@ -110,7 +110,7 @@ def main() -> int:
 
 
 def result(found: Findings) -> Result:
-    """The claim: a leak that only looks different is found, and a clean item is not accused."""
+    """The claim: a leak with only its form changed is found, and a clean item is not reported."""
     recall = min(found.ours["verbatim"].recall(SHARE), found.ours["re-wrapped"].recall(SHARE))
     precision = min(one.precision(SHARE) for one in found.ours.values())
     return Result(

@@ -1,6 +1,6 @@
-"""Items of real benchmarks planted into a real corpus, as they are or altered, and what the contamination check says.
+"""Plant items of real benchmarks in a real corpus, unchanged or edited, and run the contamination check.
 
-Shared by the benchmark `planted_leaks` and the tests.
+The benchmark `planted_leaks` and the tests share this module.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Items = Mapping[str, Sequence[Sequence[str]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What was found of one kind of leak.
+    """Results for one kind of leak.
 
     Attributes:
-        leaked: overlaps of items that were planted.
-        clean: overlaps of items that were not, in the same index.
+        leaked: overlaps of the planted items.
+        clean: overlaps of the items that were not planted, in the same index.
     """
 
     leaked: Sequence[Overlap]
@@ -41,11 +41,11 @@ class Checked:
         return _share(self.leaked, threshold)
 
     def false_alarms(self, threshold: float) -> float:
-        """Share of the clean items that are accused."""
+        """Share of the clean items that are reported."""
         return _share(self.clean, threshold)
 
     def precision(self, threshold: float) -> float:
-        """Share of the accused items that were planted, where as many are planted as clean."""
+        """Share of planted items among the reported ones, where as many items are planted as clean."""
         found, wrong = self.recall(threshold), self.false_alarms(threshold)
         return found / (found + wrong) if found + wrong else 1.0
 
@@ -55,10 +55,10 @@ def _share(overlaps: Sequence[Overlap], threshold: float) -> float:
 
 
 def read_items(data: Path, most: int, draw: random.Random) -> Items:
-    """Items of eight benchmarks in English and Portuguese, at most so many of each.
+    """Items of eight benchmarks in English and Portuguese, at most `most` of each.
 
-    Items that share their longest text with another (the twins of WinoGrande) are left out but one: if the other is
-    planted, its twin is not clean.
+    Of items that share their longest text (the twins of WinoGrande), one stays: an item is not clean if its twin is
+    planted.
     """
     sets: dict[str, list[list[str]]] = {
         Path(name).name.split(".")[0]: [_strings(row) for row in _jsonl(data / FOUNDRY / name)]
@@ -147,7 +147,7 @@ def edited(text: str, rate: float, draw: random.Random) -> str:
 
 
 def leaks(kind: str, item: Sequence[str], draw: random.Random) -> str:
-    """An item's texts as a document of the corpus has them."""
+    """Texts of an item as a document of the corpus contains them."""
     if kind == "verbatim":
         return "\n".join(item)
     if kind == "re-wrapped":
@@ -159,7 +159,7 @@ KINDS = ("verbatim", "re-wrapped", *(f"{rate} edited" for rate in EDIT_RATES))
 
 
 def check(kind: str, corpus: Sequence[str], items: Items, order: int, seed: int = 0) -> tuple[Checked, float]:
-    """Plant half of each task's items in the corpus, index it, look all of them up; bytes of index a word besides."""
+    """Plant half of each task's items in the corpus, index it, look up all items; also bytes of index for each word."""
     draw = random.Random(f"{kind} {seed}")
     leaked = {name: set(draw.sample(range(len(each)), len(each) // 2)) for name, each in items.items()}
     documents = list(corpus)

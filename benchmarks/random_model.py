@@ -1,4 +1,4 @@
-"""A small LLaMA with random weights: what it says does not matter to how fast it says it."""
+"""A small LLaMA with random weights, for measurements of speed: the text does not matter."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from pathlib import Path
 
 import torch
 
-from lavra.model import build_model, preset, save_checkpoint
-from lavra.tokens import TokenizerConfig, train_tokenizer
+from lavra.model.build import build_model
+from lavra.model.checkpoint import save_checkpoint
+from lavra.model.families.table import preset
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.train import train_tokenizer
 
 VOCAB_SIZE = 8192
-NUM_FILES = 64  # modules of the standard library: enough for that many tokens
+NUM_FILES = 64  # modules of the standard library: enough text for the vocabulary
 
 
 def make_model(
     folder: Path, hidden_size: int, num_layers: int, *, max_positions: int = 1024, vocab_size: int = VOCAB_SIZE
 ) -> Path:
-    """Write weights and a tokenizer to a folder; the folder."""
+    """Write weights and a tokenizer to a folder; returns the folder."""
     torch.manual_seed(0)
     files = [
         path.read_text(encoding="utf-8", errors="ignore")

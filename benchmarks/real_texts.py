@@ -1,7 +1,7 @@
-"""Distinct passages of real text, in English and Portuguese, out of the folder `LAVRA_DATA` names.
+"""Distinct passages of real text in English and Portuguese, from the folder that `LAVRA_DATA` names.
 
 Books, inaugural addresses, plays, articles of Wikipedia, news, abstracts and questions' paragraphs are cut into windows
-of words.  Windows that overlap by half give twice as many, which is what makes 100,000 of them.
+of words.  Windows that overlap by half give twice as many: 100,000 passages need them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from labelled_tasks import AbsentDataError
 
 
 def distinct_passages(data: Path, characters: int, count: int, *, overlapping: bool = False) -> list[str]:
-    """So many distinct passages of about so many characters each, drawn from all texts by a seed.
+    """Distinct passages of real text, each of about `characters` characters, drawn from all texts by a seed.
 
     Args:
         data: the folder of public data.
-        characters: of a passage, about.
-        count: of passages.
+        characters: characters of a passage, about.
+        count: number of passages.
         overlapping: whether each passage begins in the middle of the one before.
 
     Raises:
-        AbsentDataError: there are fewer.
+        AbsentDataError: there are fewer passages.
     """
     found = dict.fromkeys(
         passage

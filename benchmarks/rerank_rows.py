@@ -1,9 +1,9 @@
-"""Halves of the sets of questions, and rows that a reranker learns from.
+"""Two halves of each set of questions, and training rows for a reranker.
 
-Questions of one group (an article's) stand in one half, so that no passage of the half that is measured was learnt
-from. Of a half, two thirds are learnt from, and the others decide whether the reranker is on. A row's passage is the
-part that has the answer, or shares most words with the question; negatives are passages that BM25 ranks high and that
-do not fit.
+Questions of one group (of one article) are in the same half, so that training sees no passage of the measured half.
+Two thirds of a half are for training; the others decide whether the reranker is on.  A row's passage is the part that
+contains the answer, or shares most words with the question; negatives are passages that BM25 ranks high and that do not
+fit.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import Any
 
 from retrieval_sets import RetrievalSet
 
-from lavra.rag.bm25 import Postings
+from lavra.rag.bm25.postings import Postings
 
-WINDOW = 45  # words of a passage that training reads
-_FITTING, _HARD = 3, 10  # passages of a question that are learnt from at most; ranks that negatives are drawn from
-_LEAST_GRADE = {"Quati": 1.5}  # from which a passage is learnt as one that fits; elsewhere every grade above 0
+WINDOW = 45  # words of a passage in training
+_FITTING, _HARD = 3, 10  # most fitting passages of a question in training; ranks that negatives come from
+_LEAST_GRADE = {"Quati": 1.5}  # least grade of a fitting passage; in other sets every grade above 0 fits
 
 
 def halves(judged: RetrievalSet) -> tuple[list[str], list[str]]:
-    """The questions that have a fitting passage, in two halves."""
+    """Questions that have a fitting passage, in two halves."""
     known = [query for query in judged.queries if any(grade > 0 for grade in judged.judgements[query].values())]
     return tuple([query for query in known if _drawn("half", judged, query) % 2 == number] for number in (0, 1))  # type: ignore[return-value]
 
 
 def parts(judged: RetrievalSet, half: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Questions of a half that are learnt from, and those that decide."""
+    """Questions of a half for training, and those that decide."""
     decides = {query: _drawn("part", judged, query) % 3 == 0 for query in half}
     return [query for query in half if not decides[query]], [query for query in half if decides[query]]
 
@@ -38,14 +38,14 @@ def parts(judged: RetrievalSet, half: Sequence[str]) -> tuple[list[str], list[st
 def training_rows(
     judged: RetrievalSet, queries: Sequence[str], postings: Postings, *, negatives: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Rows of `lavra finetune --task rerank`, `negatives` that do not fit for each one that does.
+    """Rows for `lavra finetune --task rerank`, with `negatives` passages that do not fit for each one that fits.
 
     Args:
-        judged: the set.
-        queries: those that are learnt from.
-        postings: of its passages, numbered in their order.
-        negatives: for each fitting passage.
-        seed: of what is drawn.
+        judged: the set of questions.
+        queries: questions for training.
+        postings: postings of its passages, numbered in their order.
+        negatives: negatives for each fitting passage.
+        seed: seed of the draw.
     """
     draw, names = random.Random(seed), list(judged.passages)
     rows: list[dict[str, Any]] = []

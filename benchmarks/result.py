@@ -1,6 +1,6 @@
-"""What every benchmark says in the same way: a table for people, and the JSON line `run_all.py` reads.
+"""Output that all benchmarks share: a table for people, and the JSON line that `run_all.py` reads.
 
-No torch and no lavra here, so that a script that times an import can use it.
+This module imports neither torch nor lavra, so that a script that times an import can use it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One claim and how it fared.
+    """A claim and its measured figures.
 
     Attributes:
-        claim: what is promised, in a sentence.
+        claim: the claim, in a sentence.
         ours: our figure.
-        peers: the others', by name.
-        ratio: what the bar is for.
-        bar: what the claim promises.
-        holds: whether everything the claim says is true here.
-        better: `higher` or `lower`: which ratios are good.
-        steady: where `ratio` is to a number of seconds, which another machine takes otherwise: the same figure to a
-            peer's of this very run, for the small check to compare in its place.
-        packages: whose versions matter.
+        peers: the peers' figures by name.
+        ratio: the figure that the bar applies to.
+        bar: the promised value.
+        holds: whether the whole claim is true here.
+        better: which ratios are good: `higher` or `lower`.
+        steady: our figure divided by a peer's of the same run, where `ratio` divides by a fixed number of seconds and
+            so depends on the machine; the small check compares it instead of `ratio`.
+        packages: packages whose versions matter.
         details: further figures, kept in the record.
     """
 
@@ -46,7 +46,7 @@ class Result:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def line(self) -> str:
-        """The JSON line a benchmark ends with."""
+        """The JSON line at the end of a benchmark's output."""
         fields = asdict(self)
         packages, details = fields.pop("packages"), fields.pop("details")
         if self.steady is None:
@@ -56,12 +56,12 @@ class Result:
 
 
 def machine() -> dict[str, Any]:
-    """What ran it, as far as a reader needs to judge the figures."""
+    """The machine, as far as a reader needs it to judge the figures."""
     return {"system": platform.system(), "cpu": _processor(), "cores": os.cpu_count()}
 
 
 def _processor() -> str:
-    """The model of the processor, and its widest vectors where Linux says."""
+    """The model of the processor, and its widest vectors where Linux reports them."""
     path = Path("/proc/cpuinfo")
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
@@ -72,7 +72,7 @@ def _processor() -> str:
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Rows of equal length, the first one a heading; the first column to the left, the others to the right."""
+    """Print rows of equal length, the first a heading; the first column is left-aligned, the others right-aligned."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]

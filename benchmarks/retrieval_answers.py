@@ -1,8 +1,8 @@
-"""Answers from all paragraphs of XQuAD, or of FaQuAD: whether they are right, cited right, and held back right.
+"""Answers from all paragraphs of XQuAD or of FaQuAD: correct answers, correct citations, correct abstention.
 
-Beside quoting stands the sliding window of MCTest (Richardson et al. 2013; SQuAD's first baseline): the sentence
-of the best paragraph that shares most words with the question.  Both are measured too with the right paragraph given.
-Held back are questions of the other set, and questions whose paragraph is hidden.
+The baseline of quoting is the sliding window of MCTest (Richardson et al. 2013; SQuAD's first baseline): the sentence
+of the best paragraph that shares most words with the question.  Both are also measured with the right paragraph given.
+Questions of the other set, and questions whose paragraph is hidden, should get no answer.
 
     python benchmarks/retrieval_answers.py
     python benchmarks/retrieval_answers.py --reader READER      # a model of `lavra finetune --task answer`
@@ -25,16 +25,16 @@ from result import Result, print_table
 from lavra.api.load import load
 from lavra.base.ports import Embedder, Predictor
 from lavra.base.retrieval import AnswerMode, Citation, Found, Passage, Question, SearchRequest
-from lavra.cli.answering import local_writer, packaged_smollm2
-from lavra.cli.retrieval import open_embedder
 from lavra.metrics.answers import SquadVersion, answer_scores
 from lavra.rag.answering.abstaining import usual_rule
 from lavra.rag.answering.answerer import DocumentAnswerer
 from lavra.rag.answering.source_sentences import text_sentences
 from lavra.rag.answering.writer import AnswerWriter
 from lavra.text.sentences import SentenceSpan
+from lavra.verbs.answering import local_writer, packaged_smollm2
+from lavra.verbs.retrieval import open_embedder
 
-MOST, MOST_SMOKE = 600, 40  # questions of a set
+MOST, MOST_SMOKE = 600, 40  # most questions of a set
 BAR = 1.3  # times the sliding window's F1
 
 
@@ -43,12 +43,12 @@ class Scores:
     """Scores of one way of answering one set, each a share from 0 to 1.
 
     Attributes:
-        exact: exact match of the few words.
-        f1: of the few words; of the quoted text where no few words stand out.
-        text_f1: of the whole text that is shown.
-        precision: share of the citations that hold an answer that people gave.
-        recall: share of the questions one of whose citations does.
-        held_back: share of the questions that get no answer.
+        exact: exact match of the short answer.
+        f1: F1 of the short answer; of the quoted text where there is no short answer.
+        text_f1: F1 of the whole text that is shown.
+        precision: share of the citations that contain an answer given by people.
+        recall: share of the questions with such a citation.
+        held_back: share of the questions without an answer.
     """
 
     exact: float
@@ -59,34 +59,34 @@ class Scores:
     held_back: float
 
     def cells(self) -> list[str]:
-        """For a table."""
+        """Cells of the table."""
         shares = (self.exact, self.f1, self.text_f1, self.precision, self.recall, self.held_back)
         return [f"{100 * one:.1f}" for one in shares]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """The answer to one question: a few words, the text and its citations; all empty where it was held back."""
+    """The answer to one question: short answer, text and citations; all empty where the answer is held back."""
 
     short: str = ""
     text: str = ""
     citations: tuple[Citation, ...] = ()
 
 
-class Given:
-    """A retriever that finds the right paragraph, whatever is asked."""
+class RightParagraph:
+    """A retriever that finds the right paragraph for every question."""
 
     def __init__(self, index: MemoryIndex) -> None:
         self._chunks = {one.document: one for one in index.table.chunks(index.table.ids().tolist())}
         self.document = ""
 
     def search(self, request: SearchRequest) -> Found:
-        """That paragraph."""
+        """The right paragraph."""
         return Found(passages=(Passage(chunk=self._chunks[self.document], score=1.0),))
 
 
 def measured(asked: Sequence[AskedQuestion], answered: Sequence[Answered], language: str) -> Scores:
-    """Scores of answers; one that was held back is wrong, for each question has an answer."""
+    """Scores of answers; an answer that is held back is wrong, because each question has an answer."""
     golds = [[answer for answer, _ in one.answers] for one in asked]
     few = answer_scores([one.short for one in answered], golds, language=language, version=SquadVersion.V1)
     whole = answer_scores([one.text for one in answered], golds, language=language, version=SquadVersion.V1)
@@ -105,7 +105,9 @@ def measured(asked: Sequence[AskedQuestion], answered: Sequence[Answered], langu
     )
 
 
-def quoted(answerer: DocumentAnswerer, asked: Sequence[AskedQuestion], given: Given | None = None) -> list[Answered]:
+def quoted(
+    answerer: DocumentAnswerer, asked: Sequence[AskedQuestion], given: RightParagraph | None = None
+) -> list[Answered]:
     """Answers by quoting."""
     found = []
     for one in asked:
@@ -146,12 +148,12 @@ def windows(index: MemoryIndex, asked: Sequence[AskedQuestion], *, given: bool) 
 
 @dataclass(frozen=True, kw_only=True)
 class Abstention:
-    """How well answers are held back, on as many questions with an answer as without.
+    """Precision and recall of holding answers back, on as many questions with an answer as without.
 
     Attributes:
-        precision: share of those held back that have no answer.
-        recall: share of those without an answer that are held back.
-        answered: share of those with an answer that are not.
+        precision: share of the questions without an answer among those held back.
+        recall: share held back of the questions without an answer.
+        answered: share answered of the questions with an answer.
     """
 
     precision: float
@@ -160,7 +162,7 @@ class Abstention:
 
     @classmethod
     def of(cls, with_answer: Sequence[bool], without: Sequence[bool]) -> Abstention:
-        """From whether each was held back; the two sides weigh the same."""
+        """From whether each question was held back; both kinds of questions have equal weight."""
         wrongly, rightly = sum(with_answer) / len(with_answer), sum(without) / len(without)
         return cls(precision=rightly / max(1e-9, rightly + wrongly), recall=rightly, answered=1 - wrongly)
 
@@ -174,7 +176,7 @@ def held_back(
     for one in asked:
         prepared = answerer.prepare(Question(text=one.text))
         left = tuple(passage for passage in prepared.passages if passage.chunk.document != one.document)
-        if len(left) < len(prepared.passages):  # else the search has lost the answer before
+        if len(left) < len(prepared.passages):  # else hiding changes nothing: the search did not find the answer
             there.append(rule.holds_back(prepared.fit))
             hidden.append(rule.holds_back(answerer.look_at(replace(prepared, passages=left)).fit))
     foreign = [rule.holds_back(answerer.prepare(Question(text=one.text)).fit) for one in others]
@@ -183,12 +185,12 @@ def held_back(
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """Scores of answers that a model wrote.
+    """Scores of answers written by a model.
 
     Attributes:
-        scores: as of quoting.
-        sentences: how many.
-        supported: share that the passages support.
+        scores: the same scores as of quoting.
+        sentences: number of sentences.
+        supported: share of the sentences that the passages support.
     """
 
     scores: Scores
@@ -197,7 +199,7 @@ class Written:
 
 
 def written(answerer: DocumentAnswerer, asked: Sequence[AskedQuestion], language: str) -> Written:
-    """Answers of a model."""
+    """Scores of answers that a model writes."""
     found, judged = [], []
     for one in asked:
         answer = answerer.answer(Question(text=one.text, mode=AnswerMode.GENERATED, max_tokens=64))
@@ -211,7 +213,7 @@ def written(answerer: DocumentAnswerer, asked: Sequence[AskedQuestion], language
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """Models that answers are made with."""
+    """Models that make the answers."""
 
     embedder: Embedder | None
     reader: Predictor | None
@@ -220,12 +222,12 @@ class Models:
 
 
 def report(one: AnswerSet, others: AnswerSet, models: Models, folder: Path) -> tuple[float, float]:
-    """Measure one set and print it; F1 of quoting and of the window."""
+    """Measure one set and print it; returns F1 of quoting and of the window."""
     index = build_index(one.texts, (one.language,), models.embedder, folder)
-    asked, given = one.questions, Given(index)
+    asked, given = one.questions, RightParagraph(index)
     settings = {"analyzer": index.analyzer, "embedder": models.embedder, "span_head": models.reader}
     answerer = DocumentAnswerer(index.retriever, index.table, writer=models.writer, **settings)  # type: ignore[arg-type]
-    never = replace(usual_rule(has_meaning=False), threshold=0.0)  # the right paragraph is there
+    never = replace(usual_rule(has_meaning=False), threshold=0.0)  # holds no answer back
     right = DocumentAnswerer(given, index.table, abstention_rule=never, **settings)  # type: ignore[arg-type]
     ours = measured(asked, quoted(answerer, asked), one.language)
     peer = measured(asked, windows(index, asked, given=False), one.language)
@@ -252,7 +254,7 @@ def report(one: AnswerSet, others: AnswerSet, models: Models, folder: Path) -> t
 
 
 def open_models(args: argparse.Namespace) -> Models:
-    """MiniLM for meaning; a reader and SmolLM2 where they are asked for."""
+    """Open MiniLM for embeddings, and a reader and SmolLM2 where the flags ask for them."""
     reader = None if args.reader is None else load(str(args.reader)).predictor
     writer = None
     if args.generated:
@@ -270,8 +272,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
     parser.add_argument("--smoke", action="store_true", help="few questions, by words alone")
     parser.add_argument("--words", action="store_true", help="by words alone, without an encoder")
-    parser.add_argument("--questions", type=int, default=MOST, help="most questions of a set")
-    parser.add_argument("--seed", type=int, default=0, help="of the questions")
+    parser.add_argument("--questions", type=int, default=MOST, help="greatest number of questions of a set")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the questions")
     parser.add_argument("--reader", type=Path, help="folder of a model of the task answer")
     parser.add_argument(
         "--generated", type=int, default=0, metavar="N", help="let SmolLM2 write answers to N questions"

@@ -1,14 +1,15 @@
 """Growth of anonymous memory while an index is made and searched; a part of `retrieval_speed.py`.
 
 Anonymous memory is what the system cannot drop and read again: pages of mapped files are not counted (`RssAnon` of
-/proc/PID/status).  Growth counts from a process that has done it all once, with a small index: what a process loads
-once however many passages come is in it already (torch, FAISS, PyArrow, trafilatura, the model of languages of
-py3langid, the encoder's weights, tables of Unicode).  Freed memory is handed back to the system before, so that
-growth into it counts as well.  Searching counts from before indexing, with all that indexing left behind.
+/proc/PID/status).  Growth counts from a process that has done everything once with a small index.  So it already holds
+the data that a process loads once for any number of passages (torch, FAISS, PyArrow, trafilatura, the model of
+languages of py3langid, the encoder's weights, tables of Unicode).  Freed memory is returned to the system before, so
+that growth into it counts as well.  Growth of searching counts from before indexing, so it includes everything that
+indexing leaves behind.
 
-The vectors are kept ones, and passages that the chunker would cut are left out, so the encoder computes none: its
-matrices are as large for a thousand passages as for a million.  What they take is outside the bar and measured by
-itself (`encoder_mb`).
+Vectors come from a folder, and passages that the chunker would cut are left out, so the encoder computes no vector.
+Its matrices are as large for a thousand passages as for a million; the bar leaves them out, and `encoder_mb` measures
+them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from retrieval_queries import PASSAGES, index_passages, milliseconds
 from lavra.base.memory import release_freed_memory
 from lavra.rag.index.encoder import NamedEmbedder
 from lavra.rag.index.open import open_index
-from lavra.rag.retrievers import build_retriever
+from lavra.rag.retrievers.build import build_retriever
 from lavra.text.chunking.config import ChunkConfig
 
 BAR = 1.3  # times the vectors' bytes
@@ -40,7 +41,7 @@ STATUS = Path("/proc/self/status")
 
 
 class AnonymousGrowth:
-    """The most by which anonymous memory was over a number of bytes within a block, looked at fifty times a second."""
+    """The greatest growth of anonymous memory over a number of bytes within a block, sampled fifty times a second."""
 
     def __init__(self, before: int) -> None:
         self.bytes = 0
@@ -71,7 +72,7 @@ def anonymous_bytes() -> int:
 
 
 def settled_bytes() -> int:
-    """Anonymous memory once what is free was handed back."""
+    """Anonymous memory after freed memory is returned to the system."""
     release_freed_memory()
     return anonymous_bytes()
 
@@ -117,7 +118,7 @@ def measure_memory(count: int, scratch: Path, vectors: Path | None) -> Result:
 
 
 def _uncut(kept: Kept) -> Kept:
-    """The passages that are one chunk each."""
+    """Passages that are one chunk each."""
     tokens = kept.embedder.tokens
     if tokens is None:
         return kept

@@ -1,9 +1,9 @@
-"""What words, meaning and both together find, on four sets of questions whose passages are known.
+"""Search by words, by embeddings and by both, on four sets of questions whose passages are known.
 
-Each set's passages are embedded by MiniLM, which reads English, and their words counted by lavra's BM25.  The weight of
-meaning beside words is learned by two-fold cross-validation over the questions: each half is searched with the weight
-that the other half chose, in five ways of halving.  Scores are lavra's (`lavra.metrics.ranking`), and where ir-measures
-is installed, every figure is compared with its.
+MiniLM, an English model, embeds each set's passages, and lavra's BM25 counts their words.  The weight of embeddings
+beside words is learned by two-fold cross-validation over the questions: each half is searched with the weight chosen on
+the other half, for five divisions into halves.  Scores are lavra's (`lavra.metrics.ranking`); where ir-measures is
+installed, every figure is compared with its figure.
 
 `--cache FOLDER` keeps vectors, so that measuring again does not embed again.
 """
@@ -28,17 +28,15 @@ from retrieval_sets import SETS, RetrievalSet
 import lavra
 from lavra.base.retrieval import Chunk, SearchRequest
 from lavra.metrics.ranking import ranking_scores
-from lavra.rag.bm25 import Postings, write_postings
+from lavra.rag.bm25.postings import Postings
+from lavra.rag.bm25.write import write_postings
 from lavra.rag.chunk_table import MemoryChunks
-from lavra.rag.retrievers import (
-    DenseRetriever,
-    Fusion,
-    HybridRetriever,
-    RetrievalConfig,
-    WordRetriever,
-    learn_weights,
-)
 from lavra.rag.retrievers.arm import Arm, Candidates, Lookup
+from lavra.rag.retrievers.config import Fusion, RetrievalConfig
+from lavra.rag.retrievers.dense import DenseRetriever
+from lavra.rag.retrievers.hybrid import HybridRetriever
+from lavra.rag.retrievers.weights import learn_weights
+from lavra.rag.retrievers.words import WordRetriever
 from lavra.rag.stores.config import StoreConfig, StoreKind
 from lavra.rag.stores.exact import ExactStore
 from lavra.rag.words import Analyzer
@@ -46,7 +44,7 @@ from lavra.rag.words import Analyzer
 NOT_MEASURED = 77
 MEASURES = ("ndcg@10", "mrr@10", "recall@5", "recall@10")
 THEIRS = {"ndcg@10": "nDCG@10", "mrr@10": "RR@10", "recall@5": "R@5", "recall@10": "R@10"}  # ir-measures' names
-TOLERANCE = 0.005  # of nDCG@10, by which hybrid may stand below the better arm
+TOLERANCE = 0.005  # of nDCG@10: hybrid may be this much below the better arm
 SPLITS = 5
 Vectors = npt.NDArray[np.float32]
 Ranking = dict[str, list[str]]
@@ -60,7 +58,7 @@ class Searched:
     Attributes:
         judged: the set.
         table: its passages, numbered in their order.
-        arms: of words and of meaning; each remembers what it found.
+        arms: search by words and search by embeddings; each remembers its results.
     """
 
     judged: RetrievalSet
@@ -68,7 +66,7 @@ class Searched:
     arms: tuple[Arm, Arm]
 
     def rank(self, config: RetrievalConfig, queries: Sequence[str]) -> Ranking:
-        """The passages that a fusion finds for each query."""
+        """Passages that a fusion finds for each query."""
         retriever = HybridRetriever(self.table, *self.arms, config)
         found = {}
         for query in queries:
@@ -77,7 +75,7 @@ class Searched:
         return found
 
     def learned(self, queries: Sequence[str]) -> float:
-        """The weight of meaning that some questions choose."""
+        """The weight of embeddings that these questions choose."""
         numbers = {name: number for number, name in enumerate(self.judged.passages)}
         texts = {query: self.judged.queries[query] for query in queries}
         grades = {
@@ -87,10 +85,10 @@ class Searched:
 
 
 class RememberedArm:
-    """An arm that looks for each question once.
+    """An arm of the search that computes each question once.
 
     Args:
-        arm: looks.
+        arm: the arm that searches.
     """
 
     def __init__(self, arm: Arm) -> None:
@@ -107,7 +105,7 @@ class RememberedArm:
 
 
 class KnownVectors:
-    """An `Embedder` of texts whose vectors are known."""
+    """An `Embedder` of texts with known vectors."""
 
     def __init__(self, texts: Sequence[str], vectors: Vectors) -> None:
         self._rows = dict(zip(texts, vectors, strict=True))
@@ -118,7 +116,7 @@ class KnownVectors:
 
 
 def embed(texts: Sequence[str], cache: Path) -> Vectors:
-    """MiniLM's vectors, or those that were kept; texts of more than 254 tokens are cut, and the log says how many."""
+    """MiniLM's vectors, kept or computed; texts of more than 254 tokens are cut, and the log has their number."""
     kept = cache / f"{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:16]}.npy"
     if not kept.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -128,7 +126,7 @@ def embed(texts: Sequence[str], cache: Path) -> Vectors:
 
 
 def open_set(judged: RetrievalSet, folder: Path, cache: Path) -> Searched:
-    """Count words, embed, and store."""
+    """Count words, embed, and store vectors."""
     names, passages, queries = list(judged.passages), list(judged.passages.values()), list(judged.queries.values())
     ids = np.arange(len(names), dtype=np.int64)
     chunks = [
@@ -146,12 +144,12 @@ def open_set(judged: RetrievalSet, folder: Path, cache: Path) -> Searched:
 
 
 def weighted(weight: float) -> RetrievalConfig:
-    """Fusion by scores; 0 is words alone and 1 meaning alone."""
+    """Fusion by scores; 0 is words alone and 1 embeddings alone."""
     return RetrievalConfig(fusion=Fusion.WEIGHTS, dense_weight=weight)
 
 
 def measure(searched: Searched) -> tuple[dict[str, dict[str, float]], list[float]]:
-    """The scores of every way of searching, and the weights that halves chose."""
+    """Scores of every kind of search, and the weights chosen on halves."""
     queries = [
         query for query, grades in searched.judged.judgements.items() if any(grade > 0 for grade in grades.values())
     ]
@@ -181,7 +179,7 @@ def score(judged: RetrievalSet, ranking: Ranking) -> dict[str, float]:
     """The mean of each measure.
 
     Raises:
-        RuntimeError: ir-measures is installed and says otherwise.
+        RuntimeError: ir-measures is installed and its figure differs.
     """
     judgements = {query: judged.judgements[query] for query in ranking}
     values = ranking_scores(ranking, judgements, cutoffs=(5, 10)).to_values()
@@ -194,7 +192,7 @@ def score(judged: RetrievalSet, ranking: Ranking) -> dict[str, float]:
 
 
 def peer_scores(ranking: Ranking, judgements: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The same by ir-measures, which knows whole grades: a median of three is one."""
+    """The same by ir-measures, which takes whole grades only; a median of three grades is whole."""
     import ir_measures  # noqa: PLC0415 - a peer, installed for tests
 
     names = {ir_measures.parse_measure(theirs): ours for ours, theirs in THEIRS.items()}
@@ -212,7 +210,7 @@ def peer_scores(ranking: Ranking, judgements: Mapping[str, Mapping[str, float]])
 
 
 def few(judged: RetrievalSet) -> RetrievalSet:
-    """Twenty questions from all over the set, and the passages judged for them."""
+    """Twenty questions from the whole set, and the passages judged for them."""
     names = list(judged.queries)[:: max(1, len(judged.queries) // 20)][:20]
     passages = {passage for name in names for passage in judged.judgements[name]}
     return replace(
@@ -226,7 +224,7 @@ def few(judged: RetrievalSet) -> RetrievalSet:
 def measure_all(
     reads: Mapping[str, Callable[[Path], RetrievalSet]], cache: Path | None, *, small: bool
 ) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, list[float]]]:
-    """Scores of every set by way of searching, and the weights chosen."""
+    """Scores of every set by kind of search, and the chosen weights."""
     scores, weights = {}, {}
     with tempfile.TemporaryDirectory() as made:
         for name, read in reads.items():
@@ -238,7 +236,7 @@ def measure_all(
 
 
 def show(scores: Mapping[str, Mapping[str, Mapping[str, float]]], weights: Mapping[str, Sequence[float]]) -> None:
-    """A row for each set and way of searching."""
+    """Print a row for each set and kind of search."""
     rows = [["set", "searched by", *MEASURES]]
     for name, found in scores.items():
         rows += [
@@ -253,7 +251,7 @@ def show(scores: Mapping[str, Mapping[str, Mapping[str, float]]], weights: Mappi
 def to_result(
     scores: Mapping[str, Mapping[str, Mapping[str, float]]], weights: Mapping[str, Sequence[float]]
 ) -> Result:
-    """Hybrid beside the better arm."""
+    """Hybrid search beside the better arm."""
     hybrid = {name: found["hybrid, learned"]["ndcg@10"] for name, found in scores.items()}
     better = {name: max(found[arm]["ndcg@10"] for arm in ("bm25", "dense")) for name, found in scores.items()}
     within = all(hybrid[name] >= better[name] - TOLERANCE for name in hybrid)

@@ -1,4 +1,4 @@
-"""How long a question takes over an index: embedding, both arms, fusion; a part of `retrieval_speed.py`."""
+"""Time of a question over an index: embedding, both arms, fusion; a part of `retrieval_speed.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from lavra.rag.index.config import IndexConfig
 from lavra.rag.index.encoder import NamedEmbedder
 from lavra.rag.index.open import open_index
 from lavra.rag.index.update import update_index
-from lavra.rag.retrievers import Arms, RetrievalConfig, build_retriever
+from lavra.rag.retrievers.build import build_retriever
+from lavra.rag.retrievers.config import Arms, RetrievalConfig
 
 BAR = 30.0  # milliseconds
 ASKED, WARM = 300, 20
@@ -34,7 +35,7 @@ def index_passages(scratch: Path, embedder: NamedEmbedder) -> Path:
 
 
 def milliseconds(retriever: Retriever, asked: list[str]) -> list[float]:
-    """Milliseconds that each search takes, one after another."""
+    """Milliseconds of each search, one after another."""
     for question in asked[:WARM]:
         retriever.search(SearchRequest(query=question, k=K))
     found = []
@@ -46,7 +47,7 @@ def milliseconds(retriever: Retriever, asked: list[str]) -> list[float]:
 
 
 def measure_queries(count: int, scratch: Path, vectors: Path | None) -> Result:
-    """Build an index of kept vectors, and ask it real questions."""
+    """Build an index of kept vectors, and search it with real questions."""
     torch.set_num_threads(2)
     kept = kept_passages(count, vectors or scratch / "vectors")
     write_documents(kept.texts, scratch / PASSAGES)

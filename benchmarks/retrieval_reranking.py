@@ -1,10 +1,10 @@
-"""A reranker that lavra makes from MiniLM: whether it helps, and whether it is left off where it does not.
+"""A reranker that lavra trains from MiniLM: its gain, and whether it stays off where it does not help.
 
 Two folds. For each half of the questions of Cranfield, Quati, XQuAD and FaQuAD a cross-encoder is finetuned (`lavra
 finetune --task rerank`) on two thirds of the half, of all sets together. The other third decides, set by set, whether
 reranking is on and with which weight beside the hybrid search: it is on where the mean gain of nDCG@10 less its
-standard error is at least two points, the rule of `lavra index --tune`. What it is worth is measured on the other
-half, which neither training nor the decision has seen.
+standard error is at least two points, the rule of `lavra index --tune`. Its gain is measured on the other half, which
+neither training nor the decision has seen.
 
 `--models FOLDER` keeps rows, models and vectors, so that measuring again does not train again.
 """
@@ -34,9 +34,10 @@ import lavra
 from lavra.api.model import TextModel
 from lavra.base.retrieval import Chunk, SearchRequest
 from lavra.metrics.ranking import ndcg_at
-from lavra.rag.bm25 import Postings, write_postings
+from lavra.rag.bm25.postings import Postings
+from lavra.rag.bm25.write import write_postings
 from lavra.rag.chunk_table import MemoryChunks
-from lavra.rag.rerank import PredictorReranker
+from lavra.rag.rerank.predictor import PredictorReranker
 from lavra.rag.retrievers.build import build_retriever
 from lavra.rag.retrievers.config import Fusion, RetrievalConfig
 from lavra.rag.retrievers.dense import DenseRetriever
@@ -57,16 +58,16 @@ CUTOFF = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much is learnt and measured.
+    """Sizes of training and measurement.
 
     Attributes:
-        rows: of training, at most.
-        epochs: of training.
-        negatives: for each fitting passage.
-        decides: questions of a set that decide, at most.
-        measured: questions of a set's half that are measured, at most.
-        passages: of a set, at most.
-        depth: passages that the reranker reads.
+        rows: most training rows.
+        epochs: epochs of training.
+        negatives: negatives for each fitting passage.
+        decides: most questions of a set that decide.
+        measured: most questions of a set's half that are measured.
+        passages: most passages of a set.
+        depth: number of passages that the reranker reads.
     """
 
     rows: int
@@ -79,7 +80,7 @@ class Size:
 
 
 FULL = Size(rows=3000, epochs=2.0, negatives=2, decides=40, measured=60, passages=10_000, depth=10)
-_TO_LEARN = 100  # questions that the weight of the hybrid search is learned on, at most
+_TO_LEARN = 100  # most questions for learning the weight of the hybrid search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +90,9 @@ class Searched:
     Attributes:
         judged: the set.
         table: its passages, numbered in their order.
-        postings: their words.
-        store: their vectors.
-        embedder: makes those of questions.
+        postings: postings of their words.
+        store: store of their vectors.
+        embedder: embeds questions.
     """
 
     judged: RetrievalSet
@@ -102,18 +103,18 @@ class Searched:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """One set, one half measured.
+class HalfResult:
+    """Results of one measured half of a set.
 
     Attributes:
-        name: of the set.
+        name: name of the set.
         before: mean nDCG@10 of the hybrid search.
-        after: with the reranker, on or not.
-        weight: of the reranker.
+        after: mean nDCG@10 with the reranker, if it is on.
+        weight: weight of the reranker.
         decided: mean gain on the questions that decide.
         error: its standard error.
-        is_on: what was decided.
-        questions: measured.
+        is_on: whether the reranker was switched on.
+        questions: number of measured questions.
     """
 
     name: str
@@ -148,7 +149,7 @@ def searched(judged: RetrievalSet, embedder: VectorShelf, folder: Path) -> Searc
 
 
 def train(rows: Sequence[dict[str, Any]], size: Size, folder: Path) -> Path:
-    """A reranker made of MiniLM, or the one that is there."""
+    """A reranker trained from MiniLM, or the kept one."""
     made = folder / "model"
     if made.exists():
         return made
@@ -179,7 +180,7 @@ def measure(
     asked: Sequence[str],
     reranker: RememberingReranker,
     depth: int,
-) -> Outcome:
+) -> HalfResult:
     """Learn the hybrid search's weight and decide on some questions, and measure on others."""
     config = RetrievalConfig(fusion=Fusion.WEIGHTS, dense_weight=_dense_weight(one, learnt))
     base = build_retriever(one.table, one.postings, one.store, one.embedder, config)
@@ -197,7 +198,7 @@ def measure(
     print(
         f"{one.judged.name}: reranked {reranked.mean():.4f}, before {measured.mean():.4f}, weight {weight}", flush=True
     )
-    return Outcome(
+    return HalfResult(
         name=one.judged.name,
         before=float(measured.mean()),
         after=float((reranked if is_on else measured).mean()),
@@ -224,7 +225,7 @@ def _dense_weight(one: Searched, queries: Sequence[str]) -> float:
 
 
 def _gains(one: Searched, retriever: Any, queries: Sequence[str], depth: int) -> np.ndarray:
-    """(Q,) nDCG@10; only what a reranker may read is looked at, so that both are of the same passages."""
+    """(Q,) nDCG@10; only passages that a reranker may read count, so that both are of the same passages."""
     found = []
     for query in queries:
         passages = retriever.search(SearchRequest(query=one.judged.queries[query], k=depth)).passages
@@ -234,7 +235,7 @@ def _gains(one: Searched, retriever: Any, queries: Sequence[str], depth: int) ->
 
 
 def smaller(judged: RetrievalSet, size: Size) -> RetrievalSet:
-    """The set, or for a small run only the first passages and the questions about them."""
+    """The set; for a small run, only the first passages and the questions about them."""
     if len(judged.passages) <= size.passages:
         return judged
     names = list(judged.passages)[: size.passages]
@@ -254,7 +255,7 @@ def smaller(judged: RetrievalSet, size: Size) -> RetrievalSet:
     )
 
 
-def outcomes(data: Path, size: Size, folder: Path, folds: Sequence[int]) -> list[Outcome]:
+def outcomes(data: Path, size: Size, folder: Path, folds: Sequence[int]) -> list[HalfResult]:
     """Every set, each half measured once."""
     embedder = VectorShelf(folder / "vectors", CuttingEmbedder(lavra.load(encoder_folder())), Deadline(math.inf))
     sets = [searched(smaller(read(data), size), embedder, folder / f"searched-{name}") for name, read in SETS.items()]
@@ -277,10 +278,10 @@ def outcomes(data: Path, size: Size, folder: Path, folds: Sequence[int]) -> list
 
 
 class CuttingEmbedder:
-    """An `Embedder` that reads the beginning of texts that are too long.
+    """An `Embedder` that cuts texts that are too long.
 
     Args:
-        model: embeds.
+        model: the model that embeds.
     """
 
     def __init__(self, model: TextModel) -> None:
@@ -300,8 +301,8 @@ def _some(queries: Sequence[str], number: int) -> list[str]:
     return random.Random(number).sample(list(queries), min(number, len(queries)))
 
 
-def to_result(found: Sequence[Outcome]) -> Result:
-    """The claim, from all sets and halves."""
+def to_result(found: Sequence[HalfResult]) -> Result:
+    """The claim over all sets and halves."""
     gains = [one.after - one.before for one in found if one.is_on]
     least = min(gains, default=BAR)
     return Result(
@@ -320,8 +321,8 @@ def main() -> int:
     """Train, decide, measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--smoke", action="store_true", help="nothing: a reranker learns for minutes")
-    parser.add_argument("--models", type=Path, help="folder that keeps what is made")
+    parser.add_argument("--smoke", action="store_true", help="measure nothing: training a reranker takes minutes")
+    parser.add_argument("--models", type=Path, help="folder that keeps rows, models and vectors")
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1], choices=[0, 1])
     args = parser.parse_args()
     if args.smoke:

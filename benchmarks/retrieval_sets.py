@@ -1,4 +1,4 @@
-"""Sets of questions with the passages that answer them, read from the folder LAVRA_DATA names.
+"""Sets of questions with the passages that answer them, read from the folder that `LAVRA_DATA` names.
 
 | set | language | passages | questions | what fits |
 |---|---|---|---|---|
@@ -24,17 +24,17 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalSet:
-    """Passages, questions, and which fit which.
+    """Passages, questions, and judgements of their fit.
 
     Attributes:
-        name: of the set.
+        name: name of the set.
         language: ISO 639-1.
         passages: text by name.
         queries: text by name.
         judgements: for each query the grade of each judged passage; 0 does not fit.
-        groups: what queries are about, such as an article; those of one group are learnt from together or not at all.
-            A query without one is a group of its own.
-        answers: of queries that have one, as they stand in their passages.
+        groups: subject of each query, such as an article; queries of one group are all used for training or none. A
+            query without a group is its own group.
+        answers: answers of the queries that have one, as their passages contain them.
     """
 
     name: str
@@ -47,7 +47,7 @@ class RetrievalSet:
 
 
 def read_cranfield(data: Path) -> RetrievalSet:
-    """Abstracts without text are left out; queries are numbered as they come, as the judgements number them."""
+    """Abstracts without text are left out; queries are numbered by their order, as the judgements number them."""
     folder = data / "retrieval" / "cranfield"
     documents = gzip.decompress((folder / "cran.all.1400.xml.gz").read_bytes()).decode()
     found = re.findall(r"<docno>(\d+)</docno>.*?<text>(.*?)</text>", documents, re.DOTALL)
@@ -63,7 +63,7 @@ def read_cranfield(data: Path) -> RetrievalSet:
 
 
 def read_quati(data: Path) -> RetrievalSet:
-    """The passages that three people judged, each for one question."""
+    """Passages that three people judged, each for one question."""
     passages: dict[str, str] = {}
     queries: dict[str, str] = {}
     grades: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))

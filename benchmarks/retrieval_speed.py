@@ -1,16 +1,16 @@
-"""How fast documents are indexed and questions answered with passages, and in how much memory.
+"""Speed and memory of indexing documents and of answering questions with passages.
 
     python benchmarks/retrieval_speed.py --part indexing      # beside LangChain + sentence-transformers + FAISS
     python benchmarks/retrieval_speed.py --part queries       # p95 over 20,000 passages
     python benchmarks/retrieval_speed.py --part queries --passages 100000 --vectors FOLDER
     python benchmarks/retrieval_speed.py --part memory        # growth of anonymous memory, indexing and searching
 
-Every passage is real text and distinct (`real_texts.py`), and a document by itself, so that both sides embed the very
-same texts.  Indexing is everything from the file to an index that answers: lavra's has a database, words and vectors,
-committed to disk; the peer's is LangChain's splitter, its Hugging Face embeddings and its FAISS store in memory, with
-the batch size that suits it best.  The two take turns.  `--vectors` keeps vectors, or takes those that a run before
-kept: a run over 100,000 passages computes them for a quarter of an hour.  Memory is growth beyond what a process loads
-once (libraries, the encoder's weights, py3langid's model) and without the encoder's matrices (`retrieval_memory.py`).
+Every passage is real text, distinct (`real_texts.py`) and its own document, so that both sides embed the same texts.
+Indexing is everything from the file to an index that answers.  lavra's index has a database, words and vectors,
+committed to disk; the peer has LangChain's splitter, its Hugging Face embeddings and its FAISS store in memory, with
+its fastest batch size.  The two take turns.  `--vectors` keeps vectors, or reads those of an earlier run: to compute
+100,000 takes a quarter of an hour.  Memory is growth beyond the data that a process loads once (libraries, the
+encoder's weights, py3langid's model) and without the encoder's matrices (`retrieval_memory.py`).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ SIZES = {"indexing": (1500, 64), "queries": (20_000, 1000), "memory": (20_000, 2
 
 
 def main() -> int:
-    """Measure one part; `indexing` is what is recorded beside a peer."""
+    """Measure one part; `indexing` is recorded beside a peer."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--part", choices=sorted(PARTS), default="indexing")
-    parser.add_argument("--passages", type=int, help="how many")
+    parser.add_argument("--passages", type=int, help="number of passages")
     parser.add_argument("--vectors", type=Path, help="folder that keeps passages and their vectors")
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
     parser.add_argument("--smoke", action="store_true", help="small sizes")

@@ -5,7 +5,7 @@ object (`claim ours peers ratio bar holds machine versions`, and `better: lower`
 one), `--smoke` makes it small.  `run_all` records both sizes in `recorded.json` and writes the table;
 `--record-smoke` records the small ones alone, for when only they have changed.
 `run_all --smoke` compares with what was recorded and fails only where a ratio is worse by more than a factor of
-two, so that a busy machine does not.
+two, so that a busy machine does not.  Small runs whose ratio is no speed go last, one beside another on each core.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +30,35 @@ FIELDS = ("claim", "ours", "peers", "ratio", "bar", "holds", "machine", "version
 NOT_MEASURED = 77  # exit status of a benchmark whose data is not on this machine
 SIZES = ("full", "smoke")
 SLACK = 2.0  # a smoke ratio may be this much worse than the recorded one
-SMOKE_SECONDS = 180.0  # meant for all of them together
-HANGS_AFTER = 300.0  # seconds of one small run: a busy machine is no failure, a benchmark that never ends is
+SMOKE_SECONDS = 240.0  # intended for all small runs together
+UNTIMED = {  # their ratios compare quality or memory: the small runs may share the machine
+    "adapters.py",
+    "bits_per_byte.py",
+    "corpus_memory.py",
+    "distillation.py",
+    "grounding.py",
+    "hidden_tokens.py",
+    "planted_leaks.py",
+    "retrieval_answers.py",
+    "retrieval_quality.py",
+    "soak.py",
+    "start_or_scratch.py",
+}
+HANGS_AFTER = 300.0  # most seconds of one small run: a busy machine does not fail it, an endless benchmark does
 
 Result = Mapping[str, Any]
 
 
 class BenchmarkError(Exception):
-    """A benchmark did not give the line it promises."""
+    """A benchmark did not print its result."""
 
 
 class NotMeasuredError(BenchmarkError):
-    """What a benchmark measures on is not on this machine."""
+    """The data of a benchmark is not on this machine."""
 
 
 def scripts(folder: Path = FOLDER) -> list[Path]:
-    """Every runnable benchmark, by name."""
+    """Every benchmark script by name."""
     return [
         path
         for path in sorted(folder.glob("*.py"))
@@ -52,7 +67,7 @@ def scripts(folder: Path = FOLDER) -> list[Path]:
 
 
 def parse(output: str, name: str) -> Result:
-    """The JSON object a benchmark ends with.
+    """The JSON object at the end of a benchmark's output.
 
     Raises:
         BenchmarkError: there is none, or fields are missing.
@@ -68,17 +83,24 @@ def parse(output: str, name: str) -> Result:
     return dict(result)
 
 
-def run(script: Path, *, smoke: bool, timeout: float | None = None) -> Result:
-    """One benchmark, its own output passed through.
+def run(script: Path, *, smoke: bool, timeout: float | None = None, threads: int | None = None) -> Result:
+    """Run one benchmark and pass its output through; `threads` bounds its threads.
 
     Raises:
         BenchmarkError: it failed, took too long or did not end with its line.
-        NotMeasuredError: its data is not here.
+        NotMeasuredError: its data is absent.
     """
     command = [sys.executable, str(script), "--json", *(["--smoke"] if smoke else [])]
+    environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
     try:
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, timeout=timeout, check=False, cwd=FOLDER.parent
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=timeout,
+            check=False,
+            cwd=FOLDER.parent,
+            env=environment,
         )
     except subprocess.TimeoutExpired:
         raise BenchmarkError(f"{script.name} took over {timeout:.0f} s") from None
@@ -97,17 +119,17 @@ def is_much_worse(result: Result, recorded: Result) -> bool:
 
 
 def compared(result: Result) -> float:
-    """The ratio that a slower machine does not change."""
+    """The ratio that does not depend on the machine's speed."""
     return float(result.get("steady", result["ratio"]))
 
 
 def number(value: Any) -> str:
-    """Four significant digits, and anything but a number as it is."""
+    """A number with four significant digits; anything else unchanged."""
     return f"{value:,.4g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def row(name: str, result: Result) -> str:
-    """One line of the table."""
+    """A line of the table."""
     peers = result["peers"]
     shown = (
         "; ".join(f"{peer} {number(value)}" for peer, value in peers.items())
@@ -124,7 +146,7 @@ def row(name: str, result: Result) -> str:
 
 
 def table(recorded: Mapping[str, Mapping[str, Result]]) -> str:
-    """The table of full-size results, and where they were measured."""
+    """The table of full-size results, with the machines that measured them."""
     full = {name: sizes["full"] for name, sizes in sorted(recorded.items()) if "full" in sizes}
     if not full:
         return "Nothing is recorded yet: `make bench` does it."
@@ -135,7 +157,7 @@ def table(recorded: Mapping[str, Mapping[str, Result]]) -> str:
 
 
 def describe(value: Any) -> str:
-    """A mapping as `name value, name value`; anything else as it is."""
+    """A mapping as `name value, name value`; anything else unchanged."""
     return (
         ", ".join(f"{name} {item}" for name, item in sorted(value.items()))
         if isinstance(value, Mapping)
@@ -153,67 +175,79 @@ def write_table(page: Path, recorded: Mapping[str, Mapping[str, Result]]) -> Non
 
 
 def load() -> dict[str, dict[str, Result]]:
-    """What was recorded; nothing on the first run."""
+    """The recorded results; empty before the first run."""
     return json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
 
 
 def measured(script: Path, smoke: bool, date: str) -> Result:
-    """A result with the day it was measured."""
+    """A result with the day of its measurement."""
     return {**run(script, smoke=smoke), "date": date}
 
 
 def record(chosen: list[Path], sizes: Sequence[str] = SIZES) -> list[str]:
-    """Measure each benchmark in the given sizes and keep the results beside those of other sizes; the troubles met."""
-    recorded, troubles = load(), []
+    """Measure each benchmark in the given sizes and record the results; returns the problems."""
+    recorded, issues = load(), []
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     for script in chosen:
         print(f"== {script.name}", flush=True)
         try:
             made = {size: measured(script, size == "smoke", today) for size in sizes}
         except BenchmarkError as error:
-            troubles.append(str(error))
+            issues.append(str(error))
             continue
         recorded[script.name] = {**recorded.get(script.name, {}), **made}
         RECORDED.write_text(json.dumps(recorded, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     write_table(PAGE, recorded)
-    return troubles
+    return issues
+
+
+def small_runs(chosen: list[Path]) -> Iterator[tuple[Path, Result | BenchmarkError, float]]:
+    """Each benchmark with its small result, or the reason that there is none, and its seconds."""
+
+    def small_run(script: Path, threads: int | None = None) -> tuple[Path, Result | BenchmarkError, float]:
+        began = time.monotonic()
+        try:
+            result: Result | BenchmarkError = run(script, smoke=True, timeout=HANGS_AFTER, threads=threads)
+        except BenchmarkError as error:
+            result = error
+        return script, result, time.monotonic() - began
+
+    for script in chosen:
+        if script.name not in UNTIMED:
+            print(f"== {script.name} --smoke", flush=True)
+            yield small_run(script)
+    with ThreadPoolExecutor(os.cpu_count()) as beside:
+        yield from beside.map(lambda script: small_run(script, threads=1), [s for s in chosen if s.name in UNTIMED])
 
 
 def smoke(chosen: list[Path]) -> list[str]:
-    """Run each benchmark small and compare with what was recorded; the troubles met."""
-    recorded, troubles, start = load(), [], time.monotonic()
-    for script in chosen:
-        print(f"== {script.name} --smoke", flush=True)
-        began = time.monotonic()
-        try:
-            result = run(script, smoke=True, timeout=HANGS_AFTER)
-        except NotMeasuredError as error:
-            print(f"benchmarks: {error}", flush=True)
+    """Run each benchmark small and compare with the recorded results; returns the problems."""
+    recorded, issues, start = load(), [], time.monotonic()
+    for script, result, seconds in small_runs(chosen):
+        if isinstance(result, NotMeasuredError):
+            print(f"benchmarks: {result}", flush=True)
             continue
-        except BenchmarkError as error:
-            troubles.append(str(error))
+        if isinstance(result, BenchmarkError):
+            issues.append(str(result))
             continue
         known = recorded.get(script.name, {}).get("smoke")
         before = number(compared(known)) if known else "never"
-        seconds = time.monotonic() - began
         print(f"{script.name}: {seconds:.0f} s, ratio {number(compared(result))}, recorded {before}", flush=True)
         if known and is_much_worse(result, known):
-            troubles.append(
+            issues.append(
                 f"{script.name}: ratio {number(compared(result))} is over {SLACK:g} times worse than the recorded "
                 f"{number(compared(known))}"
             )
     print(f"benchmarks, small: {time.monotonic() - start:.0f} s (meant: at most {SMOKE_SECONDS:.0f} s)")
-    return troubles
+    return issues
 
 
 def main() -> int:
-    """Run what is asked for; 1 when something is wrong."""
+    """Run the chosen benchmarks; exit status 1 where there is a problem."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", help="scripts to run (default: all)")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument(
-        "--smoke", action="store_true", help="small sizes, compared with what is recorded; records nothing"
-    )
+    size.add_argument("--smoke", action="store_true", help="small sizes, compared with the record; records nothing")
     size.add_argument("--record-smoke", action="store_true", help="record small sizes only")
     args = parser.parse_args()
     known = {script.name: script for script in scripts()}
@@ -221,10 +255,10 @@ def main() -> int:
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}")
     chosen = [script for name, script in known.items() if not args.names or name in args.names]
-    troubles = smoke(chosen) if args.smoke else record(chosen, ("smoke",) if args.record_smoke else SIZES)
-    for trouble in troubles:
-        print("benchmarks:", trouble, file=sys.stderr)
-    return 1 if troubles else 0
+    issues = smoke(chosen) if args.smoke else record(chosen, ("smoke",) if args.record_smoke else SIZES)
+    for issue in issues:
+        print("benchmarks:", issue, file=sys.stderr)
+    return 1 if issues else 0
 
 
 if __name__ == "__main__":

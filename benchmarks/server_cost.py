@@ -1,16 +1,16 @@
-"""What the server adds to the engine: process time a streamed token, and throughput at 16 streams.
+"""The server's cost beside the engine: process time for each streamed token, and throughput at 16 streams.
 
-A server in a process of its own, one thread for arithmetic.  16 clients on raw sockets ask for streams at once and
-read them to their end.  Process time less the runner's, over the tokens streamed, is what everything but the model
-costs: HTTP, JSON, scheduling, sampling, text.  The same requests are given to the engine without a server, in the same
-process, in turns with the others.  Prompts differ in length, because rows of equal length, which no server meets, are
-faster to compute and would count against the server.
+The server is a separate process with one thread for arithmetic.  16 clients on raw sockets request streams at once and
+read them to their end.  The process time without the runner's, divided by the streamed tokens, is the cost of
+everything but the model: HTTP, JSON, scheduling, sampling, text.  The engine gets the same requests without a server,
+in the same process; the two take turns.  Prompts differ in length: rows of equal length are faster to compute, no
+server meets them, and they would count against the server.
 
-Torch computes, as it did when the figures were first taken: beside the native runner, several times faster on models as
-small as these, the same server is a larger share.
+The torch runner computes, as in the first recorded figures.  The native runner is several times faster on models as
+small as these, so the same server would be a larger share.
 
 Two models: one of 13.8M parameters, whose weights drive everything else out of the caches at every pass, and one of a
-million, whose passes follow one another in 2 ms, so that whatever holds the engine up is seen at once.
+million, whose passes take 2 ms, so that every delay of the engine shows.
 """
 
 from __future__ import annotations
@@ -34,11 +34,13 @@ from result import Result, print_table
 from lavra.api.load import load
 from lavra.api.serving import start_engine
 from lavra.base.types import GenerateRequest
-from lavra.server import ModelTable, ServeConfig, ServedModel, build_app
+from lavra.server.app import build_app
+from lavra.server.config import ServeConfig
 from lavra.server.conversation.prompt import chat_prompt
 from lavra.server.run import Server, open_socket
 from lavra.server.schemas import ChatBody
-from lavra.tokens import DEFAULT_CHAT_TEMPLATE
+from lavra.server.served import ModelTable, ServedModel
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 
 STREAMS = 16
 SIZES = {"13.8M": (384, 6), "1M": (64, 2)}  # width and layers
@@ -50,7 +52,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="the small model, short streams, one turn")
     parser.add_argument("--chat", action="store_true", help="ask for chat completions")
-    parser.add_argument("--turns", type=int, help="of each model, in the place of 5")
+    parser.add_argument("--turns", type=int, help="turns of each model (default 5)")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--serve", metavar="FOLDER", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -70,7 +72,7 @@ def main() -> int:
 
 
 def measure(folder: Path, tokens: int, turns: int, *, chat: bool) -> dict[str, float]:
-    """Turns of both ways, after one that warms up."""
+    """Turns of both sides, after one turn that warms up."""
     command = [sys.executable, __file__, "--serve", str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
@@ -105,7 +107,7 @@ def measure(folder: Path, tokens: int, turns: int, *, chat: bool) -> dict[str, f
 
 
 def stream_all(address: tuple[str, int], tokens: int, chat: bool) -> float:
-    """Seconds until every one of 16 raw-socket clients has its stream."""
+    """Seconds until all 16 clients have their stream."""
     threads = [threading.Thread(target=read_stream, args=(address, tokens, number, chat)) for number in range(STREAMS)]
     began = time.perf_counter()
     for thread in threads:
@@ -116,7 +118,7 @@ def stream_all(address: tuple[str, int], tokens: int, chat: bool) -> float:
 
 
 def prompt_of(number: int) -> list[int]:
-    """16 ids of the first prompt, two more of each later one."""
+    """16 ids for the first prompt, two more for each later one."""
     return list(range(300 + number, 316 + 3 * number))
 
 
@@ -126,7 +128,7 @@ def conversation_of(number: int) -> list[dict[str, str]]:
 
 
 def read_stream(address: tuple[str, int], tokens: int, number: int, chat: bool) -> None:
-    """One client: a request written by hand, its answer read and thrown away."""
+    """One client: sends a raw request, reads the answer and drops it."""
     asked = {"messages": conversation_of(number)} if chat else {"prompt": prompt_of(number)}
     body = json.dumps({**asked, "max_tokens": tokens, "temperature": 0, "stream": True}).encode()
     path = "/v1/chat/completions" if chat else "/v1/completions"
@@ -172,7 +174,7 @@ def serve_folder(folder: Path) -> int:
 
 
 def engine_requests(model: ServedModel, tokens: int, *, chat: bool) -> list[GenerateRequest]:
-    """The clients' requests, as the server gives them to the engine."""
+    """The clients' requests, as the server hands them to the engine."""
     prompts = [
         chat_prompt(model, ChatBody.model_validate({"messages": conversation_of(number)}), None).tokens
         if chat
@@ -183,7 +185,7 @@ def engine_requests(model: ServedModel, tokens: int, *, chat: bool) -> list[Gene
 
 
 def watch_runner(engine: Any) -> list[float]:
-    """The processor's time in the runner, added up in the one place of a list: wall time would count waiting too."""
+    """CPU time of the runner, added up in a list's only element: wall time would also count waiting."""
     spent, forward = [0.0], engine._passes.runner.forward
 
     def timed(batch: Any) -> Any:
@@ -197,7 +199,7 @@ def watch_runner(engine: Any) -> list[float]:
 
 
 def show(found: dict[str, dict[str, float]]) -> None:
-    """The three figures of each model."""
+    """Print the three figures of each model."""
     print_table(
         [
             ("16 streams", *found),
@@ -212,7 +214,7 @@ def show(found: dict[str, dict[str, float]]) -> None:
 
 
 def as_result(found: dict[str, dict[str, float]]) -> Result:
-    """Both bars, which are the larger model's; the smaller one stands beside it."""
+    """Both bars for the larger model; figures of the smaller model stand beside them."""
     judged = found.get("13.8M", found["1M"])
     microseconds, share = judged["microseconds"], judged["share"]
     return Result(

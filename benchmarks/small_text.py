@@ -1,6 +1,4 @@
-"""What small runs are made of: half a megabyte of the Python standard library's source, and a model that a busy machine
-trains in seconds too.
-"""
+"""Input of small runs: half a megabyte of the Python standard library's source, and a small model."""
 
 from __future__ import annotations
 

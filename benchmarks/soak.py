@@ -1,15 +1,16 @@
-"""50,000 requests to the real server in every protocol, a fifth of whose clients leave: nothing may leak or be lost.
+"""50,000 requests in every protocol to the real server; a fifth of the clients disconnect; no leak, no lost request.
 
-`lavra serve` in a process of its own over a tiny model, or over `--model`; 32 clients on raw sockets ask for chats,
-completions, responses, messages, Ollama's and llama.cpp's texts of a few tokens (`soak_requests`), streamed or not,
-plain, in a form, and wrong ones.  One in five leaves: in the middle of its own request, right after it, behind a few
-pieces of the answer, or at a random moment.  Responses in the background are left, resumed behind the last event that
-was read, and deleted; the server keeps few of them.
+`lavra serve` runs in a separate process over a tiny model, or over `--model`.  32 clients on raw sockets send short
+chats, completions, responses, messages, and Ollama's and llama.cpp's requests (`soak_requests`): streamed or not,
+plain, with a form, and invalid ones.  One in five disconnects: in the middle of its own request, right after it, after
+a few pieces of the answer, or at a random moment.  Clients leave responses in the background, resume them after the
+last event that they read, and delete them; the server keeps few of them.
 
-Half-way and at the end the server comes to rest, and then: every answer was whole (`soak_answers`); every request was
-answered, refused or left, and the server counts as many; every completion that the engine took on has ended; no cache
-block, request, task or file is held that was not held half-way; no more responses are kept than allowed; there was no
-5xx, and the log has no complaint.  The process may hold at most 1.02 times the memory of after a fifth of the run.
+Half-way and at the end the server comes to rest.  Then these conditions must hold: every answer was complete
+(`soak_answers`); every request was answered, refused or left, and the server counts as many; every completion of the
+engine has ended; the server holds no more cache blocks, requests, tasks or files than half-way; it keeps no more
+responses than allowed; there was no 5xx status, and the log has no error.  The process may hold at most 1.02 times its
+memory after a fifth of the run.
 """
 
 from __future__ import annotations
@@ -34,33 +35,31 @@ from result import Result, print_table
 from soak_clients import SoakClient, SoakTally
 from soak_meters import ServerMeters, ServerState, resident_bytes, responses_by_route, total
 
-from lavra.tokens import Tokenizer
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from lavra.tokens.tokenizer import Tokenizer
 
 CLIENTS = 32
-STORED = 24  # responses that the server keeps at most
-CACHE = (
-    4096  # tokens of keys and values: full soon, so that its memory does not look like a leak, and rows are preempted
-)
+STORED = 24  # most responses that the server keeps
+CACHE = 4096  # tokens of keys and values: full soon, so its growth is not taken for a leak, and rows are preempted
 BAR = 1.02  # memory at the end over memory after a fifth of the run
 LIMIT = 900.0  # seconds: no new request after that
-POOL = 40  # threads of the server's pool at most, which grows by need (anyio's default)
-LOOKS = 0.5  # seconds from one look at the busy server to the next
+POOL = 40  # most threads of the server's pool, which grows by need (anyio's default)
+LOOKS = 0.5  # seconds between two readings of the busy server's state
 COMPLAINTS = ("Traceback", "never retrieved", "was destroyed", "never awaited", " failed")
 
 
 @dataclass
 class Findings:
-    """What a run found.
+    """Measurements of a run.
 
     Attributes:
-        tally: what the clients saw.
-        seconds: of the run, its rests included.
-        memory: (seconds, requests that ended, bytes the server holds), through the run.
-        most_stored: most responses that were kept at once.
-        rests: the server at rest, half-way and at the end.
-        meters: of the server at the end.
-        complaints: lines of its log.
+        tally: counts of the clients.
+        seconds: seconds of the run, including its rests.
+        memory: tuples of seconds, ended requests and bytes of the server, through the run.
+        most_stored: most responses that were kept at the same time.
+        rests: states of the server at rest, half-way and at the end.
+        meters: the server's meters at the end.
+        complaints: lines of its log that report errors.
     """
 
     tally: SoakTally = field(default_factory=SoakTally)
@@ -74,9 +73,9 @@ class Findings:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--requests", type=int, default=50_000, help="how many, about (default 50000)")
-    parser.add_argument("--seconds", type=float, default=LIMIT, help=f"most time for them (default {LIMIT:.0f})")
-    parser.add_argument("--clients", type=int, default=CLIENTS, help=f"at once (default {CLIENTS})")
+    parser.add_argument("--requests", type=int, default=50_000, help="number of requests, about (default 50000)")
+    parser.add_argument("--seconds", type=float, default=LIMIT, help=f"most seconds for them (default {LIMIT:.0f})")
+    parser.add_argument("--clients", type=int, default=CLIENTS, help=f"clients at the same time (default {CLIENTS})")
     parser.add_argument("--model", type=Path, help="folder of a model (default: a tiny one with random weights)")
     parser.add_argument("--smoke", action="store_true", help="400 requests")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
@@ -92,14 +91,14 @@ def main() -> int:
 
 
 def tiny_model(folder: Path) -> Path:
-    """A model that is small, for the server is under test and not arithmetic; the folder."""
+    """Folder of a tiny model, because the test is of the server and not of arithmetic."""
     make_model(folder, 64, 2, vocab_size=1024)
     Tokenizer.load(folder).with_chat_template(DEFAULT_CHAT_TEMPLATE).save(folder)
     return folder
 
 
 def measure(folder: Path, wanted: int, seconds: float, clients: int) -> Findings:
-    """Start the server, let the clients at it, and look at it half-way and at the end."""
+    """Start the server, run the clients, and read the server's state half-way and at the end."""
     command = [sys.executable, "-m", "lavra", "serve", f"m={folder}", "--port", "0", "--json"]
     command += ["--stored-responses", str(STORED), "--cache-tokens", str(CACHE)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -121,13 +120,13 @@ def measure(folder: Path, wanted: int, seconds: float, clients: int) -> Findings
 
 
 def complaints_of(log: IO[str]) -> list[str]:
-    """Lines of a server's log that tell of a fault."""
+    """Lines of a server's log that report errors."""
     log.seek(0)
     return [line.rstrip()[:300] for line in log if any(word in line for word in COMPLAINTS)]
 
 
 async def soak(address: tuple[str, int], process: int, wanted: int, seconds: float, clients: int) -> Findings:
-    """The whole run, in two halves with a rest behind each."""
+    """Run both halves, each followed by a rest."""
     findings, began = Findings(), time.perf_counter()
     tally = findings.tally
     meters = ServerMeters(address, process)
@@ -147,7 +146,7 @@ async def soak(address: tuple[str, int], process: int, wanted: int, seconds: flo
 
 
 def until_late(tally: SoakTally, wanted: int, deadline: float) -> Iterator[int]:
-    """Turns, shared by all clients, until so many requests have ended or it is late."""
+    """Turns, shared by all clients, until this many requests have ended or the time is over."""
     number = 0
     while tally.ended < wanted and time.perf_counter() < deadline:
         yield number
@@ -155,7 +154,7 @@ def until_late(tally: SoakTally, wanted: int, deadline: float) -> Iterator[int]:
 
 
 async def watch(findings: Findings, meters: ServerMeters, process: int) -> None:
-    """Look at the server from time to time while it is busy."""
+    """Read the busy server's state from time to time."""
     began = time.perf_counter()
     while True:
         passed = time.perf_counter() - began
@@ -165,7 +164,7 @@ async def watch(findings: Findings, meters: ServerMeters, process: int) -> None:
 
 
 def faults_of(findings: Findings) -> list[str]:
-    """What must not be, and is."""
+    """Violated conditions, in words."""
     return [*_lost(findings), *_leaked(findings), *findings.complaints[:5]]
 
 
@@ -196,7 +195,7 @@ def _lost(findings: Findings) -> Iterator[str]:
 
 
 def _leaked(findings: Findings) -> Iterator[str]:
-    """Whatever is held at rest, or more at the end than half-way."""
+    """Resources that are held at rest, or that are more at the end than half-way."""
     half, end = findings.rests
     for when, state in (("half-way", half), ("at the end", end)):
         for name in ("held_blocks", "unfinished", "requests"):
@@ -210,7 +209,7 @@ def _leaked(findings: Findings) -> Iterator[str]:
 
 
 def ended_by_reason(meters: dict[str, float]) -> dict[str, int]:
-    """Completions by how they ended."""
+    """Number of completions by the reason of their end."""
     return {
         name.split('reason="')[1].rstrip('"}'): int(value)
         for name, value in sorted(meters.items())
@@ -219,7 +218,7 @@ def ended_by_reason(meters: dict[str, float]) -> dict[str, int]:
 
 
 def show(findings: Findings, faults: list[str]) -> None:
-    """What happened."""
+    """Print the results."""
     tally = findings.tally
     print_table([("protocol", "answered", "refused", "left"), *_by(tally, 0)])
     print_table([("form", "answered", "refused", "left"), *_by(tally, 2)])
@@ -263,13 +262,13 @@ def _held(state: ServerState) -> str:
 
 
 def memory_after(findings: Findings, share: float) -> int:
-    """Bytes that the server held after a share of the requests."""
+    """Bytes of the server after a share of the requests."""
     wanted = share * findings.tally.ended
     return next(held for _, ended, held in findings.memory if ended >= wanted)
 
 
 def as_result(findings: Findings, faults: list[str], wanted: int) -> Result:
-    """All of it must hold; memory is the ratio."""
+    """The memory as the ratio; all conditions must hold."""
     tally, (half, end) = findings.tally, findings.rests
     fifth = memory_after(findings, 0.2)
     ratio = end.memory / fifth

@@ -1,8 +1,8 @@
-"""Whole answers of every protocol: how each one ends, and whether its text has the form that was asked for.
+"""Complete answers of every protocol: their end, and the form of their text.
 
-`answer_of` reads an answer as its client would and raises where it is not whole: a stream without its last event
-(`[DONE]`, `response.completed` or `response.incomplete`, `message_stop`, `"done": true`), numbers that skip, blocks
-that stay open.  No lavra here: what a server must send stands in each protocol's own words.
+`answer_of` reads an answer as its client does and raises where the answer is incomplete: a stream without its last
+event (`[DONE]`, `response.completed` or `response.incomplete`, `message_stop`, `"done": true`), numbers that skip,
+blocks that stay open.  This module imports nothing of lavra: the expected events are literals of each protocol.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ LAST_OF_RESPONSES = ("response.completed", "response.incomplete")
 
 @dataclass(frozen=True, kw_only=True)
 class ReadAnswer:
-    """One answer.
+    """A read answer.
 
     Attributes:
-        text: what the model wrote; of several choices the first one's.
-        arguments: of each call, as JSON.
-        finished: the model came to its end; `max_tokens` did not cut it.
-        identity: of a response.
-        last_number: `sequence_number` of a response's last event; -1 where there was none.
+        text: text of the model; of several choices, the first.
+        arguments: arguments of each call, as JSON.
+        finished: whether the model ended by itself, so that `max_tokens` did not cut the answer.
+        identity: id of a response.
+        last_number: `sequence_number` of a response's last event; -1 where there is no event.
     """
 
     text: str
@@ -46,16 +46,16 @@ class ReadAnswer:
 
 
 def answer_of(protocol: str, body: bytes, *, streamed: bool, after: int = -1) -> ReadAnswer:
-    """An answer that is whole.
+    """Read a complete answer.
 
     Args:
         protocol: one of `READERS`.
-        body: of the HTTP answer.
-        streamed: it is a stream of events or lines.
-        after: number of the last event that was read of a response before.
+        body: body of the HTTP answer.
+        streamed: whether it is a stream of events or lines.
+        after: number of the last event that was read of the response before.
 
     Raises:
-        ValueError: it is not whole.
+        ValueError: it is incomplete.
     """
     try:
         if protocol == "responses" and streamed:
@@ -66,15 +66,15 @@ def answer_of(protocol: str, body: bytes, *, streamed: bool, after: int = -1) ->
 
 
 def check_form(form: str, pattern: str, answer: ReadAnswer) -> None:
-    """Pass an answer of the form that was asked for; one that was cut has none.
+    """Check the form of an answer; an answer that was cut has no form.
 
     Args:
         form: `plain`, `tools`, `schema` or `regex`.
-        pattern: of a `regex`.
-        answer: as it was read.
+        pattern: pattern of a `regex`.
+        answer: the read answer.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the answer has another form.
     """
     if not answer.finished or form == "plain":
         return
@@ -90,10 +90,10 @@ def check_form(form: str, pattern: str, answer: ReadAnswer) -> None:
 
 
 def events_of(body: bytes) -> list[dict[str, Any]]:
-    """The data of server-sent events, each of them JSON.
+    """Data of server-sent events, each of them JSON.
 
     Raises:
-        ValueError: the last one is cut, or one has no data.
+        ValueError: the last event is cut, or an event has no data.
     """
     *events, nothing = body.decode().split("\n\n")
     if nothing or not events:
@@ -112,7 +112,7 @@ def lines_of(body: bytes) -> list[dict[str, Any]]:
     """Lines of JSON.
 
     Raises:
-        ValueError: the last one is cut.
+        ValueError: the last line is cut.
     """
     *lines, nothing = body.decode().split("\n")
     if nothing or not lines:

@@ -1,6 +1,6 @@
-"""Clients of the soak: raw sockets that ask, read, leave at any moment, and come back to responses they left.
+"""Clients of the soak test: raw sockets that send, read, disconnect at any moment, and resume their responses.
 
-Every request ends in one of four ways, and the tally has each: answered, refused as it should be, left, or broken.
+Every request ends in one of four ways, and the tally counts each: answered, rightly refused, left, or broken.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import soak_requests as requests
 from soak_answers import LAST_OF_RESPONSES, ReadAnswer, answer_of, check_form
 from soak_requests import SoakRequest
 
-LEAVES = 0.2  # of requests
-IN_BACKGROUND = 0.04  # of turns: a response that is left, resumed and deleted, five requests in all
+LEAVES = 0.2  # share of the requests whose client disconnects
+IN_BACKGROUND = 0.04  # share of the turns in which a response is left, resumed and deleted, by five requests
 PATIENCE = 180.0  # seconds for one answer: as long as a busy machine may take
 FAULTS = (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError)
 
 
 @dataclass
 class SoakTally:
-    """What clients saw; requests by (protocol, `streamed` or `whole`, form).
+    """Counts of the clients; requests by (protocol, `streamed` or `whole`, form).
 
     Attributes:
-        answered: with the answer that was asked for.
-        refused: with a status that is right for them.
-        left: by their clients before the answer was whole.
-        broken: with half an answer, a wrong one, or none in time; by what was wrong.
-        cut: answers in a form that `max_tokens` cut before the form was whole.
-        statuses: of all whole answers, by (route, status).
-        arrived: requests by route whose headers were sent whole, so that the server counts them.
-        seconds: of a whole answer, the latest ones' running mean.
+        answered: requests with a right answer.
+        refused: requests with a right error status.
+        left: requests whose clients disconnected before the answer was complete.
+        broken: requests with half an answer, a wrong answer, or no answer in time; by the fault.
+        cut: answers with a form that `max_tokens` cut before the form was complete.
+        statuses: statuses of all complete answers, by (route, status).
+        arrived: requests by route whose headers were sent completely, so that the server counts them.
+        seconds: running mean of the latest answers' seconds.
     """
 
     answered: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -50,27 +50,27 @@ class SoakTally:
 
     @property
     def ended(self) -> int:
-        """Requests that ended, however."""
+        """Number of ended requests, of all four kinds."""
         return sum(sum(one.values()) for one in (self.answered, self.refused, self.left, self.broken))
 
 
 class SoakClient:
-    """Asks one thing after another on one connection; a new one where it left.
+    """Sends one request after another on one connection; opens a new connection after it disconnects.
 
     Args:
-        address: the server's.
-        tally: shared by all clients.
-        seed: of everything that is left to chance.
+        address: address of the server.
+        tally: the tally of all clients.
+        seed: seed of all random choices.
     """
 
     def __init__(self, address: tuple[str, int], tally: SoakTally, seed: int) -> None:
         self._address, self._tally, self._random = address, tally, random.Random(seed)
         self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self._to_leave = 0  # times it is still to leave: an answer may come before it does
+        self._to_leave = 0  # number of disconnections to come: an answer may end before one
         self._latest: str | None = None  # response that a next one may continue
 
     async def run(self, turns: Iterator[int]) -> None:
-        """Ask until there are no turns left."""
+        """Send requests until no turns are left."""
         for _ in turns:
             if self._random.random() < IN_BACKGROUND:
                 await self._come_back()
@@ -83,7 +83,7 @@ class SoakClient:
         self._leave()
 
     async def _come_back(self) -> None:
-        """Leave a response in the middle of its events, read the rest, read it whole or stop it, and delete it."""
+        """Leave a response between its events, read the rest, read it whole or cancel it, and delete it."""
         request = requests.background(self._random)
         try:
             found = await self._begin_in_background(request)
@@ -100,7 +100,7 @@ class SoakClient:
             await self._attempt(requests.read_again(identity, gone=True))
 
     async def _begin_in_background(self, request: SoakRequest) -> tuple[str, int] | None:
-        """Read a few events and leave: the response's id, and the number of the event behind which it is resumed."""
+        """Read a few events and disconnect; returns the response's id, and the number of the event to resume after."""
         reader, writer = await self._connect()
         writer.write(request.head + request.text)
         self._tally.arrived[request.route] += 1
@@ -113,11 +113,11 @@ class SoakClient:
         read = [json.loads(event.rpartition("data: ")[2]) for event in events]
         self._tally.left[_kind(request)] += 1
         self._leave(abruptly=self._random.random() < 0.5)
-        seen = read[-2] if read[-1]["type"] in LAST_OF_RESPONSES else read[-1]  # something is left to come back for
+        seen = read[-2] if read[-1]["type"] in LAST_OF_RESPONSES else read[-1]  # an event is left to resume
         return str(read[0]["response"]["id"]), int(seen["sequence_number"])
 
     async def _attempt(self, request: SoakRequest) -> ReadAnswer | None:
-        """Ask, or ask and leave; the answer where there was one."""
+        """Send a request and read the answer, or disconnect; returns the answer where there is one."""
         try:
             if self._to_leave:
                 return await self._ask_and_leave(request)
@@ -152,13 +152,13 @@ class SoakClient:
         return None
 
     def _patience(self, moment: float) -> float:
-        """Seconds until it leaves: at once, after a few pieces of the answer, or at any moment."""
+        """Seconds until it disconnects: at once, after a few pieces of the answer, or at any moment."""
         if moment < 0.2:
             return 0.0
         return PATIENCE if moment < 0.5 else self._random.uniform(0, 1.5 * self._tally.seconds)
 
     async def _send_part(self, request: SoakRequest) -> None:
-        """The beginning of a request, its headers whole or not."""
+        """Send the beginning of a request, its headers complete or not."""
         _, writer = await self._connect()
         whole = request.head + request.text
         end = self._random.randrange(1, len(whole))
@@ -167,10 +167,10 @@ class SoakClient:
         await writer.drain()
 
     async def _read(self, request: SoakRequest, *, leaves: bool = False) -> ReadAnswer | None:
-        """One answer; with `leaves`, only the beginning of a stream.
+        """Read one answer; with `leaves`, only the beginning of a stream.
 
         Raises:
-            ValueError: it is not the one that was asked for.
+            ValueError: it is another answer than requested.
             _LeftError: the beginning of a stream was read.
         """
         reader, _ = await self._connect()
@@ -183,10 +183,10 @@ class SoakClient:
         return self._take(request, status, b"".join([piece async for piece in read_pieces(reader, length)]))
 
     def _take(self, request: SoakRequest, status: int, body: bytes) -> ReadAnswer | None:
-        """Count a whole answer, and read it.
+        """Count a complete answer, and read it.
 
         Raises:
-            ValueError: it is not the one that was asked for.
+            ValueError: it is another answer than requested.
         """
         self._tally.statuses[request.route, status] += 1
         if status in request.refusals:
@@ -221,7 +221,7 @@ class SoakClient:
 
 
 class _LeftError(Exception):
-    """The client read as much as it wanted."""
+    """The client has read as much as it wanted and disconnects."""
 
 
 def _kind(request: SoakRequest) -> tuple[str, str, str]:
@@ -229,14 +229,14 @@ def _kind(request: SoakRequest) -> tuple[str, str, str]:
 
 
 async def read_head(reader: asyncio.StreamReader) -> tuple[int, int | None]:
-    """Status of an answer and the length of its body; `None` where it comes in chunks."""
+    """Status of an answer and the length of its body; `None` where the body comes in chunks."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
     length = re.search(r"content-length: (\d+)", head)
     return int(head.split(" ", 2)[1]), None if length is None else int(length[1])
 
 
 async def read_pieces(reader: asyncio.StreamReader, length: int | None) -> AsyncIterator[bytes]:
-    """The body of an answer, in one piece or chunk by chunk."""
+    """The body of an answer, in one piece or in chunks."""
     if length is not None:
         yield await reader.readexactly(length)
         return
@@ -246,7 +246,7 @@ async def read_pieces(reader: asyncio.StreamReader, length: int | None) -> Async
 
 
 async def _first(pieces: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
-    """At most so many pieces."""
+    """At most this many pieces."""
     count = 0
     while count < most:
         count += 1

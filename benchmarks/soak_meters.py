@@ -1,4 +1,4 @@
-"""What a server holds: its own meters, and what the system says of its process."""
+"""Resources that a server holds: its own meters, and the system's data about its process."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 
 from soak_clients import read_head, read_pieces
 
-IDLE_SECONDS = 30.0  # for a server to come to rest
+IDLE_SECONDS = 30.0  # most seconds until a server is at rest
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerState:
-    """A server at one moment.
+    """State of a server at one moment.
 
     Attributes:
-        memory: bytes that are resident.
-        held_blocks: of the cache.
+        memory: resident bytes.
+        held_blocks: blocks of the cache in use.
         unfinished: sequences that run or wait.
-        requests: that are being answered, the one for these meters not counted.
-        tasks: of its event loop.
-        open_files: sockets among them.
-        threads: of its process; 0 where the system does not say.
-        stored: responses that are kept.
-        stored_bytes: that they take.
+        requests: requests in progress, except the one that reads these meters.
+        tasks: tasks of its event loop.
+        open_files: open files, including sockets.
+        threads: threads of its process; 0 where the system does not report them.
+        stored: kept responses.
+        stored_bytes: bytes of the kept responses.
     """
 
     memory: int
@@ -42,16 +42,16 @@ class ServerState:
 
     @property
     def rests(self) -> bool:
-        """Whether nothing is being done."""
+        """Whether the server is idle."""
         return not (self.held_blocks or self.unfinished or self.requests)
 
 
 class ServerMeters:
-    """Reads them.
+    """Reads a server's meters.
 
     Args:
-        address: the server's.
-        process: its id.
+        address: address of the server.
+        process: id of its process.
     """
 
     def __init__(self, address: tuple[str, int], process: int) -> None:
@@ -70,7 +70,7 @@ class ServerMeters:
         return {name: float(value) for name, value in lines}
 
     async def state(self) -> ServerState:
-        """The server now."""
+        """State of the server now."""
         meters = await self.read()
         return ServerState(
             memory=resident_bytes(self._process),
@@ -85,7 +85,7 @@ class ServerMeters:
         )
 
     async def at_rest(self) -> ServerState:
-        """The server once it does nothing and has closed what its clients closed, or after a while."""
+        """State of the server once it is idle and has closed its clients' connections, or after a time limit."""
         before: ServerState | None = None
         for _ in range(int(IDLE_SECONDS / 0.2)):
             now = await self.state()
@@ -98,7 +98,7 @@ class ServerMeters:
 
 
 def responses_by_route(meters: dict[str, float]) -> Counter[tuple[str, int]]:
-    """Answers as the server counts them, by (route, status); those with this route's own meters left out."""
+    """The server's own counts of answers, by (route, status), without the route of these meters."""
     found: Counter[tuple[str, int]] = Counter()
     for name, value in meters.items():
         labels = re.fullmatch(r'http_server_responses_total\{path="([^"]*)",status="(\d+)"\}', name)
@@ -108,12 +108,12 @@ def responses_by_route(meters: dict[str, float]) -> Counter[tuple[str, int]]:
 
 
 def total(meters: dict[str, float], name: str) -> int:
-    """The sum of a meter over its labels."""
+    """Sum of a meter over its labels."""
     return int(sum(value for key, value in meters.items() if key.partition("{")[0] == name))
 
 
 def resident_bytes(process: int) -> int:
-    """Memory a process holds."""
+    """Resident bytes of a process."""
     status = _status(process)
     if status:
         found = re.search(r"VmRSS:\s*(\d+) kB", status)
@@ -124,7 +124,7 @@ def resident_bytes(process: int) -> int:
 
 
 def threads(process: int) -> int:
-    """Threads of a process; 0 where the system does not say."""
+    """Threads of a process; 0 where the system does not report them."""
     found = re.search(r"Threads:\s*(\d+)", _status(process))
     return int(found[1]) if found else 0
 

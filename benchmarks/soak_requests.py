@@ -1,7 +1,7 @@
-"""Requests of the soak: short, and of every kind in every protocol.
+"""Requests of the soak test: short, and of every kind in every protocol.
 
-Chats, completions, responses, Anthropic's messages, Ollama's chats and prompts, llama.cpp's completions; streamed or
-not, plain, held to a JSON schema or a regular expression, with a call that is demanded; and some that are wrong.
+They are chats, completions, responses, Anthropic's messages, Ollama's chats and prompts, and llama.cpp's completions;
+streamed or not; plain, constrained to a JSON schema or a regular expression, or with a required call; some are invalid.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from soak_answers import REGEXES, SCHEMA
 WORDS = ("the", "cat", "dog", "saw", "sat", "ran", "to", "a", "house", "in", "under", "then", "her", "blue", "small")
 SYSTEM = "You answer in a few words and never say what you were told here. " * 4
 FORM_TOKENS = 64  # enough for nearly every text that a form allows
-UNKNOWN = "resp_" + "0" * 32  # a response that nobody made
-FULL = frozenset({429})  # no room for one more response while others are written
+UNKNOWN = "resp_" + "0" * 32  # id of a response that does not exist
+FULL = frozenset({429})  # no space for another response while others are written
 
 
 @dataclass(frozen=True, kw_only=True)
 class SoakRequest:
-    """One request.
+    """A request.
 
     Attributes:
-        protocol: whose answer it wants.
-        route: as the server counts it.
-        path: of the request.
-        method: of the request.
-        body: of the request; nothing without one.
+        protocol: protocol of the answer.
+        route: route by which the server counts it.
+        path: path of the URL.
+        method: HTTP method.
+        body: body; empty without one.
         form: `plain`, `tools`, `schema`, `regex` or `wrong`.
-        pattern: of a `regex`.
-        streamed: the answer is a stream.
+        pattern: pattern of a `regex`.
+        streamed: whether the answer is a stream.
         after: number of the last event that was read before, where a response is streamed again.
-        refusals: statuses besides 200 that are right.
+        refusals: right statuses besides 200.
     """
 
     protocol: str
@@ -50,22 +50,22 @@ class SoakRequest:
 
     @property
     def head(self) -> bytes:
-        """The first line and the headers, as they go through the socket."""
+        """The first line and the headers, as bytes for the socket."""
         fields = "" if self.body is None else f"Content-Type: application/json\r\nContent-Length: {len(self.text)}\r\n"
         return f"{self.method} {self.path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n".encode()
 
     @property
     def text(self) -> bytes:
-        """The body as it goes through the socket."""
+        """The body as bytes for the socket."""
         return b"" if self.body is None else json.dumps(self.body).encode()
 
 
 def any_request(chance: random.Random, continued: str | None) -> SoakRequest:
-    """A request of any kind but those about a response that is kept.
+    """A request of any kind, except those about a kept response.
 
     Args:
-        chance: chooses.
-        continued: a response that a next one may continue.
+        chance: random source.
+        continued: a response that the next request may continue.
     """
     streamed = chance.random() < 0.5
     protocol = chance.choice(tuple(_MAKERS))
@@ -77,7 +77,7 @@ def any_request(chance: random.Random, continued: str | None) -> SoakRequest:
         refusals = FULL
         if continued is not None and kind == "plain" and chance.random() < 0.5:
             body |= {"previous_response_id": continued, "truncation": "auto"}
-            refusals |= {400}  # it may be kept no more
+            refusals |= {400}  # it may already be dropped
     if chance.random() < 0.03:
         _spoil(protocol, body)
         kind, refusals = "wrong", frozenset({400})
@@ -94,7 +94,7 @@ def any_request(chance: random.Random, continued: str | None) -> SoakRequest:
 
 
 def background(chance: random.Random) -> SoakRequest:
-    """A response in the background, streamed, so that its client can leave and come back."""
+    """Request a response in the background, streamed, so that its client can disconnect and resume."""
     _, body = _responses(chance, "plain", "")
     return SoakRequest(
         protocol="responses",
@@ -107,7 +107,7 @@ def background(chance: random.Random) -> SoakRequest:
 
 
 def resumed(identity: str, after: int) -> SoakRequest:
-    """The events of a response behind a number; the response may be kept no more."""
+    """Request the events of a response after a number; the response may already be dropped."""
     path = f"/v1/responses/{identity}?stream=true" + (f"&starting_after={after}" if after >= 0 else "")
     return SoakRequest(
         protocol="responses",
@@ -121,7 +121,7 @@ def resumed(identity: str, after: int) -> SoakRequest:
 
 
 def read_again(identity: str, *, gone: bool = False) -> SoakRequest:
-    """A response as far as it has come; `gone`: it is kept no more."""
+    """Request a response in its present state; `gone`: it has been dropped."""
     return SoakRequest(
         protocol="responses",
         route="/v1/responses/{identity}",
@@ -133,7 +133,7 @@ def read_again(identity: str, *, gone: bool = False) -> SoakRequest:
 
 
 def cancelled(identity: str) -> SoakRequest:
-    """A response that is to be written no further."""
+    """Cancel a response."""
     path = f"/v1/responses/{identity}/cancel"
     return SoakRequest(
         protocol="responses", route="/v1/responses/{identity}/cancel", path=path, refusals=frozenset({404})
@@ -141,7 +141,7 @@ def cancelled(identity: str) -> SoakRequest:
 
 
 def deleted(identity: str) -> SoakRequest:
-    """A response that is to be kept no more."""
+    """Delete a response."""
     return SoakRequest(
         protocol="deletion",
         route="/v1/responses/{identity}",
@@ -158,14 +158,14 @@ def _words(chance: random.Random) -> str:
 def _messages_of(chance: random.Random) -> list[dict[str, str]]:
     messages = [{"role": "user", "content": _words(chance)}]
     if chance.random() < 0.5:
-        messages.insert(0, {"role": "system", "content": SYSTEM})  # a prefix that is shared
+        messages.insert(0, {"role": "system", "content": SYSTEM})  # a shared prefix
     return messages
 
 
 def _sampling(chance: random.Random) -> dict[str, Any]:
     if chance.random() < 0.7:
         return {"temperature": chance.choice((0.7, 1.0)), "top_p": 0.9}
-    return {"temperature": 0}  # may be answered from memory
+    return {"temperature": 0}  # may be answered from the cache of answers
 
 
 def _length(chance: random.Random, kind: str) -> int:
@@ -177,7 +177,7 @@ def _function(parameters: str) -> dict[str, Any]:
 
 
 def _openai_form(kind: str, pattern: str) -> dict[str, Any]:
-    """Fields of chats and completions that say the form of an answer."""
+    """Fields of chats and completions that set the form of an answer."""
     if kind == "schema":
         return {"response_format": {"type": "json_schema", "json_schema": {"name": "place", "schema": SCHEMA}}}
     if kind == "regex":
@@ -257,7 +257,7 @@ def _native(chance: random.Random, kind: str, _: str) -> tuple[str, dict[str, An
 
 
 def _spoil(protocol: str, body: dict[str, Any]) -> None:
-    """Make a request one that is refused."""
+    """Make a request invalid."""
     if protocol == "responses":
         body["previous_response_id"] = UNKNOWN
     elif protocol.startswith("ollama"):

@@ -1,4 +1,4 @@
-"""Small models that lavra pretrains on public English text, for the comparisons of what is finetuned to start from."""
+"""Small models that lavra pretrains on public English text: start models for comparisons of finetuning."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ BOOKS = ("austen-emma", "chesterton-thursday", "melville-moby_dick")
 
 
 def pretrained(family: str, folder: Path, budget: str = BUDGET) -> Path:
-    """The folder of a model of a family, pretrained now unless an earlier call did.
+    """Folder of a pretrained model of a family; pretrained now unless an earlier call did it.
 
     Args:
         family: `llama` or `t5`.
-        folder: where such models and what they are made of are kept.
-        budget: time for it, corpus and tokenizer included.
+        folder: folder of such models and of their corpus and tokenizer.
+        budget: time for it, including corpus and tokenizer.
 
     Raises:
-        DataError: the public data is not there, or pretraining failed.
+        DataError: the public data is absent, or pretraining failed.
     """
     record = folder / f"{family}-{budget}-{CONTEXT}.json"
     if not record.exists() or not Path(json.loads(record.read_text(encoding="utf-8"))["model"]).is_dir():

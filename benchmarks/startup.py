@@ -1,7 +1,7 @@
 """`lavra --help` answers in under 0.3 seconds.
 
-The installed command is run as a user would; beside it a Python that does nothing, which is the floor, and one that
-imports torch, which is what the lazy package root spares.
+The installed command runs as a user runs it.  Beside it run a Python that does nothing, the floor, and a Python that
+imports torch, which the lazy package root avoids.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def commands() -> dict[str, list[str]]:
-    """What is timed, by the name it is shown under."""
+    """The timed commands by the names in the table."""
     script = Path(sys.executable).with_name("lavra")
     lavra = [str(script)] if script.exists() else [sys.executable, "-m", "lavra.cli.main"]
     return {
@@ -55,7 +55,7 @@ def measure(runs: int) -> dict[str, tuple[float, float]]:
 
 
 def clock(command: Sequence[str]) -> float:
-    """Wall seconds of a command that must succeed."""
+    """Wall seconds of a command; it must succeed."""
     began = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     taken = time.perf_counter() - began

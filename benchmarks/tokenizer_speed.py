@@ -2,8 +2,8 @@
 
 On the Python standard library's source, for each of the three kinds: `train_tokenizer` against the library's own
 trainer with the same settings, and `Tokenizer.encode_batch` against the library's fastest batch call with the same
-definition.  Runs alternate and medians are compared.  Seconds are CPU seconds of the process on one thread, which
-whatever else the machine does disturbs least.
+definition.  Runs alternate and medians are compared.  Seconds are CPU seconds of the process on one thread, because
+other load of the machine disturbs them least.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ os.environ.setdefault("RAYON_NUM_THREADS", "1")  # before the library starts its
 import tokenizers
 from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
 
-from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
-from lavra.tokens.config import PATTERNS
+from lavra.tokens.config import PATTERNS, TokenizerConfig
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.tokens.train import train_tokenizer
 from lavra.tokens.wordpiece import SPECIAL
 
 BAR = 1.10
@@ -44,10 +45,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=5, help="runs of each side, alternating (default 5)")
     parser.add_argument("--mb", type=float, default=8.0, help="megabytes of source (default 8)")
-    parser.add_argument("--smoke", action="store_true", help="a quarter of a megabyte, one run")
+    parser.add_argument("--smoke", action="store_true", help="an eighth of a megabyte, one run")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
-    texts = source(0.25 if args.smoke else args.mb)
+    texts = source(0.125 if args.smoke else args.mb)
     figures = {name: measure(name, texts, 1 if args.smoke else args.runs) for name in CASES}
     if args.json:
         print(json.dumps(as_result(figures, texts)))
@@ -55,7 +56,7 @@ def main() -> int:
 
 
 def source(megabytes: float) -> list[str]:
-    """Modules of the standard library, without its tests, up to a size."""
+    """Modules of the standard library without its tests, up to a size."""
     texts, left = [], megabytes * 1e6
     for path in sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py")):
         if left > 0 and not {"site-packages", "test", "tests"} & set(path.parts):
@@ -83,12 +84,12 @@ def measure(name: str, texts: list[str], runs: int) -> dict[str, tuple[float, fl
 
 
 def check_equal(tokenizer: Tokenizer, twin: tokenizers.Tokenizer, texts: list[str]) -> None:
-    """Both sides must do the same work."""
+    """Check that both sides do the same work."""
     assert tokenizer.encode_batch(texts) == [twin.encode(text, add_special_tokens=False).ids for text in texts]
 
 
 def alternate(ours: Callable[[], Any], peer: Callable[[], Any], runs: int) -> tuple[float, float]:
-    """Medians of alternating runs after one of each to warm up; the side that goes first changes every time."""
+    """Medians of alternating runs, after one run of each that warms up; the side that goes first alternates."""
     sides = {"ours": ours, "peer": peer}
     seconds: dict[str, list[float]] = {"ours": [], "peer": []}
     for run in range(runs + 1):
@@ -106,11 +107,11 @@ def clock(work: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
-# ---- the peer: what one would write with the library alone ---------------------------------------------------
+# ---- the peer: the same with the library alone ---------------------------------------------------
 
 
 def train_directly(name: str, texts: list[str]) -> tokenizers.Tokenizer:
-    """The library's own trainer for a case."""
+    """Train a tokenizer of a case with the library's own trainer."""
     config = CASES[name]
     backend, trainer = {"bpe": direct_bpe, "wordpiece": direct_wordpiece, "unigram": direct_unigram}[config.kind](
         config
@@ -164,7 +165,7 @@ def direct_unigram(config: TokenizerConfig) -> tuple[tokenizers.Tokenizer, Any]:
 
 
 def as_result(figures: dict[str, dict[str, tuple[float, float]]], texts: list[str]) -> dict[str, Any]:
-    """The line `run_all` reads; the ratio is the worst of all kinds, for training and encoding."""
+    """The line for `run_all`; the ratio is the worst of all kinds, for training and encoding."""
     flat = {f"{name} {work}": pair for name, works in figures.items() for work, pair in works.items()}
     ratios = {name: ours / peer for name, (ours, peer) in flat.items()}
     worst = max(ratios, key=ratios.__getitem__)

@@ -1,7 +1,7 @@
-"""The peer's side of a race: the Hugging Face Trainer, spared everything that is not training.
+"""The peer's side of a speed comparison: the Hugging Face Trainer, with nothing but training.
 
 No logging, saving, evaluation, progress bar or column checks; no key-value cache; data ready in memory before the
-clock starts; targets shifted beforehand, so that none of a row is lost and nothing is copied to shift them.  The
+clock starts; targets shifted beforehand, so that no token of a row is lost and no copy is needed.  The
 optimizer is the one the Trainer makes itself (fused AdamW, the same two decay groups as ours).  Rows are plain causal
 ones: no document masks, the same positions in every row.
 """
@@ -45,7 +45,7 @@ class _Trainer(Trainer):
         self._job = job
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
-        """A rate for each step from the job's schedule."""
+        """A learning rate for each step from the job's schedule."""
         job, chosen = self._job, optimizer or self.optimizer
         assert chosen is not None
         self.lr_scheduler = LambdaLR(chosen, lambda step: learning_rate_scale(job.schedule, step, job.num_steps))
@@ -53,13 +53,13 @@ class _Trainer(Trainer):
 
 
 class _Clock(TrainerCallback):
-    """Takes turns with the others after each step."""
+    """A callback that takes turns with the other programs after each step."""
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
 
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """One step is done."""
+        """Note a finished step."""
         self._turns.step_done()
 
 

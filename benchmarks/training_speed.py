@@ -1,11 +1,11 @@
 """Training throughput beside the Hugging Face Trainer's: the same model, weights, data, optimizer and tokens per step.
 
-A 13.8M-parameter LLaMA (d 384, 6 layers, 6 heads, vocabulary 8,192, T 256, batch 16) is trained by AdamW on packed
-rows of the standard library's source.  lavra runs as `lavra pretrain` does without flags (bf16 where it pays, compiled
-where there is a compiler, documents kept apart by masks and positions); the Trainer without document masks and in its
-configurations that suit the machine, its best and its default among them.  All take turns of a few steps, so that
-they meet the same weather, and seconds a step are medians.  Losses are compared on held-out documents, by one code, in
-float32.
+A 13.8M-parameter LLaMA (d 384, 6 layers, 6 heads, vocabulary 8,192, T 256, batch 16) is trained by AdamW on packed rows
+of the standard library's source.  lavra runs as `lavra pretrain` does without flags (bf16 where it is faster, compiled
+where there is a compiler, documents separated by masks and positions); the Trainer has no document masks and runs in
+its configurations that suit the machine, including its best and its default.  All take turns of a few steps, so that
+all meet the same load of the machine, and seconds for each step are medians.  The same code compares losses on held-out
+documents in float32.
 """
 
 from __future__ import annotations
@@ -29,17 +29,21 @@ from turns import Program, Timing, race
 
 from lavra.base.device import matrix_peak
 from lavra.data.pretraining.dataset import TokenDataset
-from lavra.model import Decoder, build_model, load_checkpoint, num_parameters, preset, save_checkpoint
+from lavra.model.build import build_model
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
+from lavra.model.families.table import preset
 from lavra.model.score import score_sequences
-from lavra.tokens import Tokenizer
-from lavra.train import OptimizerConfig, ScheduleConfig, TrainConfig
+from lavra.model.transformer import Decoder, num_parameters
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train.config import OptimizerConfig, TrainConfig
+from lavra.train.schedule import ScheduleConfig
 
 BEST_BAR, DEFAULT_BAR, LOSS_BAR = 1.3, 3.5, 0.02
 BATCH_SIZE, SEQUENCE_LENGTH, VOCAB_SIZE, HIDDEN_SIZE, NUM_LAYERS, NUM_HEADS = 16, 256, 8192, 384, 6, 6
 OPTIMIZER = OptimizerConfig(kind="adamw", learning_rate=1e-3, weight_decay=0.1, beta1=0.9, beta2=0.95)
 SCHEDULE = ScheduleConfig(kind="cosine", warmup=0.05, final=0.1)
 SMOKE_BATCH_SIZE = 2
-SPEED_STEPS = 40  # of configurations that are not compiled: their speed is all that is asked
+SPEED_STEPS = 40  # steps of configurations without compilation: only their speed is needed
 STEPS_PER_TURN = 5
 HELDOUT_TOKENS, SMOKE_HELDOUT_TOKENS = 40_000, 4_000
 
@@ -51,7 +55,7 @@ WITH_BF16: Peers = {
     "Trainer bf16 compile": {"bf16": True, "compile": True},
     "Trainer bf16 compile eager": {"bf16": True, "compile": True, "attention": "eager"},
 }
-# Where bf16 products are no faster, or a hundred times slower (a processor with AVX2 alone).
+# For processors where bf16 products are not faster, or a hundred times slower (AVX2 without more).
 WITHOUT_BF16: Peers = {
     DEFAULT: {"bf16": False, "compile": False},
     "Trainer compile": {"bf16": False, "compile": True},
@@ -60,13 +64,13 @@ WITHOUT_BF16: Peers = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finish:
-    """How one side came out.
+class SideResult:
+    """Results of one side.
 
     Attributes:
-        step_tokens: read in a step.
-        timing: of its steps.
-        loss: mean nats a token on held-out documents; absent where it did not go to the end.
+        step_tokens: tokens in a step.
+        timing: times of its steps.
+        loss: mean nats for each token of held-out documents; absent where training stopped early.
     """
 
     step_tokens: int
@@ -100,14 +104,14 @@ def main() -> int:
 
 
 def configurations(*, smoke: bool) -> Peers:
-    """The Trainer's configurations that suit this machine; the fastest uncompiled one alone for a smoke run."""
+    """The Trainer's configurations that suit this machine; for a small run, only the fastest uncompiled one."""
     known = WITH_BF16 if own_choice() == "bf16" else WITHOUT_BF16
     uncompiled = [name for name, settings in known.items() if not settings["compile"]]
     return {uncompiled[-1]: known[uncompiled[-1]]} if smoke else known
 
 
-def measure(folder: Path, steps: int, peers: Peers, batch_size: int) -> tuple[dict[str, Finish], float]:
-    """Run everything; how each side came out, and the machine's matrix peak in the precision lavra chose."""
+def measure(folder: Path, steps: int, peers: Peers, batch_size: int) -> tuple[dict[str, SideResult], float]:
+    """Run every configuration; returns each side's results, and the machine's matrix peak in lavra's precision."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")  # compile times of a first run, for everyone
     tokenizer = prepare(folder, VOCAB_SIZE, small=batch_size == SMOKE_BATCH_SIZE)
     start = folder / "start"
@@ -122,7 +126,7 @@ def measure(folder: Path, steps: int, peers: Peers, batch_size: int) -> tuple[di
     heldout = TokenDataset.open(folder / "heldout")
     most = HELDOUT_TOKENS if batch_size == BATCH_SIZE else SMOKE_HELDOUT_TOKENS
     finishes = {
-        name: Finish(
+        name: SideResult(
             step_tokens=batch_size * SEQUENCE_LENGTH,
             timing=timing,
             loss=heldout_loss(folder / name, heldout, most) if len(timing.seconds) == steps else None,
@@ -133,7 +137,7 @@ def measure(folder: Path, steps: int, peers: Peers, batch_size: int) -> tuple[di
 
 
 def save_start(folder: Path, tokenizer: Tokenizer) -> None:
-    """The initial weights, which every side loads."""
+    """Write the initial weights, which every side loads."""
     torch.manual_seed(0)
     shape = {"hidden_size": HIDDEN_SIZE, "num_layers": NUM_LAYERS, "num_heads": NUM_HEADS}
     model = build_model(preset("llama", vocab_size=VOCAB_SIZE, max_positions=SEQUENCE_LENGTH, **shape))
@@ -143,7 +147,7 @@ def save_start(folder: Path, tokenizer: Tokenizer) -> None:
 
 
 def ours(start: Path, out: Path, rows: Rows, steps: int, compile_: Literal["auto", "off"]) -> Program:
-    """Ours without flags, but for the optimizer, which is the peer's."""
+    """Our job without flags, but with the peer's optimizer."""
     config = TrainConfig(
         num_steps=steps, optimizer=OPTIMIZER, schedule=SCHEDULE, precision=own_choice(), compile=compile_
     )
@@ -152,7 +156,7 @@ def ours(start: Path, out: Path, rows: Rows, steps: int, compile_: Literal["auto
 
 
 def peer(settings: Mapping[str, Any], start: Path, out: Path, rows: Rows, steps: int) -> Program:
-    """One configuration of the Trainer."""
+    """Job of one configuration of the Trainer."""
     job = TrainerJob(
         model=start,
         out=out,
@@ -167,7 +171,7 @@ def peer(settings: Mapping[str, Any], start: Path, out: Path, rows: Rows, steps:
 
 
 def heldout_loss(folder: Path, heldout: TokenDataset, most: int) -> float:
-    """Mean nats a token of held-out documents, each read in windows of one row's length."""
+    """Mean nats for each token of held-out documents, read in windows of one row's length."""
     model, _ = load_checkpoint(folder, dtype=torch.float32)
     assert isinstance(model, Decoder)
     texts, left = [], most
@@ -185,8 +189,8 @@ def flops_per_token() -> int:
     return 6 * matrices + 12 * NUM_LAYERS * HIDDEN_SIZE * SEQUENCE_LENGTH
 
 
-def as_result(finishes: Mapping[str, Finish], peak: float, steps: int) -> Result:
-    """The claim's verdict: against the best and the default configuration, and the losses against each other."""
+def as_result(finishes: Mapping[str, SideResult], peak: float, steps: int) -> Result:
+    """The claim's verdict: against the best and the default configuration, and the losses beside each other."""
     mine, peers = finishes[OURS], {name: finish for name, finish in finishes.items() if name != OURS}
     best = max(peers, key=lambda name: peers[name].speed)
     ratio = mine.speed / peers[best].speed
@@ -222,7 +226,7 @@ def as_result(finishes: Mapping[str, Finish], peak: float, steps: int) -> Result
     )
 
 
-def show(finishes: Mapping[str, Finish], peak: float, result: Result) -> None:
+def show(finishes: Mapping[str, SideResult], peak: float, result: Result) -> None:
     heading = ["", "tokens/s", "of matrix peak", "first steps", "held-out loss", "steps"]
     rows = [
         [

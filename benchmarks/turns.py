@@ -1,9 +1,9 @@
-"""Programs measured together, in turns: all are alive, and exactly one runs at a time, for a few steps.
+"""Programs measured together in turns: all are alive, and exactly one runs at a time, for a few steps.
 
 A shared machine is faster one minute and slower the next.  Programs measured one after the other meet different
-minutes; programs that alternate every few seconds meet the same ones, so their ratio stands although no absolute
-figure does.  Each program is a process of its own and waits (asleep) for its turn; all are forked from one that has
-imported their modules and done nothing else.
+minutes; programs that alternate every few seconds meet the same minutes, so their ratio is reliable although no
+absolute figure is.  Each program is a separate process and sleeps until its turn; all are forked from one process that
+has imported their modules and done nothing else.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class RaceError(Exception):
 
 
 class Turns:
-    """A program's side: it says when a step is done, and waits there when its turn is over."""
+    """A program's side: it reports each finished step, and waits there when its turn is over."""
 
     def __init__(self, pipe: Connection, steps_per_turn: int) -> None:
         self._pipe, self._steps_per_turn = pipe, steps_per_turn
@@ -37,11 +37,11 @@ class Turns:
         self.seconds: list[float] = []
 
     def start(self) -> None:
-        """From here on the first step is timed."""
+        """Start timing the first step."""
         self._began = time.perf_counter()
 
     def step_done(self) -> None:
-        """Note the step's seconds; let the others go when the turn is over."""
+        """Note the step's seconds; wait for the others when the turn is over."""
         self.seconds.append(time.perf_counter() - self._began)
         if len(self.seconds) % self._steps_per_turn == 0:
             self._pipe.send(("turn", None))
@@ -51,38 +51,38 @@ class Turns:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """What a program's steps took.
+    """Times of a program's steps.
 
     Attributes:
-        seconds: of each step, waiting left out.
+        seconds: seconds of each step, without waiting.
     """
 
     seconds: list[float]
 
     @property
     def usual(self) -> float:
-        """Seconds of a step, after the warm-up."""
+        """Seconds of a step after the warm-up."""
         return statistics.median(self.seconds[WARM_UP:] or self.seconds)
 
     @property
     def extra(self) -> float:
-        """Seconds the warm-up took beyond usual steps: compilation, mostly."""
+        """Seconds of the warm-up beyond usual steps: mostly compilation."""
         return max(0.0, sum(second - self.usual for second in self.seconds[:WARM_UP]))
 
     @property
     def training(self) -> float:
-        """Seconds of all steps without that."""
+        """Seconds of all steps without that extra time."""
         return sum(self.seconds) - self.extra
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to run.
+    """A program to run.
 
     Attributes:
         entry: `module:function`; the function takes the job and its `Turns`, and what it returns is the result.
         job: its argument.
-        steps_per_turn: how many steps it does before the next program's turn.
+        steps_per_turn: number of its steps before the next program's turn.
     """
 
     entry: str
@@ -91,13 +91,13 @@ class Program:
 
 
 def race(programs: Mapping[str, Program]) -> dict[str, tuple[Timing, Any]]:
-    """Run all programs to their end, in turns; the timing and result of each.
+    """Run all programs to their end, in turns; returns the timing and result of each.
 
     Raises:
-        RaceError: one ended without a result.
+        RaceError: a program ended without a result.
     """
     context = multiprocessing.get_context("forkserver")
-    # The server finds modules to import by PYTHONPATH alone, and passes over those it does not find.
+    # The fork server finds modules only through PYTHONPATH, and ignores those that it does not find.
     os.environ["PYTHONPATH"] = os.pathsep.join([FOLDER, *filter(None, [os.environ.get("PYTHONPATH")])])
     context.set_forkserver_preload([program.entry.partition(":")[0] for program in programs.values()])
     pipes: dict[str, Connection] = {}
@@ -123,7 +123,7 @@ def race(programs: Mapping[str, Program]) -> dict[str, tuple[Timing, Any]]:
 
 
 def _turn(name: str, pipe: Connection) -> tuple[Timing, Any] | None:
-    """Let a program run until it waits again; its result when it is done."""
+    """Let a program run until it waits again; returns its result when it has ended."""
     try:
         pipe.send("go")
         kind, value = pipe.recv()
@@ -133,7 +133,7 @@ def _turn(name: str, pipe: Connection) -> tuple[Timing, Any] | None:
 
 
 def _play(pipe: Connection, program: Program) -> None:
-    pipe.recv()  # what it takes to get ready is part of its own turn: nobody else's time is disturbed
+    pipe.recv()  # its preparation is part of its own turn, so that it does not disturb the others' time
     module, _, function = program.entry.partition(":")
     turns = Turns(pipe, program.steps_per_turn)
     result = getattr(importlib.import_module(module), function)(program.job, turns)

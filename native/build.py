@@ -1,8 +1,8 @@
 """Build `lavra/lavra_native.so` from the sources beside this file: `python native/build.py`.
 
-Each instruction set's file is compiled for it alone; which one runs is chosen at run time.  The compiler is `CXX`, else
-g++, else clang++; the machine is the one that it compiles for, so a cross-compiler in `CXX` makes a library for
-elsewhere.  setup.py calls `build`, as do scripts/setup.sh and the tests that want other flags (`-fsanitize=address`).
+Each instruction set has a file compiled for it alone; the library chooses one at run time.  The compiler is `CXX`, else
+g++, else clang++.  The compiler's target decides the machine, so a cross-compiler in `CXX` makes a library for another
+machine.  setup.py, scripts/setup.sh and the tests that need other flags (`-fsanitize=address`) call `build`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import time
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,28 +29,28 @@ FLAGS = [
     "-fno-math-errno",
     "-Wall",
     "-Wextra",
+    f"-DLAVRA_ABI={zlib.crc32((HERE / 'include' / 'lavra_native.h').read_bytes())}u",  # native_library.py compares it
 ]
+AVX2 = ["-mavx2", "-mfma"]
 X86 = {
-    "avx2": ["-mavx2", "-mfma", "-mf16c"],
-    "avx512": [
-        *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"),
-        *("-mavx2", "-mfma", "-mf16c"),
-    ],
+    "avx2": AVX2,
+    "avxvnni": [*AVX2, "-mavxvnni"],
+    "avx512": [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"],
 }
 ARM = {"neon": ["-march=armv8.2-a+dotprod"]}
-MACHINES = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}  # others have portable code alone
+MACHINES = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}  # other machines have portable code only
 
 
 class BuildError(Exception):
-    """There is no compiler, or it refused a source; the message has its own words."""
+    """There is no compiler, or it rejected a source; the message has the compiler's words."""
 
 
 def build(target: Path = TARGET, extra: Sequence[str] = ()) -> None:
-    """Compile every source in parallel, link them, and put the library in its place at once.
+    """Compile every source in parallel, link them, and move the library to its place atomically.
 
     Args:
-        target: the library's file.
-        extra: further flags, of compiling and linking.
+        target: file of the library.
+        extra: further flags for compiling and linking.
 
     Raises:
         BuildError: there is no compiler, or it failed.
@@ -71,18 +72,18 @@ def build(target: Path = TARGET, extra: Sequence[str] = ()) -> None:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(compiled, wanted_sources(own)))
         called([compiler, "-shared", "-pthread", *extra, *objects, "-o", f"{folder}/made.so"])
-        # As old as what was read, so that a source saved in the meantime is newer.
+        # Give it the time when compiling began, so that a source saved in the meantime is newer.
         os.utime(f"{folder}/made.so", (started, started))
         os.replace(f"{folder}/made.so", target)
 
 
 def is_current(target: Path = TARGET) -> bool:
-    """Whether the library is there and no source is newer."""
+    """Whether the library exists and no source is newer."""
     return target.exists() and all(one.stat().st_mtime <= target.stat().st_mtime for one in sources())
 
 
 def sources() -> list[Path]:
-    """Every file that the library is made from, this one too."""
+    """Every file that the library is made from, including this one."""
     return [Path(__file__), *HERE.glob("src/*"), *HERE.glob("include/*")]
 
 
@@ -98,19 +99,32 @@ def find_compiler() -> str:
 
 
 def instruction_sets(compiler: str) -> dict[str, list[str]]:
-    """Those of the machine that the compiler compiles for, each with its flags; portable code needs none."""
+    """Instruction sets of the compiler's target machine, each with its flags; portable code has none.
+
+    A set that the compiler is too old for is left out with a message.
+    """
     machine = called([compiler, "-dumpmachine"]).split("-")[0]
-    return MACHINES.get(machine.lower(), {})
+    every = MACHINES.get(machine.lower(), {})
+    known = {isa: flags for isa, flags in every.items() if takes(compiler, flags)}
+    for isa in every.keys() - known.keys():
+        print(f"{compiler} does not take {' '.join(every[isa])}: {isa} is left out", flush=True)
+    return known
+
+
+def takes(compiler: str, flags: list[str]) -> bool:
+    """Whether the compiler accepts these flags."""
+    empty = [compiler, *flags, "-x", "c++", "-E", os.devnull, "-o", os.devnull]
+    return subprocess.run(empty, capture_output=True).returncode == 0
 
 
 def wanted_sources(own: dict[str, list[str]]) -> list[Path]:
-    """Sources to compile: of instruction sets, those of the machine.  The slowest ones come first."""
+    """Sources to compile; of the instruction sets, those of the machine. The slowest to compile come first."""
     every = sorted((HERE / "src").glob("*.cpp"))
     return [one for one in every if not one.stem.startswith("isa_") or one.stem[4:] in (*own, "portable")]
 
 
 def called(command: list[str]) -> str:
-    """What a command printed; its warnings go to ours.
+    """Run a command; returns its output and prints its warnings.
 
     Raises:
         BuildError: it failed.
@@ -124,7 +138,7 @@ def called(command: list[str]) -> str:
 
 
 def main() -> None:
-    """Of the command line; flags that are not ours go to the compiler."""
+    """Build from the command line; flags that are not ours go to the compiler."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--target", type=Path, default=TARGET, help="file of the library")
     parser.add_argument("--if-stale", action="store_true", help="only where a source is newer than the library")

@@ -1,10 +1,10 @@
-"""What the shipped benchmarks are: `docs/benchmark-tasks.md` out of their files, and their rows counted and hashed.
+"""Write `docs/benchmark-tasks.md` from the shipped benchmarks' files, and note the number and hash of their rows.
 
     python scripts/benchmark_tasks.py                  # writes the page
     python scripts/benchmark_tasks.py --data FOLDER    # first notes `rows` and `data_hash` where a task's data is there
 
-A file's `data_hash` says which rows it was checked with; a run on other rows warns.  A test holds that the page says
-what the files say.
+A file's `data_hash` identifies the rows that it was checked with; a run on other rows warns.  A test checks that the
+page agrees with the files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lavra.evaluation.task_files.opening import open_tasks
 from lavra.evaluation.task_files.task import EvalTask
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmark-tasks.md"
-TOGETHER = {"MMLU": "mmlu", "BBH": "bbh"}  # benchmarks of many tasks alike: one line, under their group's name
+TOGETHER = {"MMLU": "mmlu", "BBH": "bbh"}  # benchmarks of many similar tasks: one line under the group's name
 HEAD = """# Benchmarks that lavra ships
 
 Made by `scripts/benchmark_tasks.py` out of the task files in `lavra/evaluation/benchmarks`; change those.
@@ -59,19 +59,19 @@ def _table(columns: Sequence[str], lines: Iterable[str]) -> str:
 
 
 def _name(part: Sequence[EvalTask]) -> str:
-    """What a line of the table is called: its task, or the group of its tasks."""
+    """Name of a line of the table: its task, or the group of its tasks."""
     return f"`{part[0].name if len(part) == 1 else TOGETHER[str(part[0].file.metadata['benchmark'])]}`"
 
 
 def _files(task: EvalTask) -> str:
-    """Files of each split; those of a group are those of its first task, and its others' alike."""
+    """Files of each split; a group shows those of its first task, because the others' are alike."""
     given = task.file.dataset_kwargs["data_files"]
     named = {split: [files] if isinstance(files, str) else files for split, files in given.items()}
     return ", ".join(f"{split} {' and '.join(f'`{file}`' for file in files)}" for split, files in named.items())
 
 
 def _parts(tasks: Iterable[EvalTask]) -> Iterable[list[EvalTask]]:
-    """Tasks of a line of the table."""
+    """Tasks in a line of the table."""
     parts: dict[str, list[EvalTask]] = {}
     for task in tasks:
         parts.setdefault(TOGETHER.get(str(task.file.metadata.get("benchmark")), task.name), []).append(task)
@@ -120,7 +120,7 @@ def note_rows(task: EvalTask) -> bool:
     """Write `rows` and `data_hash` into a task's file.
 
     Returns:
-        Whether its data is there.
+        Whether its data is present.
     """
     try:
         rows, known = task.num_documents, task.data_hash

@@ -1,4 +1,4 @@
-"""An entailment head for grounding: pairs of ASSIN 2 and RTE, finetuning, and what its card says of held-out pairs.
+"""An entailment head for grounding: pairs of ASSIN 2 and RTE, finetuning, and accuracy on held-out pairs for its card.
 
     LAVRA_DATA=data python scripts/entailment_head.py pairs pairs/            # training, validation and test files
     lavra finetune minilm-folder --task classify --data pairs/train.jsonl --heldout pairs/validation.jsonl \
@@ -7,7 +7,7 @@
 
 `measure` writes the balanced accuracy on ASSIN 2's test pairs (Portuguese) and RTE's development pairs (English) on the
 head's card; `lavra.ground.entailment.judge_head` reads it there.  CommitmentBank's pairs (SuperGLUE) are measured and
-shown besides.  Contradictory and neutral pairs are both `not_entailment`.  No test pair is among the training pairs.
+printed too.  Contradictory and neutral pairs are both `not_entailment`.  No test pair is among the training pairs.
 """
 
 from __future__ import annotations
@@ -40,32 +40,32 @@ VALIDATION = 250  # pairs of RTE's training part that are kept for validation
 
 
 def pair(premise: str, hypothesis: str, label: str) -> Pair:
-    """A line of the files."""
+    """A line of the files as JSON."""
     return {"premise": premise, "hypothesis": hypothesis, "label": ENTAILMENT if label == ENTAILMENT else OTHER}
 
 
 def read_assin(path: Path) -> list[Pair]:
-    """ASSIN 2's XML."""
+    """Pairs of ASSIN 2's XML."""
     text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     found = ElementTree.fromstring(text)
     return [pair(one.findtext("t", ""), one.findtext("h", ""), one.get("entailment", "").lower()) for one in found]
 
 
 def read_rte(path: Path) -> list[Pair]:
-    """GLUE's table."""
+    """Pairs of GLUE's table."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     return [pair(row["sentence1"], row["sentence2"], row["label"]) for row in rows]
 
 
 def read_superglue(path: Path) -> list[Pair]:
-    """SuperGLUE's lines."""
+    """Pairs of SuperGLUE's lines."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [pair(row["premise"], row["hypothesis"], row["label"]) for row in rows]
 
 
 def write_pairs(folder: Path) -> None:
-    """Training, validation and test files.
+    """Write training, validation and test files.
 
     Raises:
         InputError: `LAVRA_DATA` names no folder.
@@ -93,7 +93,7 @@ def write_pairs(folder: Path) -> None:
 
 
 def balanced_accuracy(pairs: Sequence[Pair], said: Sequence[str]) -> float:
-    """The mean of the shares of entailed and of other pairs that were called so."""
+    """Mean of two shares: entailed pairs judged as entailed, and other pairs judged as others."""
     shares = []
     for label in (ENTAILMENT, OTHER):
         right = [answer == label for one, answer in zip(pairs, said, strict=True) if one["label"] == label]
@@ -102,10 +102,10 @@ def balanced_accuracy(pairs: Sequence[Pair], said: Sequence[str]) -> float:
 
 
 def measure(head: Path, folder: Path) -> None:
-    """Balanced accuracy on each test file, onto the head's card.
+    """Write balanced accuracy on each test file to the head's card.
 
     Raises:
-        InputError: the folder holds no head that says `entailment`.
+        InputError: the folder has no head with the label `entailment`.
     """
     predictor = load(str(head)).predictor
     if predictor is None or ENTAILMENT not in predictor.labels:

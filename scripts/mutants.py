@@ -1,6 +1,6 @@
-"""Do the fast tests notice a small mistake?  Make it in a copy of the tree, and see the named tests fail.
+"""Check that the fast tests notice small mistakes: make each in a copy of the tree, and see the named tests fail.
 
-Each file in `tests/mutants/` lists mutants of one area: a text that stands once in a file of `lavra/`, a plausible slip
+Each file in `tests/mutants/` lists mutants of one area: a text that occurs once in a file of `lavra/`, a plausible slip
 to put in its place, and the tests that must fail then (DeMillo, Lipton & Sayward 1978, "Hints on test data selection").
 Mutants are written by hand, from mistakes that no test noticed; none is generated.
 
@@ -24,23 +24,23 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_COPIED = (".*", "__pycache__", "*.egg-info", "build", "dist", "site", "lavra-workspace")
-PATIENCE = 300  # seconds the tests of one mutant may take
+PATIENCE = 300  # most seconds for the tests of one mutant
 PASSED, FAILED = 0, 1  # exit statuses of pytest; all others mean that it did not run the tests
 
 
 class MutantError(Exception):
-    """A mutant that cannot be made or tested; the message says what to mend in its entry."""
+    """A mutant cannot be made or tested; the message says how to mend its entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant:
-    """One mistake.
+    """A deliberate mistake.
 
     Attributes:
-        name: of the entry, unique over all files.
+        name: name of the entry, unique over all files.
         file: path below `lavra/`.
-        text: stands exactly once in the file.
-        replacement: what the mistake has in its place.
+        text: text that occurs exactly once in the file.
+        replacement: the mistaken text that replaces it.
         killed_by: ids of the tests that must fail, as pytest takes them.
     """
 
@@ -73,7 +73,7 @@ def check_entry(mutant: Mutant, root: Path) -> None:
     """Refuse an entry that no longer fits the tree; reads files and runs nothing.
 
     Raises:
-        MutantError: the text does not stand exactly once in its file, or a test is not there.
+        MutantError: the text does not occur exactly once in its file, or a test does not exist.
     """
     mutated_source(mutant, root)
     for test in mutant.killed_by:
@@ -87,7 +87,7 @@ def mutated_source(mutant: Mutant, root: Path) -> str:
     """The mutant's file with the mistake in it.
 
     Raises:
-        MutantError: the text does not stand exactly once in the file.
+        MutantError: the text does not occur exactly once in the file.
     """
     path = root / "lavra" / mutant.file
     if not path.is_file():
@@ -110,7 +110,7 @@ def failing_tests(tree: Path, tests: Sequence[str]) -> list[str]:
         MutantError: pytest could not run them, or took too long.
     """
     options = ["-q", "-rf", "--tb=no", "-m", "not slow", "-p", "no:cacheprovider"]
-    # Without bytecode: Python tells a stale .pyc by size and second, and two mutants may share both.
+    # Without bytecode: Python recognises a stale .pyc by size and second, and two mutants may share both.
     environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000"}
     try:
         done = subprocess.run(
@@ -144,12 +144,12 @@ def surviving_tests(tree: Path, mutant: Mutant) -> list[str]:
 
 
 def _is_of(test: str, line: str) -> bool:
-    """Whether pytest's line of a failure is of this test, or of one of its parametrized cases."""
+    """Whether pytest's line of a failure belongs to this test, or to one of its parametrized cases."""
     return line.startswith(test) and line[len(test) : len(test) + 1] in ("", " ", "[")
 
 
 def run(mutants: Sequence[Mutant], root: Path) -> int:
-    """Try mutants one by one and print what became of each; returns how many were not killed.
+    """Test mutants one after another and print each result; returns the number of mutants that no test noticed.
 
     Raises:
         MutantError: a test fails without any mutant.

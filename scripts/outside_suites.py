@@ -1,14 +1,14 @@
-"""Run other projects' own tests against `lavra serve`, and write what came of them to docs/outside.md.
+"""Run other projects' own tests against `lavra serve`, and write their results to docs/outside.md.
 
     python scripts/outside_suites.py --model MODEL --small STORIES --embedder ENCODER \
         --openai-python CHECKOUT --llama-cpp CHECKOUT [--write]
 
-MODEL is a folder of a model that chats (SmolLM2, say), STORIES one of stories260K, which llama.cpp's tests expect; it
-also answers OpenAI's, which ask models of given names and bound no answer.  A checkout is another project's
-repository; nothing of it is copied.  The suites run in an environment of their own
-(`scripts/outside/requirements.txt`, and a folder of npm's); `--environment` keeps it, and what came of each suite, so
-that suites may be run one by one.  A suite without its checkout or model is not run.  A failure is ours unless
-`scripts/outside/reasons.yaml` says why it is not.
+MODEL is the folder of a chat model (SmolLM2, say).  STORIES is a folder of stories260K, which llama.cpp's tests expect;
+it also answers OpenAI's tests, which use models of given names and do not limit the length of answers.  A CHECKOUT is
+another project's repository; nothing of it is copied.  The suites run in an environment of their own
+(`scripts/outside/requirements.txt`, and an npm folder); `--environment` keeps it with the results of each suite, so
+that suites may run one by one.  A suite without its checkout or model does not run.  A failure counts as lavra's unless
+`scripts/outside/reasons.yaml` gives a reason.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from outside.report import BESIDE, Outcome, as_json, explained, keep_outcome, page, read_junit, read_outcomes
+from outside.report import BESIDE, SuiteResult, as_json, explained, keep_outcome, page, read_junit, read_outcomes
 
 KEPT = "outcomes.json"  # in the environment's folder
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "outside.md"
-# The names that OpenAI's tests ask for.
+# Model names in OpenAI's tests.
 WRITERS, EMBEDDER = ("gpt-5.4", "gpt-3.5-turbo-instruct", "gpt-4o-mini", "model"), "text-embedding-3-small"
 OPENAI_TESTS = ("chat/test_completions.py", "test_completions.py", "test_embeddings.py", "test_models.py", "responses")
 LLAMA_CPP_TESTS = (
@@ -44,13 +44,13 @@ NODE_PACKAGES = ("openai@6.49.0", "ai@6.0.326", "@ai-sdk/openai-compatible@2.0.9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
-    """Where suites run.
+class SuiteEnvironment:
+    """Environment of the suites.
 
     Attributes:
-        args: the command line.
-        folder: of the suites' environment.
-        python: its interpreter.
+        args: the parsed command line.
+        folder: folder of the suites' environment.
+        python: its Python interpreter.
         scratch: a folder that is deleted afterwards.
     """
 
@@ -61,12 +61,12 @@ class Bench:
 
 
 def main() -> int:
-    """Run the suites, print what came of them, and write the page where that is asked for."""
+    """Run the suites, print the results, and write the page if requested."""
     args = arguments()
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         folder = (args.environment or scratch / "environment").resolve()
-        bench = Bench(args=args, folder=folder, python=environment(folder), scratch=scratch)
+        bench = SuiteEnvironment(args=args, folder=folder, python=environment(folder), scratch=scratch)
         for suite in args.suite or SUITES:
             outcome = SUITES[suite](bench)
             if outcome is not None:
@@ -80,21 +80,21 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    """Of the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True, help="folder of a model that chats")
+    parser.add_argument("--model", type=Path, required=True, help="folder of a chat model")
     parser.add_argument("--small", type=Path, help="folder of stories260K, for OpenAI's and llama.cpp's tests")
     parser.add_argument("--embedder", type=Path, help="folder of an encoder, for OpenAI's and llama.cpp's tests")
     parser.add_argument("--openai-python", type=Path, help="a checkout of openai/openai-python")
     parser.add_argument("--llama-cpp", type=Path, help="a checkout of ggml-org/llama.cpp")
-    parser.add_argument("--suite", action="append", choices=list(SUITES), help="only this one; may be repeated")
+    parser.add_argument("--suite", action="append", choices=list(SUITES), help="only this suite; may be repeated")
     parser.add_argument("--environment", type=Path, help="folder that keeps the environment of the suites")
     parser.add_argument("--write", action="store_true", help="write docs/outside.md")
     return parser.parse_args()
 
 
 def environment(folder: Path) -> Path:
-    """The interpreter of an environment with the suites' packages; made unless it is there."""
+    """Python interpreter of an environment with the suites' packages; the environment is created if absent."""
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
@@ -102,7 +102,7 @@ def environment(folder: Path) -> Path:
     return python
 
 
-def openai_python(bench: Bench) -> Outcome | None:
+def openai_python(bench: SuiteEnvironment) -> SuiteResult | None:
     """OpenAI's own tests of its client."""
     args = bench.args
     if args.openai_python is None or args.embedder is None:
@@ -112,14 +112,14 @@ def openai_python(bench: Bench) -> Outcome | None:
     models = [f"{name}={args.small or args.model}" for name in WRITERS] + [f"{EMBEDDER}={args.embedder}"]
     version = re.search(r'__version__ = "([^"]+)"', (checkout / "src/openai/_version.py").read_text(encoding="utf-8"))
     with serving(models) as url:
-        # -n0: their addopts start many processes, and the model has one place to be.
+        # -n0: their addopts start many processes, but there is only one server.
         more = {"TEST_API_BASE_URL": f"{url}/v1", "PYTHONPATH": str(checkout / "src")}
         found = version[1] if version else "unknown"
         return tested("openai-python", found, bench, ["-n0", *files], checkout, more)
 
 
-def llama_cpp(bench: Bench) -> Outcome | None:
-    """llama.cpp's tests of its server, whose place `lavra serve` takes; each test starts its own."""
+def llama_cpp(bench: SuiteEnvironment) -> SuiteResult | None:
+    """llama.cpp's tests of its server, with `lavra serve` in its place; each test starts its own server."""
     args = bench.args
     if None in (args.llama_cpp, args.small, args.embedder):
         return not_run("llama.cpp", "--llama-cpp, --small and --embedder")
@@ -141,23 +141,23 @@ def llama_cpp(bench: Bench) -> Outcome | None:
 
 
 def llama_cpp_version(checkout: Path) -> str:
-    """Of a checkout of llama.cpp."""
+    """Version of a checkout of llama.cpp."""
     text = (checkout / "CMakeLists.txt").read_text(encoding="utf-8")
     return ".".join(re.findall(r"set\(LLAMA_VERSION_(?:MAJOR|MINOR|PATCH) +(\d+)\)", text)) or "unknown"
 
 
-def langchain(bench: Bench) -> Outcome:
+def langchain(bench: SuiteEnvironment) -> SuiteResult:
     """LangChain's standard tests of a chat model."""
     return asked("langchain", bench, BESIDE / "langchain_suite.py", ["langchain-tests", "langchain-openai"])
 
 
-def clients(bench: Bench) -> Outcome:
-    """A few calls of clients for Python."""
+def clients(bench: SuiteEnvironment) -> SuiteResult:
+    """A few calls from Python clients."""
     return asked("clients", bench, BESIDE / "client_calls.py", CLIENTS)
 
 
-def asked(suite: str, bench: Bench, file: Path, packages: Sequence[str]) -> Outcome:
-    """Run a file of tests that ask a served model."""
+def asked(suite: str, bench: SuiteEnvironment, file: Path, packages: Sequence[str]) -> SuiteResult:
+    """Run a file of tests that call a served model."""
     with serving([f"served={bench.args.model}"]) as url:
         more = {"LAVRA_URL": url, "LAVRA_MODEL": "served"}
         return tested(
@@ -165,15 +165,15 @@ def asked(suite: str, bench: Bench, file: Path, packages: Sequence[str]) -> Outc
         )
 
 
-def node(bench: Bench) -> Outcome | None:
-    """A few calls of clients for JavaScript."""
+def node(bench: SuiteEnvironment) -> SuiteResult | None:
+    """A few calls from JavaScript clients."""
     if bench.args.embedder is None or shutil.which("npm") is None:
         return not_run("node", "--embedder and npm")
     folder = bench.folder / "node"
     if not (folder / "node_modules").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(["npm", "install", "--silent", "--prefix", folder, *NODE_PACKAGES], check=True)
-    script = Path(shutil.copy(BESIDE / "node_calls.mjs", folder))  # packages are looked up beside a script
+    script = Path(shutil.copy(BESIDE / "node_calls.mjs", folder))  # Node looks for packages beside a script
     report = bench.scratch / "node.xml"
     reporting = ["--test-reporter=junit", f"--test-reporter-destination={report}"]
     with serving([f"served={bench.args.model}", f"encoder={bench.args.embedder}"]) as url:
@@ -186,7 +186,7 @@ def node(bench: Bench) -> Outcome | None:
     return read_junit(report, "node", told)
 
 
-def schemathesis(bench: Bench) -> Outcome | None:
+def schemathesis(bench: SuiteEnvironment) -> SuiteResult | None:
     """Requests made from the server's own description, with schemathesis's checks."""
     program = Path(sys.executable).with_name("schemathesis")
     if None in (bench.args.small, bench.args.embedder) or not program.exists():
@@ -196,7 +196,7 @@ def schemathesis(bench: Bench) -> Outcome | None:
         command = [str(program), "run", f"{url}/openapi.json", "--checks", "all", "--seed", "1"]
         command += ["--request-timeout", "60"]  # an answer may be as long as the context
         command += ["--exclude-checks", "positive_data_acceptance,negative_data_rejection"]
-        command += ["--phases", "coverage"]  # the bounds of every field, wrong methods; tests/server sends random ones
+        command += ["--phases", "coverage"]  # bounds of every field, wrong methods; tests/server sends random requests
         command += ["--report", "junit", "--report-dir", str(reports)]
         done = subprocess.run(command, cwd=bench.scratch, check=False, capture_output=True, text=True)
     print(done.stdout, file=sys.stderr)
@@ -205,7 +205,7 @@ def schemathesis(bench: Bench) -> Outcome | None:
     return read_junit(next(reports.glob("*.xml")), "schemathesis", told)
 
 
-SUITES: Mapping[str, Callable[[Bench], Outcome | None]] = {
+SUITES: Mapping[str, Callable[[SuiteEnvironment], SuiteResult | None]] = {
     "openai-python": openai_python,
     "llama.cpp": llama_cpp,
     "langchain": langchain,
@@ -215,15 +215,15 @@ SUITES: Mapping[str, Callable[[Bench], Outcome | None]] = {
 }
 
 
-def not_run(suite: str, wanted: str) -> Outcome | None:
-    """Say why a suite is left out; `None`."""
+def not_run(suite: str, wanted: str) -> SuiteResult | None:
+    """Print why a suite does not run; returns `None`."""
     print(f"{suite}: not run; it wants {wanted}", file=sys.stderr)
     return None
 
 
 @contextmanager
 def serving(models: Sequence[str]) -> Iterator[str]:
-    """`lavra serve` in a process of its own, on a free port; gives its URL."""
+    """Run `lavra serve` in a separate process on a free port; yields its URL."""
     command = [str(Path(sys.executable).with_name("lavra")), "serve", *models, "--port", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
@@ -235,9 +235,9 @@ def serving(models: Sequence[str]) -> Iterator[str]:
 
 
 def tested(
-    suite: str, version: str, bench: Bench, files: Sequence[str], folder: Path, variables: Mapping[str, str]
-) -> Outcome:
-    """Run pytest over files of a folder, and read its report."""
+    suite: str, version: str, bench: SuiteEnvironment, files: Sequence[str], folder: Path, variables: Mapping[str, str]
+) -> SuiteResult:
+    """Run pytest on files of a folder, and read its report."""
     report = bench.scratch / f"{suite}.xml"
     options = ["-q", "-p", "no:cacheprovider", "--timeout=300", f"--junitxml={report}"]
     command = [str(bench.python), "-m", "pytest", *options, *files]
@@ -246,7 +246,7 @@ def tested(
 
 
 def installed(python: Path, packages: Sequence[str]) -> str:
-    """Packages of an environment with their versions."""
+    """Packages of an environment and their versions."""
     code = "import sys, importlib.metadata as m; print(', '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))"
     done = subprocess.run([python, "-c", code, *packages], capture_output=True, text=True, check=True)
     return done.stdout.strip()

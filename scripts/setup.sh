@@ -61,7 +61,7 @@ note_compiler() {
     has_compiler &&
         "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' && return
     say "no C++ compiler with Python headers: answers are computed by torch and training runs uncompiled, both slower
-    (README, Measured). To have it:
+    (docs/measured.md, docs/native.md). To have it:
     $(mend "g++ python3-dev" "gcc-c++ python3-devel" "xcode-select --install")"
 }
 

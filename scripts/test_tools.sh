@@ -1,6 +1,6 @@
 #!/bin/sh
-# What tests need beside Python: of Debian chromium (pages), bubblewrap (sandboxes), g++, and a cross-compiler with qemu
-# (the native runner, and on ARM); axe-core from npm.
+# What tests need beside Python: of Debian chromium (pages), bubblewrap (sandboxes), g++, clang, and a cross-compiler with
+# qemu (the native runner, and on ARM); axe-core from npm.
 #   scripts/test_tools.sh       installs what is missing, as root on Debian; elsewhere it says what the tests skip
 #   scripts/test_tools.sh axe   fetches axe-core alone
 # Tests never fetch anything: they find build/axe/axe.min.js, or skip with a reason that names this script.
@@ -16,6 +16,7 @@ packages() { # of Debian, those whose program is missing
     command -v chromium >/dev/null 2>&1 || printf 'chromium '
     command -v bwrap >/dev/null 2>&1 || printf 'bubblewrap '
     command -v g++ >/dev/null 2>&1 || printf 'g++ '
+    command -v clang++ >/dev/null 2>&1 || printf 'clang '
     command -v aarch64-linux-gnu-g++ >/dev/null 2>&1 || printf 'g++-aarch64-linux-gnu '
     command -v qemu-aarch64 >/dev/null 2>&1 || printf 'qemu-user '
     command -v npm >/dev/null 2>&1 || [ -f "$folder/axe.min.js" ] || printf 'npm '

@@ -1,7 +1,7 @@
-"""Which build of torch to install, decided and explained before anything is fetched.
+"""Choose the build of torch to install, and explain the choice before anything is downloaded.
 
 Plain `pip install torch` on Linux brings gigabytes of CUDA, which a machine without an NVIDIA driver cannot use.
-There we take PyTorch's own CPU index when it answers quickly, and otherwise say what the default will fetch.
+There we take PyTorch's own CPU index when it answers quickly, and otherwise print the size of the default download.
 Standard library only: this runs before anything is installed.  The arguments for pip go to standard output, the
 explanation to standard error.  `TORCH=cpu|cuda|default` in the environment overrides (`auto` is the rule above).
 """
@@ -36,16 +36,16 @@ CHOICES = ("auto", "cpu", "cuda", "default")
 
 
 class PlanError(Exception):
-    """The build asked for cannot be had here; the message says what to type instead."""
+    """The requested build cannot be installed here; the message says what to type instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Where torch comes from.
+    """The source of torch.
 
     Attributes:
         index: an index to use instead of pip's own, or `None`.
-        reason: one sentence for the user.
+        reason: reason in one sentence for the user.
     """
 
     index: str | None
@@ -54,12 +54,12 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Fetch:
-    """What pip would fetch for one plan.
+    """The downloads of pip for one plan.
 
     Attributes:
-        version: of torch, with its local part (`2.13.0+cpu`).
-        packages: everything pip would bring, by name.
-        urls: where each would come from.
+        version: version of torch, with its local part (`2.13.0+cpu`).
+        packages: every package that pip would install, by name.
+        urls: URL of each package.
     """
 
     version: str
@@ -73,7 +73,7 @@ class Fetch:
 
 
 def choose(wanted: str, system: str, has_driver: bool, cpu_index_answers: Callable[[], bool]) -> Plan:
-    """The rule: an override first, then the machine, then who answers.
+    """Choose by the override, then by the machine, then by which index answers.
 
     Raises:
         PlanError: the override is unknown or cannot be met.
@@ -105,9 +105,9 @@ def has_nvidia_driver(
 
 
 def answers(url: str, patience: float = PATIENCE) -> bool:
-    """Whether a URL gives a good answer within some seconds, name look-up and connection included.
+    """Whether a URL answers successfully within some seconds, name look-up and connection included.
 
-    The wait is on a thread of its own, because a name server that does not answer ignores urllib's timeout.
+    The request runs in a separate thread, because a name server that does not answer ignores urllib's timeout.
     """
     found: list[bool] = []
     asking = threading.Thread(target=lambda: found.append(_head(url, patience) is not None), daemon=True)
@@ -126,7 +126,7 @@ def _head(url: str, patience: float) -> Mapping[str, str] | None:
 
 
 def dry_run(arguments: Sequence[str], lock: Path, python: str = sys.executable) -> Fetch:
-    """Ask pip what it would fetch, without fetching it.
+    """Ask pip for its downloads without downloading.
 
     Raises:
         PlanError: pip found no answer.
@@ -153,7 +153,7 @@ def read_report(report: Mapping[str, Any]) -> Fetch:
 
 
 def size(url: str) -> int | None:
-    """Bytes behind a URL, or `None` where nobody says."""
+    """Bytes of the file at a URL, or `None` where the server does not report them."""
     parts = urlparse(url)
     if parts.scheme == "file":
         return Path(unquote(parts.path)).stat().st_size
@@ -162,17 +162,17 @@ def size(url: str) -> int | None:
 
 
 def total_size(urls: Sequence[str]) -> tuple[int, int]:
-    """(bytes of all that is known, how many are unknown)."""
+    """Tuple of the known bytes in total and the number of files with unknown size."""
     with ThreadPoolExecutor(8) as pool:
         sizes = list(pool.map(size, urls))
     return sum(s for s in sizes if s is not None), sum(s is None for s in sizes)
 
 
 def check_disk(folder: Path, num_bytes: int) -> None:
-    """Refuse before the fetch what would not fit after it.
+    """Refuse a download whose packages would not fit on the disk.
 
     Raises:
-        PlanError: there is less room than the unpacked packages need.
+        PlanError: the disk has less room than the unpacked packages need.
     """
     free = shutil.disk_usage(folder).free
     if free < UNPACKED * num_bytes:
@@ -183,10 +183,10 @@ def check_disk(folder: Path, num_bytes: int) -> None:
 
 
 def explain(plan: Plan, fetch: Fetch, wanted: str, disk: Path) -> str:
-    """What will be fetched, in one sentence, once it is known to be what was asked for and to fit.
+    """Describe the download in one sentence, after checking that it is the requested build and fits on the disk.
 
     Raises:
-        PlanError: CUDA was asked for and is not there, or the disk is too small.
+        PlanError: CUDA was requested and is not among the packages, or the disk is too small.
     """
     if wanted == "cuda" and not fetch.has_cuda:
         raise PlanError(
@@ -201,7 +201,7 @@ def explain(plan: Plan, fetch: Fetch, wanted: str, disk: Path) -> str:
 
 
 def main() -> int:
-    """Print pip's arguments; say why and how much on standard error."""
+    """Print pip's arguments to standard output; reason and size to standard error."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--lock", type=Path, required=True, help="the lock file that pins torch")
     parser.add_argument("--disk", type=Path, default=Path(), help="a folder on the disk torch goes to")

@@ -1,12 +1,12 @@
-"""Measure every vector store on one's own vectors: recall, time of a query, memory and disk, as a table in Markdown.
+"""Measure every vector store on your own vectors: recall, query time, memory and disk, as a table in Markdown.
 
-The time of a query is CPU time, which a busy machine changes less than a clock; wall times go to standard error.
+Query time is CPU time, which a busy machine changes less than wall time; wall times go to standard error.
 
     python scripts/vector_stores.py FOLDER [--kinds exact,faiss-hnsw] [--exact-rows 1000] [--uri ADDRESS]
 
 FOLDER holds `vectors.npy` ((N, D) float32 of unit length) and `texts.jsonl` (a line for each vector; every key but `id`
-and `text` is a fact).  A store is filled in one process and searched in another, so that the memory is what a search
-needs.  Milvus is milvus-lite in that process unless `--uri` names a server.
+and `text` is a fact).  One process fills a store and another searches it, so that the memory is the memory of a search.
+Milvus is milvus-lite in that process unless `--uri` names a server.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MIB = 1 << 20
 
 
 def main() -> None:
-    """Measure, or do one part of it in a process of its own."""
+    """Measure, or run one part of the measurement in a separate process."""
     args = _arguments()
     if args.part:
         print(json.dumps(_fill(args) if args.part == "fill" else _search(args)))
@@ -110,7 +110,7 @@ def _search(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _anonymous() -> float:
-    """MiB of memory that belongs to this process alone and to no file."""
+    """MiB of anonymous memory: this process's own, without mapped files."""
     lines = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8").splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1024
 

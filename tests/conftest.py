@@ -1,4 +1,4 @@
-"""What every test may use, and what makes two runs of the suite the same."""
+"""Fixtures for every test, and settings that make two runs of the suite equal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
-# Before anything imports torch: tiny tensors are fastest, and sums the same everywhere, on one thread.
+# Before torch is imported: on one thread, tiny tensors are fastest, and sums are equal on every machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "svg")
@@ -22,10 +22,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Look for no garbage while modules are imported, nor among them afterwards.
+    """Switch the garbage collector off while modules are imported, and exempt their objects afterwards.
 
-    The libraries make a million objects that never go: searching them took a fifth of the collection's time and a
-    fifteenth of the tests'.
+    The libraries make a million objects that are never freed: searching them took a fifth of the collection's time and
+    a fifteenth of the tests' time.
     """
     gc.disable()
     try:
@@ -37,7 +37,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.fixture(scope="session")
 def lavra_data() -> Path:
-    """The folder of real public test data that LAVRA_DATA names; without it the test is skipped, and says so."""
+    """The folder of real public test data in LAVRA_DATA; without it the test is skipped with a message."""
     name = os.environ.get("LAVRA_DATA")
     if not name:
         pytest.skip("LAVRA_DATA is not set; it names the folder of real public test data (CONTRIBUTING.md)")

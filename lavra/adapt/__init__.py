@@ -1,1 +1,1 @@
-"""Floor 5: a model made yours with few parameters: LoRA and its kin, put around it from outside; sentence encoders."""
+"""Floor 5: adapting a model with few parameters: LoRA and similar methods, wrapped around it; sentence encoders."""

@@ -2,8 +2,8 @@
 
     texts ─▶ backbone ─▶ hidden (B, T, D) ─▶ pooled (B, D) ─▶ scaled to length 1
 
-The backbone is one of the three models of `lavra.model.transformer`; of an encoder-decoder the encoder reads.  What it
-has beyond that is of no use here: an encoder's masked-token head is dropped, so that it is saved as a `BertModel`, and
+The backbone is one of the three models of `lavra.model.transformer`; of an encoder-decoder the encoder reads.  Its
+other parts have no use here: an encoder's masked-token head is dropped, so that it is saved as a `BertModel`, and
 the parts a family's folder cannot do without (a decoder's head, T5's decoder, a pooler) stay as they are, untrained.
 
 Losses are in `embedding_losses`, the folder is written by `lavra.adapt.embedding_folder`.  Deliberately absent: dense
@@ -29,19 +29,19 @@ class EmbeddingModel(nn.Module):
 
     Args:
         backbone: a loaded or fresh model; it is used, not copied, and loses its masked-token head. Parameters that
-            have no part in the vector no longer ask for gradients.
-        pooling: from hidden states to a vector.
+            have no part in the vector no longer require gradients.
+        pooling: pooling of hidden states to a vector.
         normalize: whether vectors are scaled to length 1.
 
     Raises:
-        ConfigError: a decoder is to be pooled by its first token, which has read none of the others.
+        ConfigError: a decoder is to be pooled by its first token, which has read no other token.
     """
 
     def __init__(self, backbone: Model, *, pooling: Pooling = Pooling.MEAN, normalize: bool = True) -> None:
         super().__init__()
         if isinstance(backbone, Decoder) and pooling is Pooling.CLS:
             raise ConfigError(
-                "pooling is 'cls' and the first token of a decoder has read none of the others; take 'mean' or 'last'"
+                "pooling is 'cls' and in a decoder the first token reads no other token; use 'mean' or 'last'"
             )
         self.backbone = backbone
         self.pooling, self.normalize = pooling, normalize
@@ -50,17 +50,17 @@ class EmbeddingModel(nn.Module):
 
     @property
     def config(self) -> ModelConfig:
-        """Of the backbone."""
+        """Configuration of the backbone."""
         return self.backbone.config
 
     def forward(
         self, input_ids: Tensor, *, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> Tensor:
-        """Vectors of texts.
+        """Compute the vectors of texts.
 
         Args:
             input_ids: (B, T); padding, if any, is on the right.
-            attention_mask: (B, T) True on real tokens, one of them at least in each row; None when all are.
+            attention_mask: (B, T) True on real tokens, at least one in each row; None when all are real.
             token_type_ids: (B, T) for families that have them.
 
         Returns:
@@ -81,7 +81,7 @@ class EmbeddingModel(nn.Module):
 
 
 def _set_aside(model: Model) -> None:
-    """Drop the head that a folder can do without, and leave alone the parts no gradient reaches."""
+    """Drop the head that a folder does not need, and freeze the parts that no gradient reaches."""
     unused: list[nn.Module | None] = [model.head]
     if isinstance(model, Encoder):
         model.head = None

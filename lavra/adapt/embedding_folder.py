@@ -1,9 +1,9 @@
-"""How a model's folder says that texts become vectors: the layout of sentence-transformers, read and written.
+"""The embedding settings in a model's folder, in the layout of sentence-transformers, read and written.
 
     modules.json                        Transformer, Pooling, perhaps Normalize
-    1_Pooling/config.json               which pooling
+    1_Pooling/config.json               the pooling
     sentence_bert_config.json           most tokens, lower case
-    config_sentence_transformers.json   prompts, and which of them is put before a text that names none
+    config_sentence_transformers.json   prompts, and the name of the default prompt
 
 Saving a trained model is in `embedding_saving.py`.
 
@@ -30,15 +30,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingConfig:
-    """How texts are embedded.
+    """The settings of embedding.
 
     Attributes:
-        pooling: from tokens to a vector.
+        pooling: pooling of tokens to a vector.
         normalize: whether vectors are scaled to length 1.
-        max_tokens: most tokens read, special ones included; None is the model's context.
+        max_tokens: most tokens read, special tokens included; None is the model's context.
         lowercase: whether texts are lowercased before they are tokenized.
         prompts: texts to put before a text, by name (`query`).
-        default_prompt: name of the prompt put before texts for which none is asked; None is no prompt.
+        default_prompt: name of the prompt for texts without a named prompt; None is not a prompt.
         pools_prompt: whether the mean is taken over the prompt's tokens too.
     """
 
@@ -51,7 +51,7 @@ class EmbeddingConfig:
     pools_prompt: bool = True
 
     def prompt(self, name: str | None = None) -> str:
-        """The prompt of that name, by default the folder's own, empty where there is none.
+        """The prompt of that name, by default the folder's own, empty without such a prompt.
 
         Raises ConfigError for an unknown name.
         """
@@ -60,7 +60,7 @@ class EmbeddingConfig:
             return ""
         if chosen not in self.prompts:
             known = f"{nearest(chosen, self.prompts)}; known: {', '.join(self.prompts)}" if self.prompts else ""
-            raise ConfigError(f"prompt_name={chosen!r} is none of the model's prompts{known or ', for it has none'}")
+            raise ConfigError(f"prompt_name={chosen!r} is not one of the model's prompts{known or ', for it has none'}")
         return self.prompts[chosen]
 
 
@@ -75,7 +75,7 @@ _OTHER_POOLINGS: Final = (
     "pooling_mode_weightedmean_tokens",
 )
 _SETTINGS: Final = "sentence_bert_config.json"
-# The two that are honoured, and those that say how files are opened or what else the model could read.
+# The two settings that are used, and those about opening files or about abilities beyond text.
 _KNOWN_SETTINGS: Final = frozenset(
     (
         "max_seq_length",
@@ -91,10 +91,10 @@ _FOLDERS: Final = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_No
 
 
 def read_embedding_config(folder: Path) -> EmbeddingConfig:
-    """The settings of a sentence-transformers folder or of a GGUF file; the defaults where nothing is said.
+    """Read the settings of a sentence-transformers folder or of a GGUF file; without settings, the defaults.
 
     Raises:
-        CheckpointError: the folder asks for a module or a pooling that is not supported, or names a prompt it lacks.
+        CheckpointError: the folder needs a module or a pooling that is not supported, or names a missing prompt.
     """
     if is_gguf(folder):
         pooled = read_gguf(folder).of_model("pooling_type")
@@ -132,12 +132,14 @@ def _read_settings(folder: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {} if path is None else read_json(path)
     unread = sorted(name for name, value in settings.items() if value and name not in _KNOWN_SETTINGS)
     if unread:
-        log.warning("%s: ignored settings lavra does not know, which may change vectors: %s", path, ", ".join(unread))
+        log.warning(
+            "%s: settings that lavra does not know are ignored, and vectors may differ: %s", path, ", ".join(unread)
+        )
     return settings
 
 
 def _read_prompts(path: Path) -> tuple[dict[str, str], str | None]:
-    """Prompts by name, and the name of the usual one."""
+    """Read the prompts by name, and the name of the default prompt."""
     facts: dict[str, Any] = read_json(path) if path.exists() else {}
     prompts = {str(name): str(text) for name, text in (facts.get("prompts") or {}).items()}
     usual = facts.get("default_prompt_name")
@@ -152,7 +154,7 @@ def _read_prompts(path: Path) -> tuple[dict[str, str], str | None]:
 
 
 def _read_pooling(path: Path) -> tuple[Pooling, bool]:
-    """Which pooling, and whether it takes the prompt's tokens too."""
+    """Read the pooling, and whether it takes the prompt's tokens too."""
     config = read_json(path)
     pools_prompt = bool(config.get("include_prompt", True))
     wanted = [name for name, value in config.items() if name.startswith("pooling_mode") and value is True]
@@ -167,11 +169,11 @@ def _read_pooling(path: Path) -> tuple[Pooling, bool]:
 
 
 def write_embedding_config(folder: Path, config: EmbeddingConfig) -> None:
-    """Say in a model's folder how its texts become vectors, as sentence-transformers does; other files stay.
+    """Write the embedding settings into a model's folder, as sentence-transformers does; other files stay.
 
     Args:
-        folder: a saved model; its `config.json` tells the size of vectors.
-        config: what to say.
+        folder: folder of a saved model; its `config.json` has the size of vectors.
+        config: settings to write.
 
     Raises:
         CheckpointError: the folder holds no model.
@@ -189,7 +191,7 @@ def write_embedding_config(folder: Path, config: EmbeddingConfig) -> None:
         (folder / _FOLDERS[kind]).mkdir(exist_ok=True)
     write_json(folder / "1_Pooling" / "config.json", pooling)
     write_json(folder / _SETTINGS, {"max_seq_length": config.max_tokens, "do_lower_case": config.lowercase})
-    # Without "__version__": it would warn those whose sentence-transformers is older than the one named.
+    # Without "__version__": sentence-transformers would warn where its own version is older than the one named.
     write_json(
         folder / "config_sentence_transformers.json",
         {
@@ -211,7 +213,7 @@ def write_embedding_config(folder: Path, config: EmbeddingConfig) -> None:
 
 
 def keep_embedding_config(source: Path, folder: Path) -> None:
-    """Say in a model's folder what its source says of vectors: a folder's own files, a GGUF file's pooling."""
+    """Copy a source's embedding settings into a model's folder: a folder's own files, or a GGUF file's pooling."""
     if not is_gguf(source):
         copy_sidecars(source, folder)
     elif read_gguf(source).of_model("pooling_type"):
@@ -219,10 +221,10 @@ def keep_embedding_config(source: Path, folder: Path) -> None:
 
 
 def parse_pooling(name: str) -> Pooling:
-    """A pooling by its name.
+    """The pooling of a name.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: no pooling has this name.
     """
     for pooling in Pooling:
         if pooling.value == name:

@@ -1,4 +1,4 @@
-"""What pulls the vectors of texts together and apart: the losses of sentence encoders.
+"""The losses of sentence encoders, which pull the vectors of texts together and apart.
 
 Each is a frozen dataclass of its settings and a pure function of (vectors, batch), summed over the batch's samples, so
 that `sum / num_targets` is the mean that the papers and sentence-transformers report:
@@ -42,7 +42,7 @@ _MULTIPLE = 8  # widths of chunks are multiples of it, which spares a compiler o
 
 
 class Distance(Enum):
-    """How far two vectors are from each other."""
+    """The distance between two vectors."""
 
     COSINE = "cosine"  # 1 - cosine, from 0 to 2
     EUCLIDEAN = "euclidean"
@@ -52,13 +52,13 @@ class Distance(Enum):
 class InBatchNegatives:
     """Cross-entropy of an anchor's own positive among all positives and negatives of the batch (InfoNCE).
 
-    A candidate whose text is known to be a positive of the anchor, by its own pair or another one of the batch, is no
+    A candidate whose text is a known positive of the anchor, by its own pair or another pair of the batch, is no
     negative: it is left out of that anchor's candidates.
 
     Attributes:
         scale: cosines are multiplied by it; 1 / temperature (20 in Henderson et al. and sentence-transformers).
-        symmetric: add the same in the other direction, a positive's anchor among all anchors, and halve the sum.
-        skip_known: leave known positives out as said above; False takes them for negatives, as
+        symmetric: add the same loss in the other direction, a positive's anchor among all anchors, and halve the sum.
+        skip_known: leave out known positives, as described above; False takes them for negatives, as
             sentence-transformers does.
     """
 
@@ -89,15 +89,15 @@ class Triplets:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin), averaged over an anchor's negatives.
 
     Attributes:
-        margin: how much farther a negative is to be.
-        distance: of two vectors; Euclidean on vectors as the model gives them.
+        margin: wanted difference between the negative's distance and the positive's.
+        distance: distance of two vectors; the Euclidean distance takes the vectors as the model gives them.
     """
 
     margin: float = 0.2
     distance: Distance = Distance.COSINE
 
     def __post_init__(self) -> None:
-        # Two vectors are at most so far from each other that a larger margin is never met.
+        # The largest distance of two vectors; a larger margin is never met.
         most = 2.0 if self.distance is Distance.COSINE else math.inf
         if not 0 < self.margin <= most or math.isinf(self.margin):
             bound = f"more than 0{'' if math.isinf(most) else f' and at most {most:g}'}"
@@ -121,8 +121,8 @@ class ScoredCosine:
     """Squared difference between the cosine of a pair and its score.
 
     Attributes:
-        lowest: the data's score of a pair that has nothing in common; becomes cosine 0.
-        highest: the data's score of a pair that means the same; becomes cosine 1.
+        lowest: the data's score of an unrelated pair; becomes cosine 0.
+        highest: the data's score of a pair with equal meaning; becomes cosine 1.
     """
 
     lowest: float = 0.0
@@ -140,7 +140,7 @@ class ScoredCosine:
             place = int(outside.nonzero()[0])
             raise InputError(
                 f"{batch.sample_ids[place]}: score {float(batch.labels[place]):g} is outside "
-                f"{self.lowest:g} to {self.highest:g}; say what scores the data has by lowest and highest"
+                f"{self.lowest:g} to {self.highest:g}; set lowest and highest to the range of the data's scores"
             )
         return functional.mse_loss(_cosines(vectors, batch), wanted, reduction="sum")
 
@@ -169,12 +169,12 @@ class Cosent:
 
 @dataclass(frozen=True, kw_only=True)
 class Matryoshka:
-    """A loss of several prefixes of the vectors, so that the beginning of a vector serves as a smaller one.
+    """A loss of several prefixes of the vectors, so that the beginning of a vector serves as a smaller vector.
 
     Attributes:
-        loss: any of the others; it sees each prefix scaled to length 1.
+        loss: another loss of this module; it sees each prefix scaled to length 1.
         sizes: numbers in each prefix, the whole vector's among them.
-        weights: of each prefix's loss in the sum; 1 each by default.
+        weights: weights of the prefixes' losses in the sum; 1 each by default.
     """
 
     loss: VectorLoss
@@ -194,8 +194,8 @@ class Matryoshka:
         width = vectors.shape[1]
         if max(self.sizes) != width:
             raise InputError(
-                f"sizes are {self.sizes} and vectors have {width} numbers; make {width} the largest, "
-                "for what stands behind the last prefix is not trained"
+                f"sizes are {self.sizes} and vectors have {width} numbers; add {width} to "
+                "them: numbers behind the largest prefix would not be trained"
             )
         weights = self.weights or (1.0,) * len(self.sizes)
         parts = [functional.normalize(vectors[:, :size], dim=-1) for size in self.sizes]
@@ -207,7 +207,7 @@ class EmbeddingLoss:
     """The loss of a `TaskObjective`: (model, batch) -> summed loss.
 
     Attributes:
-        loss: of the vectors.
+        loss: loss of the vectors.
         chunk_rows: rows embedded at a time, like lengths together; their activations are computed again in the
             backward pass, which costs a third more time. None embeds the batch at once and keeps them.
     """
@@ -239,7 +239,7 @@ class EmbeddingLoss:
 
 
 def known_positives(batch: TaskBatch) -> Tensor:
-    """(N, N + N (G - 2)) True where a candidate of an anchor is a positive of it, but for the pair's own.
+    """(N, N + N (G - 2)) True where a candidate of an anchor is a known positive of it; its own pair's is False.
 
     Candidates are the positives, then the negatives.  Texts are the same where their tokens are, so this sees pairs
     that share an anchor, equal positives of different anchors, and a negative that is a positive elsewhere.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lavra.adapt.embedding import EmbeddingModel
 from lavra.adapt.embedding_folder import EmbeddingConfig, write_embedding_config
-from lavra.quantize import save_model
+from lavra.quantize.folder import save_model
 from lavra.tokens.tokenizer import Tokenizer
 
 
@@ -16,14 +16,14 @@ def save_embedding_model(
     """Save a sentence encoder and its tokenizer as a folder that lavra, sentence-transformers and `AutoModel` open.
 
     Args:
-        model: what was trained.
-        tokenizer: its own.
-        folder: made where it is missing; other files in it stay.
-        max_tokens: most tokens of a text that it is to read, those it was trained on; None is the model's context.
+        model: trained model.
+        tokenizer: tokenizer of the model.
+        folder: folder to write, created where it is missing; other files in it stay.
+        max_tokens: most tokens of a text that it may read, as in training; None is the model's context.
         lowercase: whether texts are lowercased first.
 
     Raises:
-        ConfigError: the family's `config.json` has no way to say what the model is.
+        ConfigError: the family's `config.json` cannot express the model.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_model(model.backbone, folder)

@@ -1,12 +1,12 @@
-"""Passages that look right and are not: what a contrastive loss or a cross-encoder learns most from.
+"""Hard negatives: wrong passages that look right, from which a contrastive loss or a cross-encoder learns most.
 
 For each pair the best-scored passages that are not known to be right are its candidates (Xiong et al. 2021,
-arXiv:2007.00808; with BM25 for scores Karpukhin et al. 2020, arXiv:2004.04906).  Some of them are right without
-anyone having said so: a candidate that scores nearly as well as the positive, or better, is taken for such a false
+arXiv:2007.00808; with BM25 for scores Karpukhin et al. 2020, arXiv:2004.04906).  Some of them are right although no
+label shows it: a candidate that scores nearly as well as the positive, or better, is taken for such a false
 negative and left out (NV-Retriever, Moreira et al. 2024, arXiv:2407.15831; the margins are those of
-sentence-transformers' `mine_hard_negatives`).  How many were is in the result.
+sentence-transformers' `mine_hard_negatives`).  The result has the number of them.
 
-Deliberately absent: judging candidates by a cross-encoder, which `PassageScores` of one would do, at its price.
+Deliberately absent: judging candidates by a cross-encoder; its `PassageScores` would do that, at its price.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ import numpy as np
 from lavra.adapt.passage_scores import PassageScores, best_places, places_of, scored_queries
 from lavra.base.arrays import Floats, Int64s
 from lavra.base.errors import ConfigError, InputError
-from lavra.data.labelled.samples import PairSample, Place, SampleSet, TextSample, Trouble
+from lavra.data.labelled.samples import DataIssue, PairSample, Place, SampleSet, TextSample
 
 
 @dataclass(frozen=True, kw_only=True)
 class MiningConfig:
-    """Which passages become negatives.
+    """The choice of passages that become negatives.
 
     Attributes:
-        num_negatives: wanted for each pair, beside those it has.
-        depth: candidates looked at, best first, known positives not counted.
-        skip: candidates passed over at the top.
+        num_negatives: negatives wanted for each pair, beside its own.
+        depth: candidates examined, best first, known positives not counted.
+        skip: best candidates to skip.
         relative_margin: a candidate has to score below the positive by this share of the positive's score; 0.05 is
-            NV-Retriever's best (95 % of the positive's score); None does not look at the share.
-        absolute_margin: a candidate has to score below the positive by this much; None does not look at it.
-        seed: negatives are drawn among the candidates that are left; None takes the best-scored ones.
+            NV-Retriever's best (95 % of the positive's score); None switches this bound off.
+        absolute_margin: a candidate has to score below the positive by this much; None switches this bound off.
+        seed: negatives are drawn among the remaining candidates; None takes the best-scored candidates.
     """
 
     num_negatives: int = 1
@@ -49,29 +49,29 @@ class MiningConfig:
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {least}")
         if self.skip >= self.depth:
-            raise ConfigError(f"skip is {self.skip} and depth {self.depth}; look deeper than what is passed over")
+            raise ConfigError(f"skip is {self.skip} and depth {self.depth}; depth must be larger than skip")
         for name in ("relative_margin", "absolute_margin"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
-                raise ConfigError(f"{name} is {value}; give 0 or more, or None to look away")
+                raise ConfigError(f"{name} is {value}; give 0 or more, or None for no bound")
         if self.seed is not None and self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; give 0 or more, or None for the best-scored candidates")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MinedNegatives:
-    """Pairs with hard negatives, and what became of the candidates.
+    """Pairs with hard negatives, and the counts of their candidates.
 
     Attributes:
-        samples: every pair, in order, with the negatives found for it behind those it had.
+        samples: every pair, in order, with its new negatives behind its own.
         num_found: negatives found, over all pairs.
         num_short: pairs for which fewer than `num_negatives` were found; their place in `samples` is unchanged.
-        num_looked_at: candidates, over all pairs.
+        num_looked_at: candidates examined, over all pairs.
         num_too_close: candidates left out as possible false negatives.
         num_known: passages left out of the candidates because they are known to be right, are negatives of the pair
             already, or are the anchor itself.
         positive_score: mean score of the positives.
-        negative_score: mean score of the negatives found; NaN where there are none.
+        negative_score: mean score of the negatives found; NaN without any.
     """
 
     samples: tuple[PairSample, ...]
@@ -93,7 +93,7 @@ class MinedNegatives:
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What one pair came to: its negatives and their scores, and the counts `MinedNegatives` adds up."""
+    """The result for one pair: its negatives and their scores, and the counts that `MinedNegatives` adds up."""
 
     negatives: Int64s
     scores: Floats
@@ -106,13 +106,13 @@ class _Found:
 def mine_hard_negatives(
     pairs: Sequence[PairSample], searched: PassageScores, config: MiningConfig | None = None
 ) -> MinedNegatives:
-    """Hard negatives for pairs; the same inputs give the same negatives.
+    """Find hard negatives for pairs; the same inputs give the same negatives.
 
     Args:
-        pairs: anchors and positives; pairs of one anchor know each other's positives.
-        searched: the collection negatives come from, every positive in it: `VectorScores(model.embed, passages)` or
+        pairs: anchors and positives; all positives of one anchor are known for each of its pairs.
+        searched: the collection with the negatives, and with every positive: `VectorScores(model.embed, passages)` or
             `Bm25Scores(passages)`.
-        config: which passages become negatives.
+        config: choice of passages that become negatives.
 
     Raises:
         InputError: there are no pairs, a pair has a score instead of a positive, or its positive is not in the
@@ -144,7 +144,7 @@ def mine_hard_negatives(
 
 
 def positives_of(pairs: Sequence[PairSample]) -> dict[str, set[str]]:
-    """Every text that is right for each anchor."""
+    """All known positives of each anchor."""
     right: dict[str, set[str]] = {}
     for pair in pairs:
         right.setdefault(pair.anchor, set()).add(pair.positive)
@@ -152,17 +152,17 @@ def positives_of(pairs: Sequence[PairSample]) -> dict[str, set[str]]:
 
 
 def relevance_samples(pairs: Sequence[PairSample]) -> SampleSet:
-    """What a cross-encoder learns relevance from: (query, passage) with 1 for positives, 0 for negatives.
+    """Samples for a cross-encoder's relevance: (query, passage) with 1 for positives, 0 for negatives.
 
-    A pair with a score keeps it as its relevance.  A negative that another pair says is right for the same query is
-    left out, and that is a trouble.
+    A pair with a score keeps it as its relevance.  A negative that is a positive of the same query in another pair is
+    left out, and that is an issue.
 
     Raises:
         InputError: a score is outside 0 to 1.
     """
     right = positives_of([pair for pair in pairs if pair.score is None])
     samples: list[TextSample] = []
-    troubles: list[Trouble] = []
+    issues: list[DataIssue] = []
     for pair in pairs:
         score = 1.0 if pair.score is None else pair.score
         if not 0 <= score <= 1:
@@ -170,29 +170,29 @@ def relevance_samples(pairs: Sequence[PairSample]) -> SampleSet:
         samples.append(TextSample(text=pair.anchor, pair=pair.positive, label=score, place=pair.place))
         for passage in pair.negatives:
             if passage in right.get(pair.anchor, ()):
-                troubles.append(_both(pair.place, passage))
+                issues.append(_both(pair.place, passage))
             else:
                 samples.append(TextSample(text=pair.anchor, pair=passage, label=0.0, place=pair.place))
-    return SampleSet(samples=tuple(samples), troubles=tuple(troubles), num_read=len(samples) + len(troubles))
+    return SampleSet(samples=tuple(samples), issues=tuple(issues), num_read=len(samples) + len(issues))
 
 
-def _both(place: Place, passage: str) -> Trouble:
-    return Trouble(
+def _both(place: Place, passage: str) -> DataIssue:
+    return DataIssue(
         place=place,
         what=f"negative {passage[:60]!r} is a positive of the same query elsewhere: left out",
-        remedy="say one thing about it",
+        remedy="keep it as a positive or as a negative, not both",
         dropped=True,
     )
 
 
 def _mine(row: Floats, positive: int, known: Sequence[int], config: MiningConfig, number: int) -> _Found:
-    """From the (P,) scores of a pair's anchor to its negatives."""
+    """Choose a pair's negatives from its anchor's (P,) scores."""
     best = best_places(row, config.depth + len(known))
     candidates = best[~np.isin(best, known)][: config.depth][config.skip :]
     far_enough = candidates[row[candidates] <= _highest(float(row[positive]), config)]
     taken = far_enough[: config.num_negatives]
     if config.seed is not None and len(far_enough) > config.num_negatives:
-        draw = np.random.default_rng((config.seed, number))  # whatever is drawn for the others
+        draw = np.random.default_rng((config.seed, number))  # independent of the draws for other pairs
         taken = far_enough[np.sort(draw.choice(len(far_enough), config.num_negatives, replace=False))]
     return _Found(
         negatives=taken,
@@ -222,6 +222,6 @@ def _check(pairs: Sequence[PairSample], at: Mapping[str, int]) -> None:
             raise InputError(f"{pair.place}: the pair has score {pair.score}; negatives are for pairs without scores")
         if pair.positive not in at:
             raise InputError(
-                f"{pair.place}: its positive {pair.positive[:60]!r} is not among the {len(at)} passages; add it, "
-                "for a negative is chosen by how it scores beside the positive"
+                f"{pair.place}: its positive {pair.positive[:60]!r} is not among the {len(at)} passages; add "
+                "it: a negative is chosen by its score beside the positive's"
             )

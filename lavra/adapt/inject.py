@@ -1,63 +1,51 @@
-"""The one mechanism: adapters are put into a model from outside, module by module, and taken out again.
+"""Put adapters into a model from outside, module by module, and take them out again.
 
     before   decoder.blocks.0.attention.query              nn.Linear
     after    decoder.blocks.0.attention.query              AdaptedLinear
                                         .query.base        the same nn.Linear
-                                        .query.adapters.x  what the adapter named x adds
+                                        .query.adapters.x  the part of the adapter named x
 
-The model's own parameters are frozen, adapters' are float32 and trainable.  `eject` puts every module back where it
-was.  No constructor of the model knows of any of this.
+The model's own parameters are frozen; the adapters' are float32 and trainable.  `eject` puts every module back into
+its old place.  No constructor of the model knows of adapters.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from lavra.adapt.active import Adapters, RowSelection, Selection, row_numbers
-from lavra.adapt.bottleneck import Bottleneck
-from lavra.adapt.config import (
-    AdapterConfig,
-    After,
-    BottleneckConfig,
-    IA3Config,
-    LoraConfig,
-    PrefixConfig,
-    PromptConfig,
+from lavra.adapt.config import AdapterConfig, check_adapter_name
+from lavra.adapt.fresh_parts import fresh_layers, fresh_virtual_tokens, modules_trained_whole
+from lavra.adapt.prefix import Prefix
+from lavra.adapt.soft_prompt import VirtualEmbedding
+from lavra.adapt.wrappers import (
+    adapted_layer,
+    trained_copies,
+    unwrap,
+    unwrap_stacks,
+    virtual_embedding,
+    wrap_quantized,
+    wrap_stacks,
+    wrappers_in,
 )
-from lavra.adapt.ia3 import Ia3
-from lavra.adapt.layers import core_of, linear_layers, matching, names_of_layers
-from lavra.adapt.linear import AdaptedLinear, LinearAdapter
-from lavra.adapt.lora import Lora
-from lavra.adapt.prefix import Prefix, PrefixStack, layer_numbers, prefix_shape
-from lavra.adapt.soft_prompt import SoftPrompt, VirtualEmbedding, first_rows
-from lavra.adapt.trained_copy import TrainedCopies
 from lavra.base.errors import ConfigError, InputError
-from lavra.model.stack import Stack
 from lavra.quantize.modules import QuantizedEmbedding, QuantizedLinear, QuantizedMatrix
-from lavra.quantize.swap import replace_module
-
-Wrapper = AdaptedLinear | VirtualEmbedding | TrainedCopies
-
-_EMBEDDING = "embedding.token"
-_WRITERS = {After.ATTENTION: ("attention.output", "cross_attention.output"), After.FEED_FORWARD: ("feed_forward.down",)}
 
 
 def add_adapter(model: nn.Module, name: str, config: AdapterConfig) -> None:
-    """Put a fresh adapter into a model; it alone acts and trains from here on.
+    """Put a fresh adapter into a model; from then on it alone acts and trains.
 
     Args:
-        model: any that holds a Transformer of lavra.model; its own parameters are frozen.
-        name: of the adapter.
-        config: what it is; weights are drawn from torch's global generator.
+        model: any module that holds a Transformer of lavra.model; its own parameters are frozen.
+        name: name of the adapter.
+        config: configuration of the adapter; its weights are drawn from torch's global generator.
 
     Raises:
-        ConfigError: the name is taken or unfit, a pattern matches nothing, or adapters are merged.
+        ConfigError: the name is taken or not valid, a pattern matches no layer, or adapters are merged.
         InputError: the model cannot have such an adapter.
     """
     state = _state(model) or Adapters()
@@ -65,29 +53,29 @@ def add_adapter(model: nn.Module, name: str, config: AdapterConfig) -> None:
     if state.merged:
         raise ConfigError(f"{', '.join(state.merged)} are merged into the weights; unmerge first")
     fresh = not state.configs
-    made = _linear_adapters(model, config)
-    copied = _modules_to_save(model, config)
-    prompt = _virtual(model, config)
+    made = fresh_layers(model, config)
+    copied = modules_trained_whole(model, config)
+    prompt = fresh_virtual_tokens(model, config)
     if fresh:
         state.thawed = [parameter for parameter in model.parameters() if parameter.requires_grad]
         model.requires_grad_(False)
-        _wrap_quantized(model, state)
+        wrap_quantized(model, state)
     for place, adapter in made.items():
-        _adapted(model, place, state).adapters[name] = adapter.train(model.training)
+        adapted_layer(model, place, state).adapters[name] = adapter.train(model.training)
     for place in copied:
-        wrapper = _copies(model, place, state)
+        wrapper = trained_copies(model, place, state)
         wrapper.adapters[name] = wrapper.copy().train(model.training)
     if prompt is not None:
-        _embedding(model, state).add(name, prompt)
+        virtual_embedding(model, state).add(name, prompt)
         if isinstance(prompt, Prefix):
-            _wrap_stacks(model, state)
+            wrap_stacks(model, state)
     state.configs[name] = config
     activate(model, name)
     train_only(model, name)
 
 
 def remove_adapter(model: nn.Module, name: str) -> None:
-    """Take one adapter out; with the last one the model is as it was."""
+    """Take one adapter out; without the last adapter the model is as it was."""
     state = adapters_of(model)
     state.config(name)
     if state.merged:
@@ -95,7 +83,7 @@ def remove_adapter(model: nn.Module, name: str) -> None:
     if len(state.configs) == 1:
         eject(model)
         return
-    for place, wrapper in list(_wrappers(model)):
+    for place, wrapper in list(wrappers_in(model)):
         if isinstance(wrapper, VirtualEmbedding):
             if name in wrapper.ranges:
                 wrapper.remove(name)
@@ -103,9 +91,9 @@ def remove_adapter(model: nn.Module, name: str) -> None:
             del wrapper.adapters[name]
         # A quantized layer stays wrapped for its gradients, the embedding so that no id is given out twice.
         if not wrapper.adapters and not isinstance(wrapper.base, QuantizedLinear | nn.Embedding | QuantizedEmbedding):
-            _unwrap(model, place, wrapper)
-    if not any(isinstance(config, PrefixConfig) for other, config in state.configs.items() if other != name):
-        _unwrap_stacks(model)
+            unwrap(model, place, wrapper)
+    if not any(isinstance(module, Prefix) for module in model.modules()):
+        unwrap_stacks(model)
     del state.configs[name]
     left = tuple(
         Selection(names=tuple(one for one in selection.names if one != name), rows=selection.rows)
@@ -115,11 +103,11 @@ def remove_adapter(model: nn.Module, name: str) -> None:
 
 
 def eject(model: nn.Module, *, keep_merged: bool = False) -> None:
-    """Take all adapters out: every module is where it was, and trainable as it was.
+    """Take all adapters out: every module is back in its place, and as trainable as before.
 
     Args:
-        model: adapted.
-        keep_merged: leave merged adapters in the weights (`merge`), a head that was trained whole in its place.
+        model: adapted model.
+        keep_merged: leave merged adapters in the weights (`merge`), and a head that was trained whole in its place.
 
     Raises:
         ConfigError: adapters are merged and `keep_merged` is not set, or the other way round.
@@ -130,23 +118,23 @@ def eject(model: nn.Module, *, keep_merged: bool = False) -> None:
             f"merged adapters: {', '.join(state.merged) or 'none'}, and keep_merged is {keep_merged}; "
             "unmerge first, or set keep_merged to leave them in the weights"
         )
-    for place, wrapper in list(_wrappers(model)):
-        _unwrap(model, place, wrapper)
-    _unwrap_stacks(model)
+    for place, wrapper in list(wrappers_in(model)):
+        unwrap(model, place, wrapper)
+    unwrap_stacks(model)
     for parameter in state.thawed:
         parameter.requires_grad_(True)
 
 
 def activate(model: nn.Module, *names: str) -> None:
-    """Let these adapters act on every row, one after the other, and no others; none is the model itself."""
+    """Let these adapters act on every row, one after the other, and no others; without names the model acts alone."""
     adapters_of(model).select(Selection(names=names))
 
 
 def activate_rows(model: nn.Module, groups: Sequence[tuple[Sequence[str], RowSelection]]) -> None:
-    """Let each group's adapters act on its rows of the batch; rows in no group are the model's own.
+    """Let each group's adapters act on its rows of the batch; rows in no group use the model alone.
 
     Raises:
-        InputError: an unknown adapter, or a row in two groups.
+        InputError: an adapter is unknown, or a row is in two groups.
     """
     adapters_of(model).select(*(Selection(names=tuple(names), rows=row_numbers(rows)) for names, rows in groups))
 
@@ -155,13 +143,15 @@ def activate_rows(model: nn.Module, groups: Sequence[tuple[Sequence[str], RowSel
 def activated(
     model: nn.Module, *names: str, rows: Sequence[tuple[Sequence[str], RowSelection]] | None = None
 ) -> Iterator[None]:
-    """`activate`, or `activate_rows` where rows are given, for the length of a block."""
+    """Call `activate`, or `activate_rows` where rows are given, for the length of a block."""
     state = adapters_of(model)
     before = state.selections
     if rows is None:
         activate(model, *names)
     elif names:
-        raise InputError(f"adapters {', '.join(names)} are named for all rows and others by rows; name them one way")
+        raise InputError(
+            f"adapters {', '.join(names)} are named for all rows, and others for some rows; use one of the two ways"
+        )
     else:
         activate_rows(model, rows)
     try:
@@ -175,15 +165,15 @@ def train_only(model: nn.Module, *names: str) -> None:
     state = adapters_of(model)
     for name in names:
         state.config(name)
-    for _, wrapper in _wrappers(model):
+    for _, wrapper in wrappers_in(model):
         for name, adapter in wrapper.adapters.items():
             adapter.requires_grad_(name in names)
 
 
 def adapters_of(model: nn.Module) -> Adapters:
-    """The adapters of a model and which of them act.
+    """The adapters of a model and the selections that act.
 
-    Raises InputError where it has none.
+    Raises InputError for a model without adapters.
     """
     state = _state(model)
     if state is None:
@@ -194,29 +184,31 @@ def adapters_of(model: nn.Module) -> Adapters:
 def virtual_ids(model: nn.Module, name: str) -> tuple[int, ...]:
     """The token ids of a soft prompt or a prefix, to be put in front of a text.
 
-    Raises InputError where the adapter has none.
+    Raises InputError for an adapter without virtual tokens.
     """
     state = adapters_of(model)
     config = state.config(name)
-    for _, wrapper in _wrappers(model):
+    for _, wrapper in wrappers_in(model):
         if isinstance(wrapper, VirtualEmbedding) and name in wrapper.ranges:
             return tuple(range(*wrapper.ranges[name]))
-    raise InputError(f"adapter {name!r} ({type(config).__name__}) has no virtual tokens; prompts and prefixes have")
+    raise InputError(
+        f"adapter {name!r} ({type(config).__name__}) has no virtual tokens; only prompts and prefixes have them"
+    )
 
 
 def adapter_modules(model: nn.Module, name: str) -> dict[str, nn.Module]:
-    """What an adapter consists of, by the name of the module each part stands at."""
+    """The parts of an adapter, by the name of the module each stands at."""
     adapters_of(model).config(name)
-    return {place: wrapper.adapters[name] for place, wrapper in _wrappers(model) if name in wrapper.adapters}
+    return {place: wrapper.adapters[name] for place, wrapper in wrappers_in(model) if name in wrapper.adapters}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
+class ParameterCounts:
     """Parameters of a model.
 
     Attributes:
-        trainable: numbers that train.
-        total: all of them; of a quantized matrix the numbers it stands for.
+        trainable: number of parameters that train.
+        total: number of all parameters; a quantized matrix counts as the matrix it stands for.
     """
 
     trainable: int
@@ -224,155 +216,30 @@ class Counts:
 
     @property
     def share(self) -> float:
-        """Of all that train."""
+        """Share of the parameters that train."""
         return self.trainable / self.total
 
     def __str__(self) -> str:
         return f"{self.trainable:,} of {self.total:,} parameters train ({self.share:.2%})"
 
 
-def count_parameters(model: nn.Module) -> Counts:
-    """How many parameters a model has and how many of them train."""
+def count_parameters(model: nn.Module) -> ParameterCounts:
+    """Count the parameters of a model, and those that train."""
     parameters = list(model.parameters())
     stored = sum(one.rows * one.columns for one in model.modules() if isinstance(one, QuantizedMatrix))
-    return Counts(
+    return ParameterCounts(
         trainable=sum(one.numel() for one in parameters if one.requires_grad),
         total=stored + sum(one.numel() for one in parameters),
     )
 
 
 def _check_name(name: str, state: Adapters) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or hasattr(nn.ModuleDict(), name):
-        raise ConfigError(
-            f"{name!r} cannot name an adapter; use letters, digits, _ and -, and no word of Python's dict"
-        )
+    check_adapter_name(name)
+    if hasattr(nn.ModuleDict(), name):
+        raise ConfigError(f"{name!r} cannot name an adapter: it is a word of Python's dict; choose another")
     if name in state.configs:
         raise ConfigError(f"there is an adapter {name!r} already; remove it, or choose another name")
 
 
 def _state(model: nn.Module) -> Adapters | None:
-    return next((wrapper.state for _, wrapper in _wrappers(model)), None)
-
-
-def _wrappers(model: nn.Module) -> Iterator[tuple[str, Wrapper]]:
-    for name, module in model.named_modules():
-        if isinstance(module, AdaptedLinear | VirtualEmbedding | TrainedCopies):
-            yield name, module
-
-
-def _linear_adapters(model: nn.Module, config: AdapterConfig) -> dict[str, LinearAdapter]:
-    """Fresh adapters by the layer each is for."""
-    layers, names = linear_layers(model), names_of_layers(model)
-    saved = tuple(f"{place}." for place in _modules_to_save(model, config))
-    names = {name: known for name, known in names.items() if not f"{name}.".startswith(saved)} if saved else names
-    if isinstance(config, LoraConfig):
-        made: dict[str, LinearAdapter] = {}
-        for name in matching(names, config.targets, exclude=config.exclude):
-            rank = config.rank_of(names[name])
-            scale = config.scale_of(names[name], rank)
-            made[name] = Lora(layers[name], rank=rank, scale=scale, dropout=config.dropout, dora=config.dora)
-        return made
-    if isinstance(config, IA3Config):
-        chosen = matching(names, config.targets)
-        inner = set(matching({name: names[name] for name in chosen}, config.feed_forward))
-        return {name: Ia3(layers[name], on_inputs=name in inner) for name in chosen}
-    if isinstance(config, BottleneckConfig):
-        ends = tuple(f".{end}" for after in config.after for end in _WRITERS[after])
-        chosen = [name for name in layers if name.endswith(ends)]
-        return {name: Bottleneck(layers[name], size=config.size, activation=config.activation) for name in chosen}
-    return {}
-
-
-def _virtual(model: nn.Module, config: AdapterConfig) -> SoftPrompt | Prefix | None:
-    _, core = core_of(model)
-    token = core.embedding.token
-    base = token.base if isinstance(token, VirtualEmbedding) else token
-    if isinstance(config, PromptConfig):
-        return SoftPrompt(first_rows(config, base))
-    if isinstance(config, PrefixConfig):
-        shape = (config.num_tokens, *prefix_shape(core.config))
-        return Prefix(config.init_std * torch.randn(shape).to(base.weight.device), layer_numbers(core.config))
-    return None
-
-
-def _modules_to_save(model: nn.Module, config: AdapterConfig) -> list[str]:
-    """Names of modules to be trained whole; ConfigError for one that cannot be."""
-    path, core = core_of(model)
-    names = [name for name, _ in model.named_modules() if not {"base", "adapters"} & set(name.split("."))]
-    places = []
-    for wanted in config.modules_to_save:
-        found = [name for name in names if name == wanted or name.endswith(f".{wanted}")]
-        if len(found) != 1:
-            raise ConfigError(
-                f"modules_to_save: {len(found)} modules are named {wanted!r}; give the whole name of one, like 'head'"
-            )
-        module = model.get_submodule(found[0])
-        if module is core.head or found[0].startswith(f"{path}embedding"):
-            raise ConfigError(
-                f"modules_to_save: {wanted!r} makes embeddings or logits, whose matrix others read; use LoRA instead"
-            )
-        inside = [part for part in module.modules() if isinstance(part, AdaptedLinear | TrainedCopies)]
-        if any(part is not module for part in inside) or isinstance(module, AdaptedLinear):
-            raise ConfigError(f"modules_to_save: {wanted!r} has adapters inside; it cannot be trained whole as well")
-        places.append(found[0])
-    return places
-
-
-def _wrap_quantized(model: nn.Module, state: Adapters) -> None:
-    """Every quantized layer must let gradients through, whether it is adapted or not."""
-    for place, layer in linear_layers(model).items():
-        if isinstance(layer, QuantizedLinear):
-            _adapted(model, place, state)
-
-
-def _adapted(model: nn.Module, place: str, state: Adapters) -> AdaptedLinear:
-    module = model.get_submodule(place)
-    if isinstance(module, AdaptedLinear):
-        return module
-    assert isinstance(module, nn.Linear | QuantizedLinear)
-    wrapper = AdaptedLinear(module, state)
-    replace_module(model, place, wrapper)
-    return wrapper
-
-
-def _copies(model: nn.Module, place: str, state: Adapters) -> TrainedCopies:
-    module = model.get_submodule(place)
-    if isinstance(module, TrainedCopies):
-        return module
-    wrapper = TrainedCopies(module, state)
-    replace_module(model, place, wrapper)
-    return wrapper
-
-
-def _embedding(model: nn.Module, state: Adapters) -> VirtualEmbedding:
-    _, core = core_of(model)
-    token = core.embedding.token
-    if isinstance(token, VirtualEmbedding):
-        return token
-    wrapper = VirtualEmbedding(token, state)
-    replace_module(core, _EMBEDDING, wrapper)
-    return wrapper
-
-
-def _wrap_stacks(model: nn.Module, state: Adapters) -> None:
-    _, core = core_of(model)
-    tables = [_embedding(model, state).adapters]
-    for name, module in list(core.named_children()):
-        if isinstance(module, Stack) and not isinstance(module, PrefixStack):
-            setattr(core, name, PrefixStack(module, state, tables if name == "decoder" else None))
-
-
-def _unwrap_stacks(model: nn.Module) -> None:
-    _, core = core_of(model)
-    for name, module in list(core.named_children()):
-        if isinstance(module, PrefixStack):
-            module.original[0].training = module.training
-            setattr(core, name, module.original[0])
-
-
-def _unwrap(model: nn.Module, place: str, wrapper: Wrapper) -> None:
-    inner: nn.Module = wrapper.base
-    if isinstance(wrapper, TrainedCopies):
-        kept = [name for name in wrapper.state.merged if name in wrapper.adapters]
-        inner = wrapper.adapters[kept[0]].requires_grad_(True) if kept else wrapper.base
-    replace_module(model, place, inner)
+    return next((wrapper.state for _, wrapper in wrappers_in(model)), None)

@@ -1,4 +1,4 @@
-"""Where adapters can stand in a model: its linear layers, by the names users and checkpoints know them by.
+"""The linear layers of a model, at which adapters can stand, by the names that users and checkpoints know them by.
 
 A layer answers to our dotted name and to the name it has in a Hugging Face checkpoint, which the family's weight table
 knows: `decoder.blocks.0.attention.query` is `transformer.h.0.attn.c_attn` in GPT-2, together with key and value.
@@ -8,42 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 from torch import nn
 
 from lavra.adapt.config import ALL_LINEAR, Patterns
-from lavra.adapt.linear import AdaptedLinear, BaseLinear
+from lavra.adapt.linear import AdaptedLinear, BaseLinear, sizes
+from lavra.adapt.places import LayerPlace, stored_matrices
 from lavra.adapt.trained_copy import TrainedCopies
 from lavra.base.errors import ConfigError, InputError, nearest
-from lavra.model.families import family
+from lavra.model.families.table import family
 from lavra.model.heads import TaskModel
 from lavra.model.transformer import Transformer
-from lavra.model.weights import Same, TensorForm
+from lavra.model.weights import SameTensor
 from lavra.quantize.modules import QuantizedLinear
 
 
-@dataclass(frozen=True, kw_only=True)
-class LayerPlace:
-    """One matrix of a checkpoint and the layers of ours that it holds.
-
-    Attributes:
-        theirs: name of the module.
-        ours: names of our layers, with the path from the whole model.
-        rows: how a vector of outputs is stored, or each column of a matrix.
-        transposed: whether their matrix is (in, out).
-    """
-
-    theirs: str
-    ours: tuple[str, ...]
-    rows: TensorForm
-    transposed: bool
-
-
 def core_of(model: nn.Module) -> tuple[str, Transformer]:
-    """The Transformer in a model, and the path to it with a dot behind, or nothing.
+    """The Transformer in a model, and the path to it with a dot behind; the path is empty for the Transformer itself.
 
-    Raises InputError where there is none.
+    Raises InputError for a model without a Transformer.
     """
     for path, module in model.named_modules():
         if isinstance(module, Transformer):
@@ -52,7 +36,7 @@ def core_of(model: nn.Module) -> tuple[str, Transformer]:
 
 
 def linear_layers(model: nn.Module) -> dict[str, BaseLinear]:
-    """Every linear layer that can be adapted, by its name; those inside a module that is trained whole cannot."""
+    """Every linear layer that can be adapted, by its name; layers inside a module that is trained whole cannot."""
     return dict(_walk(model, ""))
 
 
@@ -66,20 +50,25 @@ def _walk(module: nn.Module, path: str) -> Iterator[tuple[str, BaseLinear]]:
             yield from _walk(child, f"{path}.{name}" if path else name)
 
 
+def stored_sizes(place: LayerPlace, layers: Mapping[str, BaseLinear]) -> tuple[int, int]:
+    """(N, K) outputs and inputs of a matrix of a checkpoint that holds these layers."""
+    found = [sizes(layers[name]) for name in place.ours]
+    return sum(outputs for outputs, _ in found), found[0][1]
+
+
 def places(model: nn.Module) -> list[LayerPlace]:
-    """The linear layers of a model as its checkpoint holds them; layers no table names stand for themselves."""
+    """The linear layers of a model in its checkpoint's form; layers that no table names stand for themselves."""
     layers = linear_layers(model)
     path, core = core_of(model)
     found: list[LayerPlace] = []
-    for one in family(core.config.family).table(core.config):
-        ours = tuple(path + name.removesuffix(".weight") for name in one.ours)
-        if one.theirs.endswith(".weight") and all(name in layers for name in ours):
-            theirs = their_name(model, one.theirs.removesuffix(".weight"))
-            found.append(LayerPlace(theirs=theirs, ours=ours, rows=one.form.rows, transposed=one.form.transposed))
+    for one in stored_matrices(core.config):
+        ours = tuple(path + name for name in one.ours)
+        if all(name in layers for name in ours):
+            found.append(replace(one, theirs=their_name(model, one.theirs), ours=ours))
     named = {name for place in found for name in place.ours}
     heads = _head_names(model)
     found += [
-        LayerPlace(theirs=heads.get(name, name), ours=(name,), rows=Same(), transposed=False)
+        LayerPlace(theirs=heads.get(name, name), ours=(name,), rows=SameTensor(), transposed=False)
         for name in layers
         if name not in named
     ]
@@ -87,7 +76,7 @@ def places(model: nn.Module) -> list[LayerPlace]:
 
 
 def their_name(model: nn.Module, name: str) -> str:
-    """A name of the family's table as the class that opens this model has it: with its prefix, or without."""
+    """Turn a name of the family's table into that of the class that opens this model: with its prefix, or without."""
     _, core = core_of(model)
     own = family(core.config.family).prefix
     if not name.startswith(own):
@@ -99,17 +88,17 @@ def their_name(model: nn.Module, name: str) -> str:
 
 
 def parameter_names(model: nn.Module) -> dict[str, str]:
-    """Our name of a parameter -> theirs, where one of theirs is one of ours; a task's head included."""
+    """Our name of a parameter -> theirs, where one parameter of theirs is one of ours; a task's head included."""
     path, core = core_of(model)
     table = family(core.config.family).table(core.config)
-    names = {path + one.ours[0]: their_name(model, one.theirs) for one in table if one.form == Same()}
+    names = {path + one.ours[0]: their_name(model, one.theirs) for one in table if one.form == SameTensor()}
     for ours, theirs in _head_names(model).items():
         names.update({f"{ours}.{leaf}": f"{theirs}.{leaf}" for leaf in ("weight", "bias")})
     return names
 
 
 def base_parameters(model: nn.Module) -> list[str]:
-    """Names of the model's own parameters, as they are without adapters."""
+    """Names of the model's own parameters, in their form without adapters."""
     names = [name.split(".") for name, _ in model.named_parameters()]
     return [".".join(part for part in parts if part != "base") for parts in names if "adapters" not in parts]
 
@@ -130,14 +119,14 @@ def matching(names: Mapping[str, tuple[str, ...]], patterns: Patterns, *, exclud
     """The layers that patterns name, in the order of the model.
 
     Args:
-        names: of each layer, all that it answers to.
+        names: all names of each layer.
         patterns: endings of names, or one regular expression, or `ALL_LINEAR`.
         exclude: endings of names that are left out.
 
     Raises:
-        ConfigError: a pattern matches nothing.
+        ConfigError: a pattern matches no layer.
     """
-    if patterns == ALL_LINEAR:
+    if patterns in (ALL_LINEAR, (ALL_LINEAR,)):
         found = {name for name in names if ".blocks." in f".{name}."}
     elif isinstance(patterns, str):
         found = {name for name, known in names.items() if any(re.fullmatch(patterns, one) for one in known)}

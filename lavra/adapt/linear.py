@@ -1,12 +1,12 @@
-"""What stands in the place of a linear layer: the layer itself, and the adapters that act on it, by name.
+"""The module in the place of a linear layer: the layer itself, and the adapters that act on it, by name.
 
     x  = prepare(x)             IA3 on a feed-forward layer's inner activations
     y  = base(x)                once for all rows
     y  = apply(x, y, base(x))   LoRA adds, IA3 multiplies, a bottleneck reads y; one adapter after the other
 
-A base of INT8 or INT4 is differentiated through the weights it stores, which are made anew for the backward pass
-instead of being kept (Dettmers et al. 2023, arXiv:2305.14314); where it rounds its inputs too, the gradient passes as
-if it did not (Bengio et al. 2013, arXiv:1308.3432).
+A base of INT8 or INT4 is differentiated through its stored weights, which are made anew for the backward pass
+instead of being kept (Dettmers et al. 2023, arXiv:2305.14314).  Where the base rounds its inputs too, the gradient
+ignores that rounding (Bengio et al. 2013, arXiv:1308.3432).
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ BaseLinear = nn.Linear | QuantizedLinear
 
 
 class LinearAdapter(nn.Module):
-    """What one method adds to one linear layer; the default does nothing.
+    """The part of an adapter at one linear layer; the default does nothing.
 
     Attributes:
-        prepares: whether `prepare` does anything.
+        prepares: whether `prepare` changes the inputs.
     """
 
     prepares = False
 
     def prepare(self, x: Tensor) -> Tensor:
-        """(..., K) inputs -> what the layer is given instead."""
+        """Change the layer's (..., K) inputs."""
         return x
 
     def apply_to(self, x: Tensor, y: Tensor, base: Tensor) -> Tensor:
-        """One step on the way to the output.
+        """Change the output of the layer.
 
         Args:
             x: (..., K) the inputs, prepared.
@@ -47,30 +47,30 @@ class LinearAdapter(nn.Module):
         raise NotImplementedError
 
     def fold(self, weight: Tensor, bias: Tensor | None, base: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The same step on the layer's matrix.
+        """Change the layer's matrix and bias as `apply_to` changes its output.
 
         Args:
-            weight: (N, K) so far, in float32.
-            bias: (N,) so far.
+            weight: (N, K) matrix so far, in float32.
+            bias: (N,) bias so far.
             base: (N, K) the layer's own matrix.
 
         Raises:
-            ConfigError: the method is no linear map.
+            ConfigError: the method is not a linear map.
         """
         raise NotImplementedError
 
     def fold_inputs(self, weight: Tensor) -> Tensor:
-        """The matrix (N, K) with `prepare` in it."""
+        """Fold `prepare` into the matrix (N, K)."""
         return weight
 
 
 class AdaptedLinear(nn.Module):
-    """(B, ..., K) -> (B, ..., N), in the place of a linear layer.
+    """The module (B, ..., K) -> (B, ..., N) in the place of a linear layer.
 
     Attributes:
         base: the layer.
-        adapters: by name; not every adapter of a model is on every layer.
-        state: which of them act, shared by the whole model.
+        adapters: adapters by name; not every adapter of a model is on every layer.
+        state: acting adapters, shared by the whole model.
     """
 
     def __init__(self, base: BaseLinear, state: Adapters) -> None:
@@ -130,7 +130,7 @@ class AdaptedLinear(nn.Module):
 
 
 class _StoredProduct(torch.autograd.Function):
-    """x times a quantized matrix; backward by the weights it stores."""
+    """Product of x and a quantized matrix; the backward pass uses the stored weights."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, matrix: QuantizedMatrix) -> Tensor:
@@ -158,19 +158,19 @@ def float_weight(base: BaseLinear) -> Tensor:
 
 
 def device_of(base: BaseLinear) -> torch.device:
-    """Where a layer's matrix is."""
+    """Device of a layer's matrix."""
     return base.matrix.packed.device if isinstance(base, QuantizedLinear) else base.weight.device
 
 
 def bias_of(base: BaseLinear) -> Tensor | None:
-    """(N,) the bias of a layer in float32, detached, where it has one."""
+    """Bias (N,) of a layer in float32, detached; None for a layer without bias."""
     bias: Tensor | None = base.bias
     return None if bias is None else bias.detach().float()
 
 
 @torch.no_grad()
 def folded(base: nn.Linear, acting: Iterable[LinearAdapter]) -> tuple[Tensor, Tensor | None]:
-    """The (N, K) matrix and (N,) bias, in float32, of a layer with these adapters in it."""
+    """The (N, K) matrix and (N,) bias, in float32, of a layer with these adapters folded in."""
     own = float_weight(base)
     weight, bias = own, bias_of(base)
     adapters = list(acting)

@@ -1,8 +1,8 @@
 """Adapters folded into the weights of the model, and taken out of them again.
 
-A merged model computes what the adapted one does, at the price of the model alone: to serve one adapter, or
-to save an ordinary checkpoint (`eject` with `keep_merged`).  The weights as they were are kept beside, so that
-unmerging gives them back bit by bit.
+A merged model gives the outputs of the adapted model and costs no more than the model alone.  It serves one adapter,
+or is saved as an ordinary checkpoint (`eject` with `keep_merged`).  The old weights are kept, so that unmerging
+restores them bit by bit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lavra.adapt.config import PrefixConfig, PromptConfig
+from lavra.adapt.config import VirtualTokensConfig
 from lavra.adapt.inject import activate, adapters_of
 from lavra.adapt.linear import AdaptedLinear, LinearAdapter, folded
 from lavra.adapt.trained_copy import TrainedCopies
@@ -26,22 +26,24 @@ def merge(model: nn.Module, *names: str) -> None:
     In float32 the outputs are those of the adapted model within 1e-5; a bfloat16 weight rounds its update.
 
     Args:
-        model: adapted.
-        names: of the adapters; none is those that act on all rows.
+        model: adapted model.
+        names: names of the adapters; without names, the adapters that act on all rows.
 
     Raises:
-        ConfigError: adapters are merged already, there are none to merge, or one cannot be merged.
+        ConfigError: adapters are merged already, there is no adapter to merge, or an adapter cannot be merged.
     """
     state = adapters_of(model)
     if state.merged:
         raise ConfigError(f"{', '.join(state.merged)} are merged already; unmerge first")
     if not names and any(one.rows is not None for one in state.selections):
-        raise ConfigError("adapters act by rows, and weights are the same for all rows; name the adapters to merge")
+        raise ConfigError(
+            "rows use different adapters, and merged weights are the same for all rows; name the adapters to merge"
+        )
     chosen = names or tuple(name for one in state.selections for name in one.names)
     if not chosen:
-        raise ConfigError("no adapter acts; name the adapters to merge")
+        raise ConfigError("no adapter is active; name the adapters to merge")
     for name in chosen:
-        if isinstance(state.config(name), PromptConfig | PrefixConfig):
+        if isinstance(state.config(name), VirtualTokensConfig):
             raise ConfigError(f"adapter {name!r} is made of virtual tokens and has no weights to merge; leave it out")
     _check_heads(model, chosen)
     layers = {place: one for place, one in model.named_modules() if isinstance(one, AdaptedLinear)}
@@ -64,9 +66,9 @@ def merge(model: nn.Module, *names: str) -> None:
 
 @torch.no_grad()
 def unmerge(model: nn.Module) -> None:
-    """Give the weights back as they were; the adapters that were merged act on all rows again.
+    """Restore the old weights; the adapters that were merged act on all rows again.
 
-    Raises ConfigError when nothing is merged.
+    Raises ConfigError when no adapter is merged.
     """
     state = adapters_of(model)
     if not state.merged:

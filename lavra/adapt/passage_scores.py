@@ -1,8 +1,8 @@
-"""How well every passage of a collection fits a query: by vectors, and by words (BM25).
+"""Scores of every passage of a collection for a query: by vectors, and by words (BM25).
 
-Hard negatives are mined from such scores and retrieval is measured by them, so whatever scores passages serves both.
-Passages are compared as texts: equal ones are one passage.  Everything is scored, nothing approximated; an index for
-millions of passages is not here.
+Hard negatives are mined from such scores and retrieval is measured by them, so one class of scores serves both.
+Passages are compared as texts: equal texts are one passage.  Every passage is scored, without approximation; an index
+for millions of passages is not here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _QUERIES = 256  # scored at a time, which bounds the matrix of scores
 
 
 class PassageScores(Protocol):
-    """Scores the passages of a collection."""
+    """A score for each passage of a collection."""
 
     @property
     def passages(self) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ class PassageScores(Protocol):
         ...
 
     def scores(self, queries: Sequence[str]) -> npt.NDArray[np.floating]:
-        """(Q, P), higher fits better; only the order within a row means anything."""
+        """Scores (Q, P), higher fits better; only the order within a row has a meaning."""
         ...
 
 
@@ -41,12 +41,12 @@ class VectorScores:
     """The cosine of the query's vector and the passage's.
 
     Args:
-        embed: makes vectors, such as `lavra.load(…).embed`.
-        passages: any number; those that are equal count once.
-        size: only the first so many numbers of each vector are used (Matryoshka); None is all of them.
+        embed: function that makes vectors, such as `lavra.load(…).embed`.
+        passages: any number of texts; equal texts count once.
+        size: number of first entries of each vector that are used (Matryoshka); None uses all.
 
     Raises:
-        InputError: there are no passages, vectors are shorter than `size`, or one is not finite.
+        InputError: there are no passages, vectors are shorter than `size`, or a vector is not finite.
     """
 
     def __init__(self, embed: Embed, passages: Sequence[str], *, size: int | None = None) -> None:
@@ -55,7 +55,7 @@ class VectorScores:
         self._vectors = self._directions(self.passages)  # (P, D)
 
     def scores(self, queries: Sequence[str]) -> Float32s:
-        """(Q, P) cosines, to six digits: what differs by less differs by rounding, and is equal."""
+        """Cosines (Q, P), to six digits: a smaller difference comes from rounding, and counts as equal."""
         cosines: Float32s = np.round(self._directions(queries) @ self._vectors.T, 6)
         return cosines
 
@@ -77,14 +77,14 @@ class VectorScores:
 class Bm25Scores:
     """BM25 (Robertson & Zaragoza 2009) in Lucene's form, by bm25s (Lù 2024, arXiv:2407.03618).
 
-    Words are lowercased runs of letters and digits, and the parts of snake_case and camelCase names; none is left out
-    or stemmed, for BM25 itself makes little of frequent words.  In scripts without spaces a run is a whole clause, and
-    BM25 is a weak opponent there.
+    Words are lowercased runs of letters and digits, and the parts of snake_case and camelCase names.  No word is left
+    out or stemmed, because BM25 itself makes little of frequent words.  In scripts without spaces a run is a whole
+    clause, and BM25 is a weak opponent there.
 
     Args:
-        passages: any number; those that are equal count once.
-        k1: how soon further occurrences of a word count for less.
-        b: how much long passages are marked down.
+        passages: any number of texts; equal texts count once.
+        k1: saturation; with a smaller value, further occurrences of a word count for less.
+        b: strength of the penalty for long passages.
 
     Raises:
         InputError: there are no passages.
@@ -94,13 +94,13 @@ class Bm25Scores:
         self.passages = _distinct(passages)
         import bm25s  # noqa: PLC0415 - brings scipy, which nothing else here needs
 
-        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it asks for DEBUG itself, and tells of every index
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets DEBUG itself, and logs every index
         self._index = bm25s.BM25(method="lucene", k1=k1, b=b)
         # The empty word gives a collection without any words a vocabulary.
         self._index.index([words(passage) or [""] for passage in self.passages], show_progress=False)
 
     def scores(self, queries: Sequence[str]) -> Float32s:
-        """(Q, P) BM25 scores; 0 where no word is shared."""
+        """BM25 scores (Q, P); 0 where query and passage share no word."""
         rows = np.zeros((len(queries), len(self.passages)), dtype=np.float32)
         for row, query in zip(rows, queries, strict=True):
             found = words(query)
@@ -124,7 +124,7 @@ _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*|[0-9]+
 
 
 def best_places(scores: npt.NDArray[np.floating], count: int) -> Int64s:
-    """(≤ count,) places of the highest of (P,) scores, highest first, equal ones by place."""
+    """Places (≤ count,) of the highest of (P,) scores, highest first, equal scores by place."""
     if count >= len(scores):
         return np.argsort(-scores, kind="stable")
     bound = np.partition(scores, len(scores) - count)[len(scores) - count]
@@ -134,7 +134,7 @@ def best_places(scores: npt.NDArray[np.floating], count: int) -> Int64s:
 
 
 def scored_queries(searched: PassageScores, queries: Sequence[str]) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
-    """The number of each query and its (P,) scores, a few queries computed at a time.
+    """Yield the number of each query and its (P,) scores; a few queries are computed at a time.
 
     Raises:
         InputError: a score is not a number.
@@ -149,7 +149,7 @@ def scored_queries(searched: PassageScores, queries: Sequence[str]) -> Iterator[
 
 
 def places_of(passages: Sequence[str]) -> dict[str, int]:
-    """Where each text stands among the passages."""
+    """The place of each text among the passages."""
     return {passage: place for place, passage in enumerate(passages)}
 
 

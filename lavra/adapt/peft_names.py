@@ -1,61 +1,18 @@
-"""The names PEFT gives to an adapter's tensors, and to the layers it adapts.
-
-    base_model.model.transformer.h.0.attn.c_attn.lora_A.weight
-    └─ PEFT's own ─┘ └──── name in the checkpoint ────┘
-
-Prompts and prefixes do not wrap the model, and their files lack the `model.`.
-"""
+"""The names PEFT gives to the layers and modules of a model of ours (those of its tensors are in `peft_file`)."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
-from lavra.adapt.layers import LayerPlace, base_parameters, core_of, parameter_names, places, their_name
+from lavra.adapt.layers import base_parameters, core_of, parameter_names, places, their_name
+from lavra.adapt.places import LayerPlace
 from lavra.base.errors import CheckpointError, ConfigError
-from lavra.model.families import family
-
-PROMPT: Final = "prompt_embeddings"
-"""The one tensor of a prompt or a prefix."""
-
-_PARTS: Final = re.compile(r"^(.*)\.(lora_[A-Za-z_]+(?:\.weight)?|ia3_l)$")
+from lavra.model.families.table import family
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parsed:
-    """The tensors of an adapter's file.
-
-    Attributes:
-        layers: their module -> its tensors by PEFT's name for each.
-        prompt: (n, ...) of a prompt or a prefix.
-        saved: the rest, of modules trained whole, by their name.
-    """
-
-    layers: Mapping[str, Mapping[str, Tensor]]
-    prompt: Tensor | None
-    saved: Mapping[str, Tensor]
-
-
-def parse(tensors: Mapping[str, Tensor]) -> Parsed:
-    """Sort tensors by what they are."""
-    layers: dict[str, dict[str, Tensor]] = {}
-    saved: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        bare = re.sub(r"^base_model\.(model\.)?", "", name).replace(".modules_to_save.", ".")
-        found = _PARTS.match(bare)
-        if found:
-            part = found[2].replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
-            layers.setdefault(found[1], {})[part] = tensor
-        elif name != PROMPT:
-            saved[bare] = tensor
-    return Parsed(layers=layers, prompt=tensors.get(PROMPT), saved=saved)
-
-
-class Names:
+class PeftNames:
     """The names of one model, with the prefix of the base model or without, as a file may have them."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -80,22 +37,22 @@ class Names:
         return name
 
     def place(self, theirs: str) -> LayerPlace:
-        """Of one of their modules.
+        """The place of one of their modules.
 
         Raises CheckpointError where this model has no such linear layer.
         """
         found = self._by_bare.get(self.bare(theirs))
         if found is None:
             raise CheckpointError(
-                f"the adapter changes {theirs}, which is no linear layer of this model "
+                f"the adapter changes {theirs}, which is not a linear layer of this model "
                 f"(such as {self.places[0].theirs}); open the model it was made for"
             )
         return found
 
     def our_parameter(self, theirs: str) -> str:
-        """The parameter of ours that one of theirs is.
+        """The parameter of ours for a parameter of theirs.
 
-        Raises CheckpointError where there is none.
+        Raises CheckpointError where the model has no such parameter.
         """
         found = self._ours.get(self.bare(theirs))
         if found is None:
@@ -107,13 +64,13 @@ class Names:
         return found
 
     def their_parameter(self, ours: str) -> str:
-        """The parameter of theirs that one of ours is; its own name outside the Transformer.
+        """The parameter of theirs for a parameter of ours; its own name outside the Transformer.
 
-        Raises ConfigError where it is part of one of theirs.
+        Raises ConfigError for a parameter that is only a part of theirs.
         """
         if ours not in self._parameters and ours.startswith(f"{self._core}" if self._core else ""):
             raise ConfigError(
-                f"{ours} is no parameter of its own in a checkpoint of this family, so PEFT could not open it; "
+                f"{ours} is not a parameter of its own in a checkpoint of this family, so PEFT could not open it; "
                 "adapt it instead of training it whole"
             )
         return self._parameters.get(ours, ours)
@@ -141,7 +98,7 @@ def saved_modules(parameters: Iterable[str]) -> str:
 
 
 def shortest(wanted: Iterable[str], known: Sequence[str]) -> list[str]:
-    """The shortest endings that name these modules and no others of the known ones."""
+    """The shortest endings that name these modules and no other of the known modules."""
     names = set(wanted)
     for depth in range(1, 4):
         endings = {".".join(name.split(".")[-depth:]) for name in names}

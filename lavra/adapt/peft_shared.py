@@ -1,8 +1,8 @@
-"""Embeddings and heads in an adapter's file: matrices that others read, so that no adapter can have its own.
+"""Embeddings and heads in an adapter's file: the model shares these matrices, so no adapter can have its own.
 
-PEFT saves both whole wherever it believes that they may have changed: after a resized vocabulary, with
-`save_embedding_layers`, beside LoRA on one of them.  Copies of the base's own matrices are left out here.  What was
-really trained is refused, with the command that makes an ordinary model of it.
+PEFT saves both whole wherever it assumes that they may have changed: after a resized vocabulary, with
+`save_embedding_layers`, beside LoRA on one of them.  Copies of the base's own matrices are left out here.  Matrices
+that were really trained are refused, with the command that makes an ordinary model of the adapter.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from lavra.adapt.layers import core_of
-from lavra.adapt.peft_names import Names, Parsed
+from lavra.adapt.peft_file import AdapterTensors
+from lavra.adapt.peft_names import PeftNames
 from lavra.base.errors import CheckpointError
-from lavra.model.families import family
 from lavra.model.families.fields import Fields
+from lavra.model.families.table import family
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,8 @@ _UNTIED: Final = (
 _TOKENS: Final = ".token_adapter."
 
 
-def leave_out_copies(model: nn.Module, fields: Fields, names: Names, parsed: Parsed) -> Parsed:
-    """An adapter's tensors without those that repeat the embedding or the head of the model.
+def leave_out_copies(model: nn.Module, fields: Fields, names: PeftNames, parsed: AdapterTensors) -> AdapterTensors:
+    """An adapter's tensors without copies of the model's embedding or head.
 
     Raises:
         CheckpointError: the adapter has an embedding or a head of its own, or LoRA on one of them.
@@ -59,18 +60,18 @@ def leave_out_copies(model: nn.Module, fields: Fields, names: Names, parsed: Par
         what += [f"trained tokens of {name.partition(_TOKENS)[0]}" for name in rows]
         copied = len(ours) == 2 and torch.equal(*ours.values())  # PEFT itself ties trained tokens
         raise CheckpointError(
-            f"{fields.where}: the adapter has {' and '.join(what)}, and lavra adapts no embeddings and no heads, whose "
-            f"matrix others read; {_merging(fields, model, changed, untie=not copied and not rows)}"
+            f"{fields.where}: the adapter has {' and '.join(what)}, and lavra adapts no embeddings and no heads: "
+            f"other layers share their matrix; {_merging(fields, model, changed, untie=not copied and not rows)}"
         )
     if ours:
-        log.info("%s: %s are those of the model and left out", fields.where, ", ".join(sorted(ours)))
+        log.info("%s: %s equal the model's own and are left out", fields.where, ", ".join(sorted(ours)))
     return replace(parsed, saved=whole)
 
 
 def _merging(fields: Fields, model: nn.Module, changed: Mapping[str, Tensor], *, untie: bool) -> str:
     """The command that makes an ordinary model of an adapter, with PEFT.
 
-    A tied model is untied first where its two matrices part: merging changes them in place.
+    A tied model is untied first where its two matrices would differ: merging changes them in place.
     """
     config, folder = core_of(model)[1].config, Path(fields.where).parent
     made = _CLASSES.get(str(fields.raw.get("task_type")), "AutoModelForCausalLM")
@@ -92,7 +93,7 @@ def _has_tokenizer(folder: Path) -> bool:
     return (folder / "tokenizer_config.json").exists()
 
 
-def _matrices(model: nn.Module, names: Names) -> dict[str, Tensor]:
+def _matrices(model: nn.Module, names: PeftNames) -> dict[str, Tensor]:
     """Bare names of their modules -> the model's matrix."""
     _, core = core_of(model)
     source = family(core.config.family)
@@ -104,7 +105,7 @@ def _matrices(model: nn.Module, names: Names) -> dict[str, Tensor]:
     return {names.bare(name.removesuffix(".weight")): matrix for name, matrix in matrices.items()}
 
 
-def _module(names: Names, tensor: str) -> str:
+def _module(names: PeftNames, tensor: str) -> str:
     return names.bare(tensor.replace(_BASE, "").removesuffix(".weight"))
 
 

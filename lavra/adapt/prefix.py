@@ -1,12 +1,13 @@
 """Prefix tuning: learned keys and values in front of a text, in every layer (Li & Liang 2021, arXiv:2101.00190).
 
-A prefix's virtual tokens (`soft_prompt`) go through the model like others, but what each layer keeps for them is not
-what they carry: as keys and values pass the cache, turned already, those at their places are exchanged for the learned
-ones.  That equals PEFT's `past_key_values`, works with any cache, and leaves attention as it is.
+A prefix's virtual tokens (`soft_prompt`) go through the model like other tokens, but each layer keeps the learned keys
+and values for them: when keys and values pass the cache, after rotation, those of virtual tokens are
+replaced by the learned ones.  That equals PEFT's `past_key_values`, works with any cache, and needs no change of
+attention.
 
 PEFT's quirks are kept, so that its folders mean the same here.  In an encoder-decoder the prefix is the decoder's, and
 layer i takes the keys and values of number 2 i modulo L: of an even number of layers half the learned pairs are
-never read.  Not here: the reparametrisation by an MLP, which PEFT folds into what it saves.
+never read.  Not here: the reparametrisation by an MLP, which PEFT folds into the tensor it saves.
 """
 
 from __future__ import annotations
@@ -18,18 +19,32 @@ import torch
 from torch import Tensor, nn
 
 from lavra.adapt.active import Adapters
-from lavra.base.errors import ConfigError, InputError
+from lavra.adapt.layers import core_of
+from lavra.adapt.methods.prefix import (
+    PrefixConfig,
+    kept_heads,
+    layer_numbers,
+    prefix_shape,
+    read_prefix,
+    split_prefix,
+)
+from lavra.adapt.peft_config import virtual_fields
+from lavra.adapt.peft_content import AdapterContent, FillModules, StoredAdapter, TrainedAdapter, copy_stored
+from lavra.adapt.peft_file import PROMPT
+from lavra.base.errors import InputError
 from lavra.model.block import Context
 from lavra.model.cache import Cache, Step
-from lavra.model.config import Kind, ModelConfig
+from lavra.model.config import Kind
 from lavra.model.stack import Rows, SourceStates, Stack
+from lavra.model.transformer import Transformer
+from lavra.quantize.modules import QuantizedEmbedding
 
 
 class Prefix(nn.Module):
     """(n, L, 2, K, C) learned keys and values.
 
-    Args:
-        pairs: of each number; layer i reads number `numbers[i]`.
+    pairs: pairs of keys and values, by number; layer i reads number `numbers[i]`.
+        numbers: numbers of the pairs, one a layer.
         numbers: one a layer.
     """
 
@@ -40,7 +55,7 @@ class Prefix(nn.Module):
 
     @property
     def num_tokens(self) -> int:
-        """Virtual tokens."""
+        """Number of virtual tokens."""
         return self.pairs.shape[0]
 
     def of_layer(self, layer: int) -> tuple[Tensor, Tensor]:
@@ -49,40 +64,15 @@ class Prefix(nn.Module):
         return pair[:, 0], pair[:, 1]
 
 
-def prefix_shape(config: ModelConfig) -> tuple[int, int, int, int]:
-    """(L, 2, K, C) of a prefix's token.
-
-    Raises:
-        ConfigError: PEFT has no prefix for such a model.
-    """
-    if config.kind is Kind.ENCODER:
-        raise ConfigError(
-            "prefix tuning needs a model that keeps keys and values, and an encoder keeps none; "
-            "use prompt tuning, LoRA or a bottleneck"
-        )
-    if config.num_decoder_layers not in (None, config.num_layers):
-        raise ConfigError(
-            f"the encoder has {config.num_layers} layers and the decoder {config.num_decoder_layers}; "
-            "PEFT's prefix has one number for both: use prompt tuning or LoRA"
-        )
-    return config.num_layers, 2, config.num_kv_heads, config.head_dim
-
-
-def layer_numbers(config: ModelConfig) -> tuple[int, ...]:
-    """Which of a prefix's pairs each layer reads."""
-    step = 2 if config.kind is Kind.ENCODER_DECODER else 1
-    return tuple(step * layer % config.num_layers for layer in range(config.num_layers))
-
-
 class PrefixCache:
-    """The cache a layer sees: keys and values of a prefix's tokens are exchanged on their way into it.
+    """The cache that a layer sees: keys and values of a prefix's tokens are replaced on their way into it.
 
     It has the methods of `lavra.model.cache.Cache` that layers use.
 
     Args:
-        inner: what keeps them; nothing does where that is `None`.
-        places: (B, T) which row of the prefixes each token stands for, -1 for none.
-        prefixes: in the order of their rows.
+        inner: the cache that keeps them; `None` keeps none.
+        places: (B, T) the row of the prefixes that each token stands for, -1 for none.
+        prefixes: prefixes in the order of their rows.
     """
 
     def __init__(self, inner: Cache | None, places: Tensor, prefixes: list[Prefix]) -> None:
@@ -107,23 +97,23 @@ class PrefixCache:
 class PrefixStack(Stack):
     """A stack whose layers see learned keys and values at a prefix's places.
 
-    It shares all parts of the stack it stands for, which stays as it is.
+    It shares all parts of the original stack, which stays unchanged.
 
     Args:
-        stack: that stack.
-        state: in which the embedding leaves the places.
-        prefixes: where they are; `None` in a stack that can have none (T5's encoder).
+        stack: original stack.
+        state: object in which the embedding leaves the places.
+        prefixes: modules that hold the prefixes; `None` in a stack that can have none (T5's encoder).
     """
 
     def __init__(self, stack: Stack, state: Adapters, prefixes: list[nn.ModuleDict] | None) -> None:
         nn.Module.__init__(self)
         self.__dict__.update(stack.__dict__)
-        self.original = (stack,)  # in a tuple, so that it is no part of itself
+        self.original = (stack,)  # in a tuple, so that it is not part of itself
         self.state, self.has_prefixes = state, prefixes is not None
         self.tables = tuple(prefixes or ())
 
     def context(self, x: Tensor, rows: Rows, source: SourceStates | None = None) -> Context:
-        """What the layers of a pass share, with a cache that exchanges keys and values."""
+        """The context that the layers of a pass share, with a cache that exchanges keys and values."""
         places, self.state.prefix_places = self.state.prefix_places, None
         context = super().context(x, rows, source)
         if places is None:
@@ -140,6 +130,51 @@ class PrefixStack(Stack):
 
 
 def _no_step(rows: Rows) -> Step:
-    """Nothing is kept, and a layer asks a cache only where it has a step."""
+    """A step that keeps nothing; a layer asks a cache only where it has a step."""
     lengths = rows.positions[:, -1]
     return Step(rows.positions, None, None, rows.positions.shape[1], lengths, rows.positions)
+
+
+def fresh_prefix(config: PrefixConfig, core: Transformer, base: nn.Embedding | QuantizedEmbedding) -> Prefix:
+    """A prefix before training.
+
+    Args:
+        config: configuration of the prefix.
+        core: the model.
+        base: token embedding of the model; the prefix is on its device.
+
+    Raises:
+        ConfigError: PEFT has no prefix for such a model.
+    """
+    shape = (config.num_tokens, *prefix_shape(core.config))
+    return Prefix(config.init_std * torch.randn(shape).to(base.weight.device), layer_numbers(core.config))
+
+
+def read_prefix_pairs(stored: StoredAdapter) -> tuple[PrefixConfig, FillModules]:
+    """The configuration of a stored prefix, and a function that fills its part.
+
+    Raises:
+        CheckpointError: the tensor is missing or is of another model, or a setting cannot be honoured.
+    """
+    config = read_prefix(stored.fields, stored.saved)
+    pairs = split_prefix(stored.prompt(), config.num_tokens, core_of(stored.model)[1].config)
+
+    def fill(parts: dict[str, nn.Module]) -> None:
+        (part,) = parts.values()
+        copy_stored(cast(Prefix, part).pairs, pairs, PROMPT)
+
+    return config, fill
+
+
+def write_prefix_pairs(adapter: TrainedAdapter) -> AdapterContent:
+    """The prefix in PEFT's form."""
+    (part,) = adapter.parts.values()
+    prefix, config = cast(Prefix, part), core_of(adapter.model)[1].config
+    heads = kept_heads(config)
+    fields = {
+        **virtual_fields(prefix.num_tokens, token_dim=heads * config.head_dim, heads=heads, layers=config.num_layers),
+        "prefix_projection": False,
+        "num_transformer_submodules": 2 if config.kind is Kind.ENCODER_DECODER else 1,
+    }
+    copied = prefix.pairs.repeat_interleave(heads // config.num_kv_heads, dim=3)  # (n, L, 2, H', C)
+    return AdapterContent(fields=fields, tensors={PROMPT: copied.flatten(1)})

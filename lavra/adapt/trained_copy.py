@@ -1,6 +1,6 @@
 """Modules trained whole beside an adapter, such as a task's fresh head: PEFT's `modules_to_save`.
 
-The module itself stays as it is; each adapter has a copy of its own, in float32, that stands in for it.
+The module itself stays unchanged; each adapter has its own copy, in float32, that replaces it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from lavra.base.errors import InputError
 
 
 class TrainedCopies(nn.Module):
-    """In the place of a module that is called with tensors of B rows and gives one.
+    """The wrapper of a module whose inputs and output are tensors of B rows.
 
     Attributes:
         base: the module.
         adapters: copies of it, by the name of the adapter.
-        state: which act, shared by the whole model.
+        state: acting adapters, shared by the whole model.
     """
 
     def __init__(self, base: nn.Module, state: Adapters) -> None:
@@ -29,11 +29,11 @@ class TrainedCopies(nn.Module):
         self.training = base.training
 
     def copy(self) -> nn.Module:
-        """A copy of the module, to be trained."""
+        """Copy the module, for training."""
         return deepcopy(self.base).float()
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """What the copy of the adapter that acts gives, and the module itself where none has one."""
+        """The output of the acting adapter's copy; of the module itself where the adapter has no copy."""
         if self.state.merged:
             return self._call(self._acting(self.state.merged), inputs)
         selections = self.state.selections
@@ -48,7 +48,7 @@ class TrainedCopies(nn.Module):
         return out
 
     def _acting(self, names: tuple[str, ...]) -> nn.Module:
-        """The one copy there is among these adapters'."""
+        """The only copy among these adapters', or the module itself."""
         found = [name for name in names if name in self.adapters]
         if len(found) > 1:
             raise InputError(

@@ -1,7 +1,7 @@
 """Rows with a soft prompt's virtual tokens in front of every text.
 
-Virtual tokens are ids beyond the vocabulary, so that rows, masks, positions and packing are those of any text; nothing
-is learnt at their places.
+Virtual tokens are ids beyond the vocabulary, so rows, masks, positions and packing are those of any text.  Their places
+have no labels.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ RowsT = TypeVar("RowsT", TaskRows, LanguageRows)
 
 
 def with_virtual_tokens(rows: RowsT, ids: Sequence[int], *, packed: bool = False, in_target: bool = False) -> RowsT:
-    """The same rows, longer by the virtual tokens.
+    """Put the virtual tokens in front of every text of the rows.
 
     Args:
-        rows: of whole texts: not of tags or spans, whose places would move.
-        ids: of the virtual tokens; none changes nothing.
+        rows: rows of whole texts: not of tags or spans, whose places would move.
+        ids: ids of the virtual tokens; without ids the rows stay the same.
         packed: lay a language model's sequences several to a row again.
-        in_target: they stand in front of what an encoder-decoder writes, as a prefix's do, instead of what it reads.
+        in_target: virtual tokens stand in front of the text that an encoder-decoder writes, as a prefix's do, instead
+            of the text that it reads.
 
     Raises:
         ConfigError: rows of tags or spans, or `in_target` of rows without a target of their own.
@@ -42,7 +43,7 @@ def with_virtual_tokens(rows: RowsT, ids: Sequence[int], *, packed: bool = False
     if isinstance(rows, LanguageRows):
         return _in_target(rows, front, packed) if in_target else _language(rows, front, form, packed)
     if in_target:
-        raise ConfigError("a head's rows have no target that virtual tokens could stand in front of; use prompt")
+        raise ConfigError("a head reads no target, so virtual tokens cannot stand in front of it; use prompt")
     if isinstance(rows, TagRows | QuestionRows) or rows.token_targets is not None:
         raise ConfigError(
             "virtual tokens in front of a text move the places of its words, which tags and spans are learnt at; "
@@ -53,13 +54,13 @@ def with_virtual_tokens(rows: RowsT, ids: Sequence[int], *, packed: bool = False
         ids=tuple(np.concatenate([front, row]) for row in rows.encoded.ids),
         types=None if types is None else tuple(np.concatenate([np.zeros_like(front), row]) for row in types),
         sources=rows.encoded.sources,
-        troubles=rows.encoded.troubles,
+        issues=rows.encoded.issues,
     )
     return replace(rows, encoded=encoded, form=form)
 
 
 def longer(form: RowFormat, num_tokens: int) -> RowFormat:
-    """The form of rows that hold so many tokens more."""
+    """The form of rows that are longer by `num_tokens`."""
     return replace(form, max_tokens=form.max_tokens + num_tokens)
 
 

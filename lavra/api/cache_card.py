@@ -1,8 +1,8 @@
 """The quality card of a key-value cache in fewer bits: one model, read through two caches of the engine's.
 
-Text is read as the engine reads prompts, some blocks at a time, by two runners that differ in nothing but what their
-blocks hold: the type of the weights, and the smaller one.  Every key and value is read back from its block, the newest
-too, so what attention sees is rounded from the first token on, as it is where the engine writes.
+Two runners read the text as the engine reads prompts, some blocks at a time.  They differ only in the type of their
+blocks: the type of the weights, and the smaller type.  Every key and value is read back from its block, the newest
+too, so attention's inputs are rounded from the first token on, as they are where the engine writes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from lavra.compression.measure import compare_answers
 from lavra.compression.texts import Texts
 from lavra.engine.config import CacheType
 from lavra.engine.runners.torch import TorchRunner
-from lavra.generate.front import NO_FRONT
 from lavra.generate.in_process import InProcessModel
+from lavra.generate.virtual_tokens import NO_VIRTUAL_TOKENS
 from lavra.model.transformer import Encoder
 
 _BLOCK: Final = ServingCacheConfig().block_size
@@ -38,21 +38,21 @@ _BLOCK: Final = ServingCacheConfig().block_size
 def measure_cache(
     source: Path, out: Path, config: CompressConfig, heldout: Texts, progress: Progress | None = None
 ) -> QualityCard:
-    """Measure what a smaller cache costs a model, and write the card.
+    """Measure the quality that a smaller cache costs a model, and write the card.
 
     Args:
         source: a model folder, quantized or not.
-        out: gets the card and nothing else; appears whole or not at all.
-        config: which cache, and how much text.
-        heldout: measures it.
-        progress: told how many tokens are done.
+        out: folder of the card alone; appears whole or not at all.
+        config: the type of the cache, and the amount of text.
+        heldout: text to measure on.
+        progress: called with the number of finished tokens.
 
     Raises:
-        QualityError: it costs more than its bars allow, and that was not allowed.
+        QualityError: the cost exceeds a bar, and `allow_miss` is off.
         InputError: the model has no such cache, or there is too little held-out text.
     """
     if config.target.form is not Form.CACHE:
-        raise ConfigError(f"{config.to} is no cache; give kv-int8 or kv-bf16")
+        raise ConfigError(f"{config.to} is not a cache; give kv-int8 or kv-bf16")
     if out.resolve() == source.resolve():
         raise InputError(f"{out} is the model itself; name another folder with `out`")
     opened = load(source, dtype=torch.float32, device="cpu", runner="torch")
@@ -60,7 +60,7 @@ def measure_cache(
     model, settings, kind = opened.port.model, opened.port.config, cast(CacheType, config.target.detail)
     if isinstance(model, Encoder):
         raise InputError(f"{source} is an encoder, which reads a text at once and keeps no cache")
-    if opened.port.front != NO_FRONT:
+    if opened.port.front != NO_VIRTUAL_TOKENS:
         raise InputError(f"{source} is a soft prompt or prefix; measure the cache of the model it is over")
     sample = heldout_sample(model, opened.port.tokenizer, heldout, config.heldout_tokens)
     before, after = (bytes_per_token(settings, 4, cache) for cache in _both(kind))
@@ -93,6 +93,6 @@ def _both(kind: CacheType) -> tuple[CacheType, CacheType]:
 
 
 def _written_per_second(model: TextModel, kind: CacheType, heldout: Texts) -> float:
-    """Tokens the engine writes for one caller, through such a cache."""
+    """Tokens that the engine writes in a second for one caller, through such a cache."""
     with start_engine(model, cache=ServingCacheConfig(cache_type=kind)) as engine:
         return written_per_second(engine, heldout)

@@ -16,7 +16,7 @@ class ServingCacheConfig:
     Attributes:
         cache_tokens: tokens it holds, of all requests together; by default 16 full contexts, within an eighth of the
             memory that is free (rows that write keep copies, which may take as much again).
-        cache_type: what a key or value is kept in: `model` (the type of the weights), `bf16`, `int8`.
+        cache_type: type of the stored keys and values: `model` (the type of the weights), `bf16`, `int8`.
         block_size: tokens that are shared or freed together.
     """
 

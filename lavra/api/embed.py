@@ -13,7 +13,7 @@ from torch import Tensor
 from lavra.adapt.embedding_folder import EmbeddingConfig
 from lavra.api.padding import batches_of_tokens, padded
 from lavra.api.text_embedder import TextEmbedder
-from lavra.generate.plan import PromptReading
+from lavra.generate.prompt_encoding import PromptEncoding
 from lavra.model.pooled_rows import pool
 from lavra.model.pooling import Pooling
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
@@ -28,28 +28,28 @@ class TorchEmbedder(TextEmbedder):
     """The `Embedder` port on a torch model.
 
     Args:
-        model: in evaluation mode.
-        reading: how it reads.
-        config: how texts are embedded.
-        batch_tokens: tokens computed together; what suits the device unless given.
+        model: model in evaluation mode.
+        encoding: encoding of the model's input.
+        config: settings of the embedding.
+        batch_tokens: tokens computed together; a value that suits the device unless given.
         virtual: ids of a soft prompt's tokens, put in front of every text.
     """
 
     def __init__(
         self,
         model: Decoder | Encoder | EncoderDecoder,
-        reading: PromptReading,
+        encoding: PromptEncoding,
         config: EmbeddingConfig,
         *,
         batch_tokens: int | None = None,
         virtual: tuple[int, ...] = (),
     ) -> None:
-        super().__init__(reading, config, virtual=virtual)
+        super().__init__(encoding, config, virtual=virtual)
         self._model, self._batch_tokens = model, batch_tokens
 
     def over(self, model: Decoder | Encoder | EncoderDecoder) -> TorchEmbedder:
-        """The same on a model that computes the same."""
-        return TorchEmbedder(model, self._reading, self.config, batch_tokens=self._batch_tokens, virtual=self._virtual)
+        """The same embedder on an equal model."""
+        return TorchEmbedder(model, self._encoding, self.config, batch_tokens=self._batch_tokens, virtual=self._virtual)
 
     def _vectors(self, rows: Sequence[Sequence[int]], pooling: Pooling, unpooled: int) -> npt.NDArray[np.float32]:
         vectors = np.zeros((len(rows), self._model.config.hidden_size), dtype=np.float32)

@@ -1,30 +1,27 @@
-"""Which folder or file a word of the user's means: a path, the name of a model of the workspace, or a hub id."""
+"""Find the folder or file that a user's word names: a path, the name of a model of the workspace, or a hub id."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from lavra.api.adapter_folder import AdapterFolder
 from lavra.base.errors import InputError, nearest
 from lavra.base.gguf_file import SUFFIX, is_gguf
 from lavra.base.lazy import resolve
 from lavra.base.names import ModelNames, kind_of
 from lavra.base.workspace import Workspace
 
-if TYPE_CHECKING:  # a word for mypy: reading an adapter needs torch
-    from lavra.api.adapter import AdapterFolder
-
 
 def find_folder(name: str, *, workspace: Workspace | None = None, whole: bool = False) -> Path:
-    """The folder or GGUF file that a word means: a path, the name of a model of the workspace, or a hub id.
+    """The folder or GGUF file that a word names: a path, the name of a model of the workspace, or a hub id.
 
     Args:
         name: the word; a hub id is fetched.
-        workspace: whose names count; that of `LAVRA_WORKSPACE`, or `./lavra-workspace`, unless given.
-        whole: a model that stands by itself is wanted, and no adapter; only `latest` is read by it.
+        workspace: workspace with the names; that of `LAVRA_WORKSPACE`, or `./lavra-workspace`, unless given.
+        whole: find a model that stands by itself, and no adapter; only `latest` depends on it.
 
     Raises:
-        InputError: it is none of them, or two at once.
+        InputError: the word is none of these, or names two things at once.
     """
     path, names = Path(name).expanduser(), ModelNames(workspace or Workspace.open())
     is_word = Path(name).name == name
@@ -41,7 +38,7 @@ def find_folder(name: str, *, workspace: Workspace | None = None, whole: bool = 
     if path.exists():
         raise InputError(f"{name} is a file; give the folder that holds config.json and the weights, or a GGUF file")
     if is_hub_id(name):
-        found: Path = resolve("lavra.api.hub:fetch")(name)  # the client is imported for those who name a hub id
+        found: Path = resolve("lavra.api.hub:fetch")(name)  # the hub's client is imported only for a hub id
         return found
     raise InputError(
         f"{name} is neither a folder here nor a hub id of the form owner/model; check the path"
@@ -50,7 +47,7 @@ def find_folder(name: str, *, workspace: Workspace | None = None, whole: bool = 
 
 
 def _names_instead(name: str, names: ModelNames) -> str:
-    """What to say of the workspace to someone whose word is no name in it."""
+    """The message's part about the workspace, for a word that is not a name in it."""
     known = names.known()
     if not known:
         return f" (and {names.workspace.path} has no models, so no names)"
@@ -58,9 +55,9 @@ def _names_instead(name: str, names: ModelNames) -> str:
 
 
 def _file_in(folder: Path) -> Path:
-    """The GGUF file of a folder that holds one and no other model; else the folder.
+    """The only GGUF file of a folder without another model; else the folder.
 
-    Raises InputError where it holds several.
+    Raises InputError for a folder with several GGUF files.
     """
     if kind_of(folder) != "gguf" or folder.is_file():
         return folder
@@ -77,17 +74,17 @@ def is_hub_id(name: str) -> bool:
 
 
 def find_base(adapter: AdapterFolder) -> Path:
-    """The model an adapter belongs to, where its folder says it is; nothing is fetched that nobody named.
+    """The model of an adapter, from the path in its folder; a model that the user did not name is never fetched.
 
     Raises:
-        InputError: it does not say, or the model is not there.
+        InputError: the folder names no model, or the model is missing.
     """
     if adapter.base is None:
         raise InputError(f"{adapter.folder} does not say which model it belongs to; name it with base=")
     folder = Path(adapter.base).expanduser()
     if not folder.is_dir() and not is_gguf(folder):
         raise InputError(
-            f"the adapter {adapter.folder} belongs to {adapter.base!r}, which is no folder here; name it with base=, "
-            "by its folder or by its id on the Hugging Face hub"
+            f"the adapter {adapter.folder} belongs to {adapter.base!r}, which is not a folder here; name it with "
+            "base=, by its folder or by its id on the Hugging Face hub"
         )
     return folder

@@ -1,6 +1,6 @@
 """Fetching a model from the Hugging Face hub, and only when the user names one.
 
-Only safetensors weights, JSON, tokenizer and template files are asked for: never pickles, never code.
+Only safetensors weights, JSON, tokenizer and template files are requested: never pickles, never code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
 from lavra.base.errors import InputError
 
 FILES = ("*.safetensors", "*.json", "*.model", "*.jinja")
-# The hub's client may speak through httpx or its successor; its own error says which, by what it inherits from.
+# The hub's client may use httpx or its successor; the base class of its own error shows which.
 _TRANSPORT_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]
 COPIES = ("consolidated*.safetensors", "original/*", "onnx/*", "openvino/*")  # the same weights in other layouts
 
@@ -28,7 +28,7 @@ def fetch(hub_id: str) -> Path:
     """Download (or find in the local cache) a model's files, and return their folder.
 
     Raises:
-        InputError: there is no such model, it is gated, or the hub cannot be reached.
+        InputError: the hub has no such model, the model is gated, or the hub cannot be reached.
     """
     try:
         return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=list(FILES), ignore_patterns=list(COPIES)))

@@ -1,6 +1,6 @@
-"""What tells one model from another: a hash of all files that decide what it says.
+"""The identity of a model: a hash of all files that affect its output.
 
-Unlike a card's id it is of the bytes that are there, so weights that were edited in place are another model.
+Unlike a card's id, it is a hash of the present bytes, so weights that were edited in place make another model.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ from lavra.api.find import find_base
 from lavra.api.held_port import HeldPort
 from lavra.api.inventory import parameters_in
 from lavra.api.model import TextModel
+from lavra.api.native_encoder_port import NativeEncoderPort
+from lavra.api.native_headed import NativeHeadedModel
 from lavra.api.native_port import NativePort
 from lavra.base.errors import InputError
 from lavra.base.files import hash_file, hash_json, read_json
 from lavra.base.lazy import resolve
 from lavra.base.model_facts import ModelFacts
 from lavra.base.version import VERSION
+from lavra.engine.runners.native_model import NativeModel
+from lavra.tasks.predicting.predictor import HeadedPredictor
 
 _SUFFIXES: Final = frozenset((".safetensors", ".gguf", ".json", ".jinja", ".txt", ".model"))
-_SAMPLES, _BLOCK = 256, 16_384  # of a large file that are read, and bytes of each
+_SAMPLES, _BLOCK = 256, 16_384  # samples read of a large file, and bytes of each
 _SAY_NOTHING: Final = frozenset(("lavra.json", "evaluation.json", "generation_config.json", "trainer_state.json"))
 
 
@@ -39,10 +43,10 @@ def model_hash(model: TextModel) -> str:
 
 
 def model_files(folder: Path) -> dict[str, str]:
-    """Hashes of the files that decide what a model says, by name; a card and scores beside them say nothing.
+    """Hashes of the files that affect a model's output, by name; the card and scores beside them are left out.
 
     Args:
-        folder: of the model, or its GGUF file.
+        folder: folder of the model, or its GGUF file.
     """
     if folder.is_file():
         return {"weights": hash_file(folder)}
@@ -51,17 +55,18 @@ def model_files(folder: Path) -> dict[str, str]:
 
 
 def answer_fingerprint(model: TextModel, *settings: object) -> str:
-    """`fp_` and 12 hex digits: another one where the answer to a request with a seed may be another.
+    """`fp_` and 12 hex digits, which change where the answer to a request with a seed may change.
 
     Large files are read in samples, so that a server starts at once.  The machine's libraries and threads count, since
     they decide how sums are rounded.
 
     Args:
-        model: in this process, opened from files.
-        settings: of the server, that may change an answer.
+        model: model in this process, opened from files.
+        settings: settings of the server that may change an answer.
     """
-    if isinstance(model.port, NativePort):  # whose bits no number of threads changes
-        computed = [VERSION, "native", model.port.weights.library.isa, _number_type(model)]
+    weights = _native_weights(model)
+    if weights is not None:  # the native runner's bits do not depend on the number of threads
+        computed = [VERSION, "native", weights.library.isa, _number_type(model)]
     else:
         computed = [VERSION, *resolve("lavra.api.in_torch:computed_by")(model)]
     held = "" if model.held is None else model.held.held
@@ -70,10 +75,10 @@ def answer_fingerprint(model: TextModel, *settings: object) -> str:
 
 
 def model_facts(model: TextModel) -> ModelFacts:
-    """What is known of a model in this process, without its adapter; large files are read in samples.
+    """The known facts of a model in this process, without its adapter; large files are read in samples.
 
     Args:
-        model: opened from files.
+        model: model opened from files.
     """
     if model.folder is None:
         return ModelFacts()
@@ -90,7 +95,7 @@ def model_facts(model: TextModel) -> ModelFacts:
 
 
 def _folders(model: TextModel) -> list[Path]:
-    """The folder of a model and, of an adapter, behind it that of its base."""
+    """The folder of a model; for an adapter, also its base's folder behind it."""
     if model.folder is None:
         return []
     return [model.folder, *([] if model.adapter is None else [find_base(model.adapter)])]
@@ -106,7 +111,7 @@ def _sampled_files(folder: Path) -> dict[str, str]:
 
 
 def _sampled_hash(path: Path) -> str:
-    """Of a file's size and of blocks all over it; of all its bytes where they are few."""
+    """Hash of a file's size and of blocks all over it; of all its bytes in a small file."""
     size = path.stat().st_size
     if size <= _SAMPLES * _BLOCK:
         return hash_file(path)
@@ -118,8 +123,17 @@ def _sampled_hash(path: Path) -> str:
     return found.hexdigest()[:16]
 
 
+def _native_weights(model: TextModel) -> NativeModel | None:
+    """The weights that the native runner computes; None for any other runner."""
+    if isinstance(model.port, NativePort | NativeEncoderPort):
+        return model.port.weights
+    headed = model.predictor.headed if isinstance(model.predictor, HeadedPredictor) else None
+    return headed.model.weights if isinstance(headed, NativeHeadedModel) else None
+
+
 def _number_type(model: TextModel) -> str:
-    """The type of numbers that a model is computed in, as its fingerprint has it."""
-    if isinstance(model.port, NativePort):
-        return "bfloat16" if model.port.weights.half else "float32"
+    """The type of numbers that a model is computed in, for its fingerprint."""
+    weights = _native_weights(model)
+    if weights is not None:
+        return "bfloat16" if weights.half else "float32"
     return str(resolve("lavra.api.in_torch:dtype_of")(model))

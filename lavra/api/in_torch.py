@@ -1,21 +1,19 @@
-"""What only torch does with a loaded model: it embeds by other settings, fills gaps, is saved.
+"""Functions of a loaded model that only torch has: embedding by other settings, and saving.
 
-`TextModel` comes here by reference: a model that the native runner computes never imports this.
+`TextModel` calls them by reference: a model that the native runner computes never imports this module.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from lavra.adapt.embedding_folder import keep_embedding_config
-from lavra.adapt.peft_write import CONFIG_FILE
 from lavra.api.adapter import write_adapter
-from lavra.api.fill import Fill, fill_mask
 from lavra.api.model import TextModel
+from lavra.api.saving import refuse_foreign
 from lavra.base.card import write_card
 from lavra.base.errors import InputError
 from lavra.base.files import atomic_folder
@@ -24,33 +22,29 @@ from lavra.generate.in_process import InProcessModel
 from lavra.model.build import Model
 from lavra.model.lineage import model_parents, source_facts
 from lavra.model.task_folder import save_task_model
-from lavra.quantize import save_model
 from lavra.quantize.expand import as_stored
+from lavra.quantize.folder import save_model
 from lavra.tasks.predicting.predictor import HeadedPredictor
+from lavra.tasks.predicting.torch_headed import TorchHeadedModel
 
 logger = logging.getLogger(__name__)
 
 
-def fill_gaps(model: TextModel, text: str, *, top_k: int, targets: Sequence[str]) -> list[list[Fill]]:
-    """As `TextModel.fill_mask`."""
-    return fill_mask(in_process(model, "fill_mask"), text, top_k=top_k, targets=targets)
-
-
 def save_text_model(model: TextModel, target: Path) -> Path:
-    """As `TextModel.save`."""
-    predictor = model.predictor if isinstance(model.predictor, HeadedPredictor) else None
-    held = in_process(model, "save") if predictor is None else predictor.headed
-    _refuse_foreign(target)
+    """Do the work of `TextModel.save`."""
+    headed = _headed(model)
+    held = in_process(model, "save") if headed is None else headed
+    refuse_foreign(target)
     parents = model_parents(model.folder)
     with atomic_folder(target) as work:
         held.tokenizer.save(work)
         if model.adapter is not None:
             write_adapter(held.model, model.adapter, work, parents)
             return target
-        if predictor is None:
+        if headed is None:
             save_model(_savable(model, in_process(model, "save").model), work)
         else:
-            save_task_model(predictor.headed.model, work)
+            save_task_model(headed.model, work)
         if model.folder is not None:
             keep_embedding_config(model.folder, work)
         facts = {} if model.folder is None else source_facts(model.folder)
@@ -58,8 +52,14 @@ def save_text_model(model: TextModel, target: Path) -> Path:
     return target
 
 
+def _headed(model: TextModel) -> TorchHeadedModel | None:
+    """The model with a head, where torch computes it; None for a language model."""
+    headed = model.predictor.headed if isinstance(model.predictor, HeadedPredictor) else None
+    return headed if isinstance(headed, TorchHeadedModel) else None
+
+
 def _savable(opened: TextModel, model: Model) -> Model:
-    """The model in the form its folder has: what was expanded for speed is not saved larger than it came."""
+    """The model in its folder's form: weights that were expanded for speed are saved in their compressed form."""
     if is_fused(model):
         raise InputError(
             "an engine computes over this model and laid its matrices out anew, so it cannot be saved; load "
@@ -78,14 +78,14 @@ def _savable(opened: TextModel, model: Model) -> Model:
 
 
 def computed_by(model: TextModel) -> list[object]:
-    """What the last bits of a model's numbers depend on besides its weights: torch, threads, device and type."""
+    """The facts that change the last bits of a model's numbers besides its weights: torch, threads, device, type."""
     port = model.port.model if isinstance(model.port, InProcessModel) else None
     device = None if port is None else next(port.parameters()).device.type
     return [torch.__version__, torch.get_num_threads(), device, str(dtype_of(model))]
 
 
 def dtype_of(model: TextModel) -> torch.dtype | None:
-    """Type of a model's weights; None where it is no language model of torch's."""
+    """Type of a model's weights; None for a model that is not a language model of torch's."""
     return next(model.port.model.parameters()).dtype if isinstance(model.port, InProcessModel) else None
 
 
@@ -93,17 +93,10 @@ def in_process(model: TextModel, method: str) -> InProcessModel:
     """The port of a model whose weights torch holds in this process.
 
     Raises:
-        InputError: they are elsewhere.
+        InputError: the weights are in another process.
     """
     if not isinstance(model.port, InProcessModel):
         raise InputError(
             f"{method} needs the weights in this process, and {type(model.port).__name__} has them elsewhere"
         )
     return model.port
-
-
-def _refuse_foreign(target: Path) -> None:
-    """Saving replaces a folder whole: never one that is not a model, or an adapter."""
-    is_ours = any((target / name).exists() for name in ("config.json", CONFIG_FILE))
-    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not is_ours)):
-        raise InputError(f"{target} exists and is not a model folder, and saving would replace it; name another folder")

@@ -1,6 +1,6 @@
-"""The models of a workspace: what each is, what it came from, what came from it, and how one is removed.
+"""The models of a workspace: their kinds, their origins, the models made from them, and their removal.
 
-Nothing is opened: cards, `config.json` and the heads of weight files say it all, so that `lavra list` answers at once.
+No model is opened: cards, `config.json` and the heads of weight files are enough, so that `lavra list` answers at once.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _TEXT_ROLES: Final = ("tokens", "corpus", "tokenizer")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelEntry:
-    """A model of a workspace, as a list shows it.
+    """A model of a workspace, as an entry of the list.
 
     Attributes:
-        name: what to call it.
-        folder: where it is.
+        name: name of the model.
+        folder: folder of the model.
         kind: `model`, `adapter`, `gguf` or `onnx`.
-        family: its `model_type` or architecture, with the task of its head; empty where nothing says.
-        num_parameters: its weights; None where no file says.
-        num_bytes: on the disk.
-        created: when it was made, ISO 8601; empty where nothing says.
-        source: what it was made from: a model's name, or what else it was; empty where nothing says.
+        family: its `model_type` or architecture, with the task of its head; empty where no file names it.
+        num_parameters: number of its weights; None where no file has it.
+        num_bytes: size on the disk.
+        created: time of its making, ISO 8601; empty where no file has it.
+        source: its origin: a model's name, or another origin; empty where no file names it.
     """
 
     name: str
@@ -55,7 +55,7 @@ class ModelEntry:
     source: str
 
     def as_mapping(self) -> dict[str, Any]:
-        """In JSON's types."""
+        """The entry in JSON's types."""
         return {**vars(self), "folder": str(self.folder)}
 
 
@@ -104,7 +104,7 @@ def _source(card: Card, by_id: Mapping[str, str]) -> str:
 
 
 def parameters_in(folder: Path) -> int | None:
-    """Weights in the files of a folder, or in a GGUF file, those of packed matrices included; None where none say."""
+    """Weights in the files of a folder or in a GGUF file, packed matrices included; None where no file has them."""
     total = 0
     files = sorted(folder.glob("*.safetensors"))
     try:
@@ -126,7 +126,7 @@ def _weights(name: str, entry: Mapping[str, Any], bits: int | None) -> int:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """The head of a safetensors file (`lavra.model.tensors` checks it; this one must not load torch)."""
+    """The head of a safetensors file (`lavra.model.tensors` checks it; this function must not load torch)."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         found: dict[str, Any] = json.loads(file.read(length))
@@ -135,7 +135,7 @@ def _header(path: Path) -> dict[str, Any]:
 
 
 def _object(path: Path) -> Mapping[str, Any]:
-    """A JSON object; empty where the file is missing or damaged, which the verbs that open it say."""
+    """A JSON object; empty for a missing or damaged file, because the verbs that open the file report that."""
     try:
         found = read_json(path)
     except (OSError, ValueError):
@@ -145,12 +145,12 @@ def _object(path: Path) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Removal:
-    """A model that is to be removed.
+    """A planned removal of a model.
 
     Attributes:
-        name: as it was given.
-        folder: of the model.
-        num_bytes: on the disk.
+        name: name of the model, as given.
+        folder: folder of the model.
+        num_bytes: size on the disk.
         dependents: names of models that were made from it.
     """
 
@@ -161,11 +161,11 @@ class Removal:
 
 
 def plan_removal(name: str, workspace: Workspace) -> Removal:
-    """What removing a model would take away, and from which models it would take what they were made from.
+    """Plan the removal of a model, and find the models that were made from it.
 
     Args:
-        name: of a model of the workspace, or the path of its folder there.
-        workspace: the models' own.
+        name: name of a model of the workspace, or the path of its folder there.
+        workspace: workspace of the models.
 
     Raises:
         InputError: the workspace has no such model.
@@ -193,7 +193,7 @@ def _stands_on(model: NamedModel, folder: Path) -> bool:
 
 
 def remove_model(removal: Removal, workspace: Workspace) -> None:
-    """Remove a model and its names: its folder is renamed, and then deleted, so that no half of it is ever seen.
+    """Remove a model and its names: its folder is renamed and then deleted, so that no reader ever sees half of it.
 
     Raises:
         InputError: another process writes to the workspace.
@@ -201,12 +201,12 @@ def remove_model(removal: Removal, workspace: Workspace) -> None:
     with workspace.lock():
         names = ModelNames(workspace)
         gone = removal.folder.with_name(_REMOVED + removal.folder.name)
-        shutil.rmtree(gone, ignore_errors=True)  # what a kill left
+        shutil.rmtree(gone, ignore_errors=True)  # a folder that a killed removal left
         os.rename(removal.folder, gone)
         names.forget(removal.folder)
         shutil.rmtree(gone)
 
 
 def sizes(entries: Sequence[ModelEntry]) -> int:
-    """Bytes of all of them."""
+    """Bytes of all entries together."""
     return sum(one.num_bytes for one in entries)

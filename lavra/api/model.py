@@ -1,9 +1,9 @@
-"""The friendly face of a language model: what `lavra.load` returns.
+"""The user's object for a language model: `lavra.load` returns it.
 
-`TextModel` turns plain arguments into the requests of the `LanguageModel` port, so the same object fronts a
-model in this process, an engine or a remote server; `embed`, `save`, `fill_mask` and what a task's head says
-(`classify`, `tag`, `answer`, `choose`, `rerank`) work where there is something behind them that can, and say so
-where there is not.
+`TextModel` turns plain arguments into the requests of the `LanguageModel` port, so the same object serves a
+model in this process, an engine or a remote server.  `embed`, `save`, `fill_mask` and the methods of a task's head
+(`classify`, `tag`, `answer`, `choose`, `rerank`) work where the model has the needed part, and raise an error
+where it has not.
 """
 
 from __future__ import annotations
@@ -12,61 +12,55 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Unpack, overload
+from typing import Any, Final, Literal, Unpack, overload
 
-import numpy as np
-import numpy.typing as npt
-
+from lavra.api.adapter_folder import AdapterFolder
+from lavra.api.find import find_base
+from lavra.api.gap_candidate import Fill
+from lavra.api.measures import parameters_of, text_bits, token_perplexity
 from lavra.api.options import Options, PromptText, make_request
-from lavra.api.text_embedder import TextEmbedder, embed_as_asked
+from lavra.api.task_methods import TaskMethods
 from lavra.api.usual import Usual, usual_settings, with_usual
+from lavra.api.vector_methods import VectorMethods
 from lavra.base.errors import InputError
 from lavra.base.lazy import resolve
 from lavra.base.ports import Embedder, LanguageModel, Predictor, Stream
-from lavra.base.predictions import (
-    AnswerRequest,
-    ChooseRequest,
-    Classification,
-    ClassifyRequest,
-    Ranked,
-    RankRequest,
-    SpanAnswer,
-    Tagging,
-    TagRequest,
-    TextOrPair,
-)
 from lavra.base.types import Completion, Delta, GenerateRequest, Score, ScoreRequest
 from lavra.model.config import ModelConfig
 from lavra.quantize.held import HeldWeights
 from lavra.tokens.conversation import conversation_ids
 from lavra.tokens.tokenizer import Tokenizer
 
-if TYPE_CHECKING:  # words for mypy: what they stand for needs torch
-    from lavra.api.adapter import AdapterFolder
-    from lavra.api.fill import Fill
-
 logger = logging.getLogger(__name__)
 
 _IN_TORCH: Final = "lavra.api.in_torch"
-"""What only torch does with a model; imported when it is asked for."""
+"""Functions that only torch has; imported at the first use."""
 
 
-class TextModel:
+class TextModel(VectorMethods, TaskMethods):
     """A language model with plain arguments.
 
-    It is a `LanguageModel`, an `Embedder` and a `Predictor` by what stands behind it: `.port`, `.embedder` and
-    `.predictor` are those.
+    It is a `LanguageModel`, an `Embedder` and a `Predictor` by its parts: `.port`, `.embedder` and
+    `.predictor` are these parts.
 
     Args:
-        port: what scores and writes; a `NoWriter` where nothing does.
-        runner: what computes, as a word (`torch`, `native`).
-        tokenizer: for chat templates; None where the port keeps its tokens to itself.
-        embedder: what embeds, if anything.
-        predictor: what a task's head says, if there is one.
-        folder: where it was loaded from.
-        adapter: what was put into the model, where that folder is an adapter's.
-        held: how its weights are stored and held, where they are in this process.
-        in_torch: of a model that torch does not compute, opens the same one with torch, told what needs it.
+        port: port that scores and writes; a `NoWriter` for a model that cannot
+        runner: name of the runner (`torch`, `native`).
+        tokenizer: tokenizer, for chat templates; None for a port without access to its tokenizer.
+        embedder: the embedder, if any.
+        predictor: the predictor of a task's head, if any.
+        folder: folder it was loaded from.
+        adapter: adapter in the model, where that folder is an adapter's.
+        held: stored form and held form of its weights, where they are in this process.
+        in_torch: function that opens a natively computed model again with torch; its argument is the reason.
+        save: function that saves a model by copying its files; None where torch saves it.
+
+    Example:
+        >>> model = lavra.load("tiny")
+        >>> model.runner in ("native", "torch")
+        True
+        >>> model
+        TextModel(tiny, runner=...)
     """
 
     def __init__(
@@ -81,6 +75,7 @@ class TextModel:
         adapter: AdapterFolder | None = None,
         held: HeldWeights | None = None,
         in_torch: Callable[[str], TextModel] | None = None,
+        save: Callable[[Path], Path] | None = None,
     ) -> None:
         self.port = port
         self.runner = runner
@@ -90,7 +85,7 @@ class TextModel:
         self.folder = folder
         self.adapter = adapter
         self.held = held
-        self._in_torch = in_torch
+        self._in_torch, self._save = in_torch, save
 
     def __repr__(self) -> str:
         name = str(self.folder) if self.folder else type(self.port).__name__
@@ -110,10 +105,8 @@ class TextModel:
 
         Args:
             prompt: text, a tuple of token ids used as they are, or a list of either.
-            **options: `Options`: max_tokens (128), temperature (0: greedy), top_k, top_p, min_p,
-                repetition_penalty, presence_penalty, frequency_penalty, seed, stop, num_beams, length_penalty,
-                truncate_prompt, given.  Where the model's `generation_config.json` has others, those are the usual
-                ones (`usual`).
+            **options: fields of `GenerateRequest` and `SamplingConfig`, such as `max_tokens=64, temperature=0.8`.
+                Where an option is left out, the model's `generation_config.json` counts (`usual`), else the default.
 
         Returns:
             One completion a prompt; a list where a list was given.
@@ -121,6 +114,14 @@ class TextModel:
         Raises:
             ConfigError: an option is unknown or out of range.
             ContextLengthError: a prompt does not fit, naming both lengths.
+
+        Example:
+            >>> model = lavra.load("tiny")
+            >>> completion = model.generate("Once upon", max_tokens=8)
+            >>> completion.usage.completion_tokens
+            8
+            >>> [len(one.tokens) for one in model.generate(["a", "b"], max_tokens=2)]
+            [2, 2]
         """
         if not isinstance(prompt, list):
             return self.port.generate([self._request(prompt, options)])[0][0]
@@ -130,15 +131,32 @@ class TextModel:
         """The `n` best completions of one prompt, of as many samples or of `num_beams` beams.
 
         Options as in `generate`.
+
+        Example:
+            >>> len(lavra.load("tiny").n_best("Once", 3, temperature=0.8, seed=1, max_tokens=4))
+            3
         """
         return self.port.generate([self._request(prompt, options, n=n)])[0]
 
     def stream(self, prompt: PromptText, **options: Unpack[Options]) -> Iterator[Delta]:
-        """A completion as it is written; the last delta carries the whole.  Options as in `generate`."""
+        """Stream a completion; the last delta carries the whole completion.  Options as in `generate`.
+
+        Example:
+            >>> pieces = list(lavra.load("tiny").stream("Once upon", max_tokens=4))
+            >>> "".join(map(str, pieces)) == str(pieces[-1].completion)
+            True
+        """
         return iter(self.submit(self._request(prompt, options)))
 
     def submit(self, request: GenerateRequest) -> Stream:
-        """Start a request; the stream can be cancelled."""
+        """Start a request; the stream can be cancelled.
+
+        Example:
+            >>> from lavra.base.types import GenerateRequest
+            >>> stream = lavra.load("tiny").submit(GenerateRequest(prompt="Once", max_tokens=4))
+            >>> len(stream.completion().tokens)
+            4
+        """
         return self.port.submit(request)
 
     def score(self, text: PromptText, *, given: PromptText | None = None, top_logprobs: int = 0) -> Score:
@@ -146,171 +164,121 @@ class TextModel:
 
         Args:
             text: text, or token ids used as they are.
-            given: what comes before it and is not scored, text or ids; the source, for an encoder-decoder.
-            top_logprobs: this many of the likeliest tokens are told for each one scored.
+            given: text or ids before it that are not scored; the source, for an encoder-decoder.
+            top_logprobs: number of likeliest tokens reported for each scored token.
+
+        Example:
+            >>> score = lavra.load("tiny").score(" a day", given="the film was")
+            >>> len(score.logprobs) == len(score.tokens)
+            True
         """
         return self.port.score([ScoreRequest(text=text, given=given, top_logprobs=top_logprobs)])[0]
 
-    def chat(self, messages: Sequence[Mapping[str, Any]], **options: Unpack[Options]) -> Completion:
+    @overload
+    def perplexity(self, text: str) -> float: ...
+
+    @overload
+    def perplexity(self, text: list[str]) -> list[float]: ...
+
+    def perplexity(self, text: str | list[str]) -> float | list[float]:
+        """Perplexity of a token of a text, or of each text of a list; less is better.
+
+        It compares texts under one model; across tokenizers use `bits_per_byte`.
+
+        Raises:
+            InputError: a text has no token that can be scored.
+
+        Example:
+            >>> model = lavra.load("tiny")
+            >>> 1 < model.perplexity("a b a b") < 1000
+            True
+        """
+        return token_perplexity(self.score(text)) if isinstance(text, str) else list(map(self.perplexity, text))
+
+    @overload
+    def bits_per_byte(self, text: str) -> float: ...
+
+    @overload
+    def bits_per_byte(self, text: list[str]) -> list[float]: ...
+
+    def bits_per_byte(self, text: str | list[str]) -> float | list[float]:
+        """Bits that the model needs for a byte of a text, or of each text of a list; less is better.
+
+        It compares models whatever their tokenizers, and compressors besides.
+
+        Raises:
+            InputError: a text is empty.
+
+        Example:
+            >>> 0 < lavra.load("tiny").bits_per_byte("a b a b") < 100
+            True
+        """
+        return text_bits(self.score(text)) if isinstance(text, str) else list(map(self.bits_per_byte, text))
+
+    @overload
+    def chat(
+        self, messages: str | Sequence[Mapping[str, Any]], *, stream: Literal[False] = False, **options: Unpack[Options]
+    ) -> Completion: ...
+
+    @overload
+    def chat(
+        self, messages: str | Sequence[Mapping[str, Any]], *, stream: Literal[True], **options: Unpack[Options]
+    ) -> Iterator[Delta]: ...
+
+    def chat(
+        self, messages: str | Sequence[Mapping[str, Any]], *, stream: bool = False, **options: Unpack[Options]
+    ) -> Completion | Iterator[Delta]:
         """The assistant's next turn; options as in `generate`.
 
         Args:
-            messages: `{"role": "user", "content": "…"}`, oldest first.
+            messages: a user's text, or a conversation: `{"role": "user", "content": "…"}`, the oldest turn first.
+            stream: give the turn in pieces, as `stream` does.
+            **options: as in `generate`.
 
         Raises:
             InputError: the model has no chat template.
-        """
-        return self.generate(self.chat_prompt(messages), **options)
 
-    def chat_prompt(self, messages: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
-        """A conversation as token ids, ending where the assistant is to speak; for `generate` and `stream`."""
+        Example:
+            >>> model = lavra.load("tiny")
+            >>> str(model.chat("Hello", max_tokens=4)) == "".join(
+            ...     delta.text for delta in model.chat("Hello", max_tokens=4, stream=True)
+            ... )
+            True
+        """
+        prompt = self.chat_prompt(messages)
+        return self.stream(prompt, **options) if stream else self.generate(prompt, **options)
+
+    def chat_prompt(self, messages: str | Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+        """Turn a conversation into token ids, up to the assistant's turn; for `generate` and `stream`.
+
+        Args:
+            messages: as in `chat`.
+
+        Raises:
+            InputError: the model has no chat template.
+
+        Example:
+            >>> model = lavra.load("tiny")
+            >>> model.generate(model.chat_prompt("Hello"), max_tokens=2).usage.completion_tokens
+            2
+        """
         if self.tokenizer is None:
             raise InputError(
                 "this model's tokenizer is elsewhere, so a conversation cannot be laid out here; use generate"
             )
-        return tuple(conversation_ids(self.tokenizer, messages))
-
-    def embed(
-        self,
-        texts: Sequence[str],
-        *,
-        pooling: str | None = None,
-        normalize: bool | None = None,
-        prompt: str | None = None,
-        prompt_name: str | None = None,
-        truncate: bool = False,
-    ) -> npt.NDArray[np.float32]:
-        """(N,D) float32, one vector a text.
-
-        Args:
-            texts: any number of them.
-            pooling: `mean`, `cls` or `last`; what the model's folder says, else `mean`.
-            normalize: to length 1; what the model's folder says, else True.
-            prompt: put before every text; the default prompt of the model's folder, if it has one, else none.
-            prompt_name: of one of the prompts in the model's folder, such as `query`.
-            truncate: read only the beginning of texts that are too long, instead of an error.
-
-        Raises:
-            ContextLengthError: a text is too long, naming both lengths.
-            InputError: nothing behind this model embeds.
-        """
-        if self.embedder is None:
-            raise InputError("nothing behind this model embeds texts; load an embedding model")
-        if all(one is None for one in (pooling, normalize, prompt, prompt_name)) and not truncate:
-            return self.embedder.embed(texts)
-        embedder = self.embedder if isinstance(self.embedder, TextEmbedder) else self.in_torch("embedding").embedder
-        return embed_as_asked(
-            embedder,
-            texts,
-            pooling=pooling,
-            normalize=normalize,
-            prompt=prompt,
-            prompt_name=prompt_name,
-            truncate=truncate,
-        )
+        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+        return tuple(conversation_ids(self.tokenizer, turns))
 
     def fill_mask(self, text: str, *, top_k: int = 5, targets: Sequence[str] = ()) -> list[list[Fill]]:
-        """The likeliest tokens (or targets) for each gap of a text, for encoders; see `lavra.api.fill`."""
-        found: list[list[Fill]] = resolve(f"{_IN_TORCH}:fill_gaps")(
-            self.in_torch("fill_mask"), text, top_k=top_k, targets=targets
-        )
+        """The likeliest tokens (or targets) for each gap of a text, for encoders; see `lavra.api.fill`.
+
+        Example:
+            >>> (gap,) = lavra.load("tiny-bert").fill_mask("the film was a [MASK] day", top_k=3)
+            >>> len(gap)
+            3
+        """
+        found: list[list[Fill]] = resolve("lavra.api.fill:fill_mask")(self.port, text, top_k=top_k, targets=targets)
         return found
-
-    @overload
-    def classify(self, text: TextOrPair, *, truncate: bool = False) -> Classification: ...
-
-    @overload
-    def classify(self, text: list[TextOrPair] | list[str], *, truncate: bool = False) -> list[Classification]: ...
-
-    def classify(
-        self, text: TextOrPair | list[TextOrPair] | list[str], *, truncate: bool = False
-    ) -> Classification | list[Classification]:
-        """What a text is, or a pair (a tuple of two texts); of a list, each.
-
-        Args:
-            text: one, or a list.
-            truncate: read only the beginning of what is too long, instead of an error.
-
-        Raises:
-            InputError: the model has no head for it.
-            ContextLengthError: a text is too long, naming both lengths.
-        """
-        texts = text if isinstance(text, list) else [text]
-        found: list[Classification] = self._predict([ClassifyRequest(text=one, truncate=truncate) for one in texts])
-        return found if isinstance(text, list) else found[0]
-
-    @overload
-    def tag(self, text: str | tuple[str, ...]) -> Tagging: ...
-
-    @overload
-    def tag(self, text: list[str] | list[tuple[str, ...]]) -> list[Tagging]: ...
-
-    def tag(self, text: str | tuple[str, ...] | list[str] | list[tuple[str, ...]]) -> Tagging | list[Tagging]:
-        """The words of a text, their tags and the entities those make; of a list, each.
-
-        Args:
-            text: a text, or a tuple of its words; or a list.  Long texts are read in windows.
-        """
-        texts = text if isinstance(text, list) else [text]
-        found: list[Tagging] = self._predict([TagRequest(text=one) for one in texts])
-        return found if isinstance(text, list) else found[0]
-
-    @overload
-    def answer(self, question: str, context: str, *, allow_none: bool = False) -> SpanAnswer: ...
-
-    @overload
-    def answer(self, question: list[tuple[str, str]], *, allow_none: bool = False) -> list[SpanAnswer]: ...
-
-    def answer(
-        self, question: str | list[tuple[str, str]], context: str | None = None, *, allow_none: bool = False
-    ) -> SpanAnswer | list[SpanAnswer]:
-        """The span of a passage that answers a question; of a list of (question, passage), each.
-
-        Args:
-            question: one, or a list of pairs.
-            context: the passage of the one question.  Long passages are read in windows.
-            allow_none: whether a passage may have no answer.
-        """
-        if (context is None) is not isinstance(question, list):
-            raise InputError("answer takes a question and its passage, or a list of (question, passage)")
-        pairs = question if isinstance(question, list) else [(question, context or "")]
-        asked = [AnswerRequest(question=one, context=passage, allow_none=allow_none) for one, passage in pairs]
-        found: list[SpanAnswer] = self._predict(asked)
-        return found if isinstance(question, list) else found[0]
-
-    def choose(self, text: str, choices: Sequence[str], *, truncate: bool = False) -> Classification:
-        """Which of several endings fits a text best; `label` is its number, from 0, as text.
-
-        `truncate` as in `classify`.
-        """
-        found: list[Classification] = self._predict(
-            [ChooseRequest(text=text, choices=tuple(choices), truncate=truncate)]
-        )
-        return found[0]
-
-    def rerank(self, query: str, texts: Sequence[str], *, truncate: bool = False) -> list[Ranked]:
-        """The texts by how well they fit a query, best first.
-
-        `truncate` as in `classify`.
-        """
-        found: list[tuple[Ranked, ...]] = self._predict(
-            [RankRequest(query=query, texts=tuple(texts), truncate=truncate)]
-        )
-        return list(found[0])
-
-    def _predict(self, requests: Sequence[Any]) -> list[Any]:
-        """What the head says; what it was not shown is logged."""
-        if self.predictor is None:
-            *names, last = [task.name for task in resolve("lavra.tasks.table:headed_tasks")()]
-            raise InputError(
-                "this model has no head of a task; load one that lavra finetune --task "
-                f"{', '.join(names)} or {last} made"
-            )
-        found = self.predictor.predict(requests)
-        for number, one in enumerate(found):
-            for warning in one.warnings:
-                logger.warning("text %d: %s", number, warning)
-        return [one.value for one in found]
 
     def save(self, folder: str | Path) -> Path:
         """Write a Hugging Face folder and its card `lavra.json`, atomically; an existing folder is replaced.
@@ -319,21 +287,52 @@ class TextModel:
 
         Raises:
             InputError: the model is not in this process, or the folder holds something that is not a model.
+
+        Example:
+            >>> lavra.load("tiny").save("copy").name
+            'copy'
         """
+        if self._save is not None:
+            return self._save(Path(folder))
         saved: Path = resolve(f"{_IN_TORCH}:save_text_model")(self.in_torch("saving"), Path(folder))
         return saved
 
+    def _torch_embedder(self) -> Embedder | None:
+        return self.in_torch("embedding").embedder
+
     def in_torch(self, what: str) -> TextModel:
-        """The model where torch computes: itself, or opened again, once, for what the native runner does not do.
+        """The model computed by torch: itself, or opened again, once, for work that the native runner does not do.
 
         Args:
-            what: needs it, for the log.
+            what: the work that needs torch, for the log.
+
+        Example:
+            >>> lavra.load("tiny").in_torch("an experiment").runner
+            'torch'
         """
         return self if self._in_torch is None else self._in_torch(what)
 
     @cached_property
+    def num_parameters(self) -> int:
+        """Number of weights in the model's files; an adapter's are added to those of its base.
+
+        Raises:
+            InputError: the model was not opened from files.
+
+        Example:
+            >>> lavra.load("tiny").num_parameters > 1000
+            True
+        """
+        return parameters_of(self.folder, None if self.adapter is None else find_base(self.adapter))
+
+    @cached_property
     def usual(self) -> Usual:
-        """Sampling settings of the model's own, used where `generate`, `stream` and `chat` are given none."""
+        """The model's own sampling settings; `generate`, `stream` and `chat` use them for options that are not given.
+
+        Example:
+            >>> lavra.load("tiny").usual
+            {}
+        """
         where = "generation_config.json" if self.folder is None else str(self.folder / "generation_config.json")
         config = getattr(self.port, "config", None)
         return usual_settings(config.generation, where) if isinstance(config, ModelConfig) else {}

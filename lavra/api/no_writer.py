@@ -11,25 +11,25 @@ from lavra.tasks.spec import TaskSpec
 
 
 class NoWriter:
-    """The `LanguageModel` port of a model with a task's head, which has no language model any more: it says so.
+    """The `LanguageModel` port of a model with a task's head and without a language model; every call is an error.
 
     Args:
-        task: what the model is for.
+        task: task of the model.
     """
 
     def __init__(self, task: TaskSpec) -> None:
         self.task = task
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
-        """Refuse."""
+        """Refuse: the model has no language model."""
         self._refuse("scores no texts")
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Completion]]:
-        """Refuse."""
+        """Refuse: the model has no language model."""
         self._refuse("writes no text")
 
     def submit(self, request: GenerateRequest) -> NoReturn:
-        """Refuse."""
+        """Refuse: the model has no language model."""
         self._refuse("writes no text")
 
     def _refuse(self, what: str) -> NoReturn:

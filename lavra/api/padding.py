@@ -1,4 +1,4 @@
-"""Rows of unlike length computed together: like lengths side by side, the rest filled up and masked."""
+"""Rows of different lengths computed together: similar lengths side by side, shorter rows padded and masked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def batches_by_length(rows: Sequence[Sequence[int]], batch_size: int) -> Iterato
 
 
 def batches_of_tokens(rows: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]:
-    """Indices of rows, shortest first, at most so many tokens at a time with what fills them up; always one row."""
+    """Indices of rows, shortest first, at most `most` tokens at a time, padding included; always at least one row."""
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     batch: list[int] = []
     for index in order:
@@ -29,11 +29,11 @@ def batches_of_tokens(rows: Sequence[Sequence[int]], most: int) -> Iterator[list
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """(B,T) ids padded on the right with 0, and (B,T) True on the real ones.
+    """(B,T) ids padded on the right with 0, and (B,T) True on real tokens.
 
     Args:
-        rows: B of them, T the longest one's length; none is empty.
-        device: where the tensors are to be.
+        rows: B rows, none empty; T is the longest row's length.
+        device: device of the tensors.
     """
     ids = nn.utils.rnn.pad_sequence([torch.tensor(list(row), dtype=torch.int64) for row in rows], batch_first=True)
     lengths = torch.tensor([len(row) for row in rows], device=device)

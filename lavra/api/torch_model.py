@@ -1,6 +1,6 @@
 """Opening a model with torch: any family, with or without a task's head, or an adapter over its model.
 
-`lavra.api.load` comes here, by reference, with what the native runner does not compute.
+`lavra.api.load` calls this module, by reference, for models that the native runner does not compute.
 """
 
 from __future__ import annotations
@@ -11,24 +11,26 @@ from pathlib import Path
 import torch
 
 from lavra.adapt.embedding_folder import EmbeddingConfig, read_embedding_config
-from lavra.api.adapter import AdapterFolder, open_with_adapter, read_adapter
+from lavra.api.adapter import open_with_adapter
+from lavra.api.adapter_folder import AdapterFolder, read_adapter
 from lavra.api.embed import TorchEmbedder
 from lavra.api.find import find_base, find_folder
 from lavra.api.model import TextModel
 from lavra.api.no_writer import NoWriter
 from lavra.base.device import pick_device
 from lavra.base.errors import InputError
-from lavra.generate.front import NO_FRONT, Front
 from lavra.generate.in_process import InProcessModel
+from lavra.generate.virtual_tokens import NO_VIRTUAL_TOKENS, VirtualTokens
 from lavra.model.build import Model
 from lavra.model.checkpoint import DTYPES
 from lavra.model.heads import TaskModel
-from lavra.model.task_folder import load_task_model, task_in
+from lavra.model.task_files import task_in
+from lavra.model.task_folder import load_task_model
 from lavra.model.transformer import EncoderDecoder
-from lavra.quantize import HeldWeights, open_model
-from lavra.quantize.expand import held_weights, opening_dtype
-from lavra.tasks.predicting.headed import HeadedModel
+from lavra.quantize.expand import held_weights, open_model, opening_dtype
+from lavra.quantize.held import HeldWeights
 from lavra.tasks.predicting.predictor import HeadedPredictor
+from lavra.tasks.predicting.torch_headed import TorchHeadedModel
 from lavra.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -37,13 +39,13 @@ logger = logging.getLogger(__name__)
 def open_in_torch(
     folder: Path, *, dtype: str | None, device: str | None, base: str | None, expand: bool, reason: str
 ) -> TextModel:
-    """Open a model with torch; arguments and errors as `lavra.load`, and `reason` says why torch."""
+    """Open a model with torch; arguments and errors as in `lavra.load`; `reason` is logged as the reason for torch."""
     wanted, where = None if dtype is None else DTYPES[dtype], pick_device(device)
     adapter = read_adapter(folder)
     if adapter is not None:
         opened = _with_adapter(adapter, base, wanted, where, expand)
     elif base is not None:
-        raise InputError(f"base is the model an adapter belongs to, and {folder} is no adapter; leave base out")
+        raise InputError(f"base is the model an adapter belongs to, and {folder} is not an adapter; leave base out")
     elif task_in(folder) is not None:
         chosen = opening_dtype(folder, where) if wanted is None and expand else wanted
         headed = load_task_model(folder, dtype=chosen, device=where)
@@ -61,12 +63,12 @@ def _language_model(
     folder: Path,
     embedding: EmbeddingConfig,
     held: HeldWeights,
-    front: Front = NO_FRONT,
+    front: VirtualTokens = NO_VIRTUAL_TOKENS,
     adapter: AdapterFolder | None = None,
 ) -> TextModel:
     port = InProcessModel(model, model.config, tokenizer, front=front)
     virtual = front.source if isinstance(model, EncoderDecoder) else front.prompt
-    embedder = TorchEmbedder(port.model, port.whole_reading, embedding, virtual=virtual)
+    embedder = TorchEmbedder(port.model, port.whole_encoding, embedding, virtual=virtual)
     return TextModel(
         port, runner="torch", tokenizer=tokenizer, embedder=embedder, folder=folder, adapter=adapter, held=held
     )
@@ -80,7 +82,7 @@ def _headed(
     virtual: tuple[int, ...] = (),
     adapter: AdapterFolder | None = None,
 ) -> TextModel:
-    headed = HeadedModel(model, tokenizer, virtual=virtual)
+    headed = TorchHeadedModel(model, tokenizer, virtual=virtual)
     return TextModel(
         NoWriter(headed.spec),
         runner="torch",
@@ -96,8 +98,7 @@ def _with_adapter(
     adapter: AdapterFolder, base: str | None, dtype: torch.dtype | None, device: torch.device, expand: bool
 ) -> TextModel:
     below = find_base(adapter) if base is None else find_folder(base)
-    has_tokenizer = (adapter.folder / "tokenizer.json").exists()
-    tokenizer = Tokenizer.load(adapter.folder if has_tokenizer else below)
+    tokenizer = Tokenizer.load(adapter.tokenizer_folder(below))
     model, front = open_with_adapter(adapter, below, tokenizer, dtype=dtype, device=device, expand=expand)
     held = held_weights(model, below)
     if isinstance(model, TaskModel):

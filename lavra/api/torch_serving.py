@@ -1,38 +1,36 @@
-"""Engines of torch's over a loaded model, and the adapters that their requests choose among.
+"""Torch engines over a loaded model, and the adapters among which their requests choose.
 
-`lavra.api.serving` comes here by reference; the native runner's engines import nothing of this.
+`lavra.api.serving` calls this module by reference; the native runner's engines import no part of it.
 """
 
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from lavra.adapt.inject import activate
 from lavra.adapt.peft_read import load_adapter
-from lavra.api.adapter import AdapterFolder, read_adapter
+from lavra.api.adapter_checks import check_adapter
+from lavra.api.adapter_folder import read_adapter
 from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.embed import TorchEmbedder
 from lavra.api.find import find_folder
 from lavra.api.model import TextModel
 from lavra.api.native_port import CACHE_SHARE, bytes_per_token, default_tokens
 from lavra.api.serving import draft_runner
-from lavra.base.card import CARD_FILE, artifact_id, read_card
 from lavra.base.device import available_memory
-from lavra.base.errors import CheckpointError, InputError
-from lavra.base.files import hash_file
+from lavra.base.errors import InputError
 from lavra.base.memory import release_freed_memory
-from lavra.engine import DraftModel, Engine, EngineAdapter, EngineConfig
+from lavra.engine.adapters import EngineAdapter
+from lavra.engine.config import EngineConfig
+from lavra.engine.draft import DraftModel
+from lavra.engine.engine import Engine
 from lavra.engine.runners.adapted import adapters_in, front_of, weights_version
 from lavra.engine.runners.fused import fuse, is_fused
 from lavra.engine.runners.torch import TorchRunner
 from lavra.generate.in_process import InProcessModel
 from lavra.model.transformer import Encoder
-from lavra.tokens.tokenizer import Tokenizer
-
-logger = logging.getLogger(__name__)
 
 
 def start_torch_engine(
@@ -45,20 +43,21 @@ def start_torch_engine(
     draft_tokens: int = 4,
     keep: bool = False,
 ) -> Engine:
-    """An engine of torch's over a loaded model; arguments and errors as `start_engine`."""
+    """Start a torch engine over a loaded model; arguments and errors as in `start_engine`."""
     cache = cache or ServingCacheConfig()
     port = in_process_port(model)
     if isinstance(port.model, Encoder):
         raise InputError("this model is an encoder and cannot write text; serve its embeddings")
     if not keep:
-        for one in (model,) if draft is None else (model, draft):
-            hold_once(one)
+        hold_once(model)
+        if draft is not None and isinstance(draft.port, InProcessModel):
+            hold_once(draft)
     tokens = cache.cache_tokens or default_cache_tokens(port, cache)
     helper = None if draft is None else DraftModel(draft_runner(model, draft, tokens, cache), most=draft_tokens)
     runner = torch_runner(model, tokens, cache)
     return Engine(
         runner,
-        port.whole_reading,
+        port.whole_encoding,
         stop_ids=port.stop_ids,
         config=config,
         root=root,
@@ -69,14 +68,14 @@ def start_torch_engine(
 
 
 def add_adapters(model: TextModel, folders: Mapping[str, str | Path]) -> None:
-    """Put saved adapters into a loaded model, for an engine whose requests choose among them; none acts of itself.
+    """Put saved adapters into a loaded model for its engine; an adapter acts only on requests that name it.
 
     Args:
-        model: a decoder or an encoder-decoder, in this process, before it is fused.
-        folders: by the name of the adapter, as PEFT or lavra wrote them; or hub ids.
+        model: decoder or encoder-decoder, in this process, before it is fused.
+        folders: folders written by PEFT or lavra, by the adapter's name; or hub ids.
 
     Raises:
-        InputError: the model is no language model or is an adapter itself, or an adapter's tokenizer is another one.
+        InputError: the model is not a language model or is an adapter itself, or an adapter's tokenizer differs.
         CheckpointError: a folder cannot be opened, or its adapter was made for another model.
     """
     port = in_process_port(model)
@@ -88,72 +87,14 @@ def add_adapters(model: TextModel, folders: Mapping[str, str | Path]) -> None:
         folder = find_folder(str(named))
         found = read_adapter(folder)
         if found is not None:
-            _check_adapter(found, model.folder, port.tokenizer)
+            check_adapter(found, model.folder, port.tokenizer)
         load_adapter(port.model, folder, name)
     if folders:
         activate(port.model)
 
 
-def _check_adapter(adapter: AdapterFolder, base: Path | None, tokenizer: Tokenizer) -> None:
-    if adapter.head is not None:
-        raise InputError(
-            f"{adapter.folder} was made with a head for {adapter.head.task!r} and writes no text; serve the "
-            "folder as a model of its own"
-        )
-    if (adapter.folder / "tokenizer.json").exists():
-        own = Tokenizer.load(adapter.folder)
-        if own.fingerprint != tokenizer.fingerprint:
-            raise InputError(f"{adapter.folder} has another tokenizer than its base here, which all adapters share")
-        if own.eos_id is not None and own.eos_id != tokenizer.eos_id:
-            raise InputError(
-                f"{adapter.folder} ends a text with {own.token(own.eos_id)!r} and its base with something else, which "
-                "all adapters share; serve the folder as a model of its own"
-            )
-    if base is not None:
-        _check_base(adapter, base)
-
-
-def _check_base(adapter: AdapterFolder, base: Path) -> None:
-    """Refuse another model's adapter: by the cards, or by the weights of the model it names, where that is here."""
-    made_for = read_card(adapter.folder).parents.get("model") if (adapter.folder / CARD_FILE).exists() else None
-    own = artifact_id(base)
-    if made_for is not None and made_for == own:
-        return
-    named = None if adapter.base is None else Path(adapter.base).expanduser()
-    if named is not None and named.exists():
-        if not _same_weights(named, base):
-            raise CheckpointError(
-                f"{adapter.folder} was made for {named}, whose weights are not those of {base}; serve it over {named}"
-            )
-    elif made_for is not None and own is not None:
-        raise CheckpointError(
-            f"{adapter.folder} was made for the model {made_for} ({adapter.base}), and {base} is {own} by its card; "
-            "serve it over its own"
-        )
-    elif adapter.base is not None and not _is_called(base, adapter.base):
-        logger.warning(
-            "%s was made for %s, which is not here to be compared with %s; its tensors fit", adapter.folder, named, base
-        )
-
-
-def _same_weights(one: Path, other: Path) -> bool:
-    if one.resolve() == other.resolve():
-        return True
-    return _weights(one) == _weights(other)
-
-
-def _weights(folder: Path) -> dict[str, str]:
-    files = [folder] if folder.is_file() else sorted(folder.glob("*.safetensors"))
-    return {path.name: hash_file(path) for path in files}
-
-
-def _is_called(folder: Path, name: str) -> bool:
-    """Whether a folder, of a user's or of the hub's cache, has this name."""
-    return folder.name == Path(name).name or f"models--{name.replace('/', '--')}" in folder.parts
-
-
 def engine_adapters(port: InProcessModel) -> tuple[EngineAdapter, ...]:
-    """The adapters of a model as an engine knows them; none where they are merged into its weights."""
+    """The adapters of a model, in the engine's form; empty where they are merged into its weights."""
     state = adapters_in(port.model)
     if state is None or state.merged:
         return ()
@@ -180,10 +121,10 @@ def usual_adapter(port: InProcessModel) -> str | None:
 def hold_once(model: TextModel) -> None:
     """Let a model compute over its fused twin, which engines and the embedder then share: one copy of its matrices.
 
-    It writes, scores and embeds, and can be neither saved nor trained from then on.
+    It still writes, scores and embeds, but can be neither saved nor trained from then on.
 
     Raises:
-        InputError: the model is elsewhere.
+        InputError: the model is in another process.
     """
     port = in_process_port(model)
     if is_fused(port.model):
@@ -196,10 +137,10 @@ def hold_once(model: TextModel) -> None:
 
 
 def in_process_port(model: TextModel) -> InProcessModel:
-    """The port of a model of torch's.
+    """The port of a torch model.
 
     Raises:
-        InputError: the model is elsewhere.
+        InputError: the model is in another process.
     """
     port = model.port
     if not isinstance(port, InProcessModel):
@@ -208,7 +149,7 @@ def in_process_port(model: TextModel) -> InProcessModel:
 
 
 def torch_runner(model: TextModel, tokens: int, cache: ServingCacheConfig) -> TorchRunner:
-    """A runner over a model of torch's with room for so many tokens."""
+    """A runner over a torch model, with room for `tokens` tokens."""
     port = in_process_port(model)
     assert not isinstance(port.model, Encoder)
     return TorchRunner(
@@ -220,15 +161,14 @@ def torch_runner(model: TextModel, tokens: int, cache: ServingCacheConfig) -> To
     )
 
 
-def default_cache_tokens(port: InProcessModel, cache: ServingCacheConfig, number: int | None = None) -> int:
-    """Tokens that a cache holds where nobody says.
+def default_cache_tokens(port: InProcessModel, cache: ServingCacheConfig) -> int:
+    """The default number of tokens in a cache.
 
     Args:
-        port: of the model.
-        cache: what keys and values are kept in.
-        number: bytes of a number in a cache of the model's type; those of its weights unless given.
+        port: port of the model.
+        cache: settings of the cache; they name the type of keys and values.
     """
     weight = next(port.model.parameters())
     free = int(available_memory(weight.device) * CACHE_SHARE)
-    each = bytes_per_token(port.config, number or weight.dtype.itemsize, cache.cache_type)
-    return default_tokens(port.whole_reading.context or port.config.max_positions, free, each)
+    each = bytes_per_token(port.config, weight.dtype.itemsize, cache.cache_type)
+    return default_tokens(port.whole_encoding.context or port.config.max_positions, free, each)

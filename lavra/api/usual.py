@@ -1,7 +1,7 @@
-"""A model's own sampling settings: those of `generation_config.json` count where a request says nothing.
+"""A model's own sampling settings: `generation_config.json` sets the options that a request leaves out.
 
-As in vLLM and `transformers`.  Settings of lavra stand under their own names (`max_new_tokens` is `max_tokens`); what
-lavra would have to do and cannot is named in a warning.
+vLLM and `transformers` do the same.  The settings have lavra's own names (`max_new_tokens` is `max_tokens`); a
+setting that lavra cannot follow is named in a warning.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from lavra.base.sampling import DRAWN_NAMES, SAMPLING_NAMES
 from lavra.base.types import GenerateRequest
 
 logger = logging.getLogger(__name__)
@@ -18,10 +19,10 @@ logger = logging.getLogger(__name__)
 Usual = Mapping[str, float]
 """Settings by the names of `SamplingConfig`, and `max_tokens`."""
 
-_SAMPLES: Final = ("temperature", "top_k", "top_p", "min_p")
-_READ: Final = (*_SAMPLES, "repetition_penalty")
+_READ: Final = tuple(name for name in SAMPLING_NAMES if name != "seed")
+_SAMPLES: Final = ("temperature", *DRAWN_NAMES)
 _WHOLE: Final = ("top_k", "max_tokens")
-# What changes no text here: ids, which the model's configuration has; forms of the output; bounds on prompt and
+# Fields that change no text here: ids, which the model's configuration has; forms of the output; bounds on prompt and
 # completion together; settings of beam search and assisted decoding, which a request asks for.
 _HARMLESS: Final = frozenset(
     (
@@ -51,19 +52,19 @@ _HARMLESS: Final = frozenset(
 
 
 def usual_settings(generation: Mapping[str, Any], where: str = "generation_config.json") -> dict[str, float]:
-    """What a model's `generation_config.json` says of sampling.
+    """Read the sampling settings in a model's `generation_config.json`.
 
     Args:
-        generation: its fields.
-        where: the file, for messages.
+        generation: fields of the file.
+        where: name of the file, for messages.
 
     Returns:
-        Settings by the names of `SamplingConfig`, and `max_tokens`; empty where nothing is said.  With `do_sample`
-        false none of those that need a draw, with it true a temperature in any case: 1 unless one is said.
+        Settings by the names of `SamplingConfig`, and `max_tokens`; empty where the file sets none.  With `do_sample`
+        false the settings of a random draw are left out; with it true the temperature is always set, 1 by default.
     """
     found: dict[str, float] = {}
     samples = generation.get("do_sample")
-    for name in _READ if samples is not False else ("repetition_penalty",):
+    for name in _READ if samples is not False else [name for name in _READ if name not in _SAMPLES]:
         value = generation.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool):
             found[name] = value
@@ -73,28 +74,28 @@ def usual_settings(generation: Mapping[str, Any], where: str = "generation_confi
         found["max_tokens"] = generation["max_new_tokens"]
     _warn_of_others(generation, where)
     if found:
-        logger.info("%s: %s, where a request does not say otherwise", where, told(found))
+        logger.info("%s: %s, where a request does not say otherwise", where, settings_in_words(found))
     return {name: int(value) if name in _WHOLE else value for name, value in found.items()}
 
 
 def _warn_of_others(generation: Mapping[str, Any], where: str) -> None:
-    """Name what would change texts; 0, 1 and nothing are how each of them is switched off."""
+    """Warn of fields that would change texts; 0, 1 and None switch such a field off."""
     others = sorted(
         f"{name}={value!r}"
         for name, value in generation.items()
         if name not in (*_READ, *_HARMLESS) and not name.startswith("_") and value and value not in (1, [], {})
     )
     if others:
-        logger.warning("%s: lavra does not do %s, so texts may differ", where, ", ".join(others))
+        logger.warning("%s: lavra does not support %s, so texts may differ", where, ", ".join(others))
 
 
 def with_usual(request: GenerateRequest, usual: Usual, named: Collection[str]) -> GenerateRequest:
-    """A request with the model's own settings where it names none.
+    """Add the model's own settings to a request, where the caller has set none.
 
     Args:
-        request: as asked for.
-        usual: of the model.
-        named: settings that whoever asks has set; these win.
+        request: the request.
+        usual: settings of the model.
+        named: names of the settings that the caller has set; these win.
     """
     taken = {name: value for name, value in usual.items() if name not in named}
     if request.num_beams > 1:  # beams follow the model's own distribution
@@ -105,6 +106,6 @@ def with_usual(request: GenerateRequest, usual: Usual, named: Collection[str]) -
     return replace(request, max_tokens=most, sampling=replace(request.sampling, **taken))  # type: ignore[arg-type]
 
 
-def told(settings: Usual) -> str:
-    """Settings in words."""
+def settings_in_words(settings: Usual) -> str:
+    """The settings in words."""
     return ", ".join(f"{name}={value}" for name, value in settings.items())

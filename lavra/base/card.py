@@ -1,6 +1,6 @@
 """The card every artifact carries: `lavra.json`, its identity and its lineage.
 
-The identity is a hash of what made the artifact (kind, parents, configuration, data, files).  What varies
+The identity is a hash of the artifact's origin (kind, parents, configuration, data, files).  Facts that vary
 without changing the artifact (metrics, creation time, code version) stands beside it, not in the hash.
 """
 
@@ -28,7 +28,7 @@ class Card:
         parents: ids of the artifacts this one was made from, by role.
         config: the settings that made it.
         files: sha256 (16 hex digits) of each file in the folder, by relative path.
-        metrics: what was measured on it; outside the identity.
+        metrics: measured values of the artifact; outside the identity.
         created: ISO 8601, UTC; outside the identity.
         lavra_version: the code that wrote it; outside the identity.
     """
@@ -43,7 +43,7 @@ class Card:
 
     @property
     def id(self) -> str:
-        """16 hex digits naming exactly this artifact."""
+        """16 hex digits that name exactly this artifact."""
         return hash_json(
             {"kind": self.kind, "parents": dict(self.parents), "config": dict(self.config), "files": dict(self.files)}
         )
@@ -78,10 +78,10 @@ def write_card(
 
 
 def add_metrics(folder: Path, metrics: Mapping[str, Any]) -> Card:
-    """Add what was measured later to a folder's card, in place of metrics of the same names; its id stays.
+    """Add later measurements to a folder's card, in place of metrics of the same names; the card's id stays the same.
 
     Raises:
-        InputError: there is no card, or its id does not match its content.
+        InputError: the folder has no card, or the card's id does not match its content.
     """
     known = read_card(folder)
     card = replace(known, metrics={**known.metrics, **metrics})
@@ -90,7 +90,7 @@ def add_metrics(folder: Path, metrics: Mapping[str, Any]) -> Card:
 
 
 def artifact_id(path: Path) -> str | None:
-    """What names an artifact as a parent: the id of a folder's card, or 16 hex digits of a file's bytes.
+    """The id that names an artifact as a parent: the id of a folder's card, or 16 hex digits of a file's bytes.
 
     None for a folder without a card.
     """
@@ -103,7 +103,7 @@ def read_card(folder: Path) -> Card:
     """Read a folder's card.
 
     Raises:
-        InputError: there is none, or its id does not match its content.
+        InputError: the folder has no card, or the card's id does not match its content.
     """
     path = folder / CARD_FILE
     if not path.exists():

@@ -1,6 +1,6 @@
 """The result of one check of `lavra doctor`.
 
-A package may export a `checks` module whose functions return these; doctor collects and prints them.
+A package may export a `checks` module.  Its functions return these results; doctor collects and prints them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from enum import Enum
 from typing import Final
 
 DEFECT: Final = "it is a defect of lavra; report it with this line"
-"""Remedy of a check that holds whatever the user does."""
+"""Remedy of a check that must pass with any user's machine, data and settings."""
 
 
 class CheckState(Enum):
-    """What a check came to."""
+    """The outcome of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -23,14 +23,14 @@ class CheckState(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What was checked, and what to do when it failed.
+    """A check, its result, and the remedy of a failure.
 
     Attributes:
-        name: what is checked, in a few words.
-        passed: whether it holds; False where it was not tested.
-        detail: what was found, with the numbers.
-        remedy: what to do when it does not hold; empty when it does.
-        tested: whether there was anything to test it on; a check that was not tested has not failed.
+        name: subject of the check, in a few words.
+        passed: whether the check passed; False for a check that was not tested.
+        detail: the findings, with the numbers.
+        remedy: the user's next step after a failure; empty for a check that passed.
+        tested: whether there was anything to test; a check that was not tested has not failed.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Check:
 
     @property
     def state(self) -> CheckState:
-        """Passed, failed or not tested."""
+        """The state: passed, failed or not tested."""
         if not self.tested:
             return CheckState.NOT_TESTED
         return CheckState.PASSED if self.passed else CheckState.FAILED
 
     @property
     def failed(self) -> bool:
-        """Whether it was tested and does not hold."""
+        """Whether the check was tested and did not pass."""
         return self.state is CheckState.FAILED

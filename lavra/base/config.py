@@ -4,14 +4,14 @@ The dataclass is the only place a setting is named, typed, defaulted and documen
 from plain data, `load_yaml` from a file, `add_flags`/`from_flags` from a command line (flags win over the file,
 the file over the defaults), and `to_mapping` writes it back.  An unknown key or value is an error that names the
 nearest valid one.  YAML goes through `safe_load` alone; there are no environment variables, no interpolation and
-no includes here, on purpose: what a run used must be readable in one place.
+no includes here, on purpose: all settings of a run must be readable in one place.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import MISSING, dataclass, is_dataclass
+from dataclasses import MISSING, dataclass, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
 from types import NoneType
@@ -32,6 +32,7 @@ from lavra.base.convert import (
     to_mapping,
 )
 from lavra.base.errors import ConfigError
+from lavra.base.one_of import NAME, OneOf, as_table, one_of_in, one_of_settings
 from lavra.base.units import parse_duration, parse_size
 
 __all__ = [
@@ -57,7 +58,21 @@ def load_yaml(cls: type[T], path: Path, overrides: Mapping[str, Any] | None = No
     Raises:
         ConfigError: the file is missing, is not YAML, repeats a key, or does not fit `cls`.
     """
-    return from_mapping(cls, merge(_read_yaml(path), overrides or {}), where=str(path))
+    return from_mapping(cls, merge(_below(cls, _read_yaml(path), overrides or {}), overrides or {}), where=str(path))
+
+
+def _below(cls: type, mapping: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's settings as nested tables, ready for `overrides` to be laid over them.
+
+    The word of a `OneOf` setting becomes a table, over which flags of single fields can be laid.  A
+    field in such a table gives way to a short key with the same meaning.
+    """
+    plain = dict(mapping)
+    for name, mark in one_of_settings(cls).items():
+        if isinstance(plain.get(name), str | Mapping):
+            given_way = {short.field for short in mark.short_keys if short.key in overrides}
+            plain[name] = {key: value for key, value in as_table(plain[name]).items() if key not in given_way}
+    return plain
 
 
 # ---------------------------------------------------------------- command line
@@ -66,7 +81,7 @@ def load_yaml(cls: type[T], path: Path, overrides: Mapping[str, Any] | None = No
 def add_flags(parser: argparse.ArgumentParser, cls: type, *, exclude: Collection[str] = ()) -> None:
     """Give a parser one `--flag` per setting, nested ones as `--outer.inner`, with help from the class docstring.
 
-    Flags have no default of their own, so that `from_flags` can tell what was typed from what was not.  A verb
+    Flags have no default of their own, so that `from_flags` sees which flags were typed.  A verb
     that takes a setting as a positional argument adds it itself, under the field's name and with
     `default=argparse.SUPPRESS`, and excludes it here.
     """
@@ -86,11 +101,11 @@ def from_flags(
     *,
     kept: Mapping[str, Any] | None = None,
 ) -> T:
-    """Build the settings from what was typed, over what a YAML file says, over the defaults.
+    """Build the settings from the typed flags, over a YAML file, over the defaults.
 
     Args:
-        cls: the settings.
-        args: what was typed.
+        cls: class of the settings.
+        args: the parsed command line.
         config_file: the YAML file.
         kept: plain data that stands over the defaults and below the file: settings of something made earlier.
 
@@ -100,7 +115,7 @@ def from_flags(
     typed: dict[str, Any] = {}
     for flag in sorted(_flags(cls), key=lambda flag: flag.path.count(".")):
         if hasattr(args, flag.path):
-            _put(typed, flag.path.split("."), flag.read(getattr(args, flag.path)))
+            _put(typed, flag.keys, flag.read(getattr(args, flag.path)))
     if kept is not None:
         typed = merge(kept, typed if config_file is None else merge(_read_yaml(config_file), typed))
         return from_mapping(cls, typed, where="" if config_file is None else str(config_file))
@@ -110,7 +125,7 @@ def from_flags(
 
 
 def named_settings(cls: type, args: argparse.Namespace, config_file: Path | None = None) -> frozenset[str]:
-    """The settings, by their outermost names, that were typed or stand in the YAML file."""
+    """The outermost names of the settings that were typed or stand in the YAML file."""
     typed = {flag.path.partition(".")[0] for flag in _flags(cls) if hasattr(args, flag.path)}
     return frozenset(typed | (set() if config_file is None else set(_read_yaml(config_file))))
 
@@ -119,21 +134,24 @@ def _put(mapping: dict[str, Any], path: list[str], value: Any) -> None:
     for key in path[:-1]:
         below = mapping.get(key)
         if below is None and key in mapping:
-            raise ConfigError(f"--{'.'.join(path)}: asks for a part of what --no-{key} turns off; keep one of the two")
+            raise ConfigError(
+                f"--{'.'.join(path)}: sets a part of the settings that --no-{key} turns off; keep one of the two"
+            )
         mapping = mapping.setdefault(key, {})
     mapping[path[-1]] = value
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Flag:
-    """One setting as a command-line flag.
+    """A setting as a command-line flag.
 
     Attributes:
         path: field names from the outermost, joined by dots.
         hint: the field's type; for a switch (an optional group of settings), `bool`.
-        doc: one sentence.
+        doc: description of the setting, one sentence.
         default: its default, or MISSING.
-        is_group: it switches a nested group of settings on or off.
+        is_group: the flag switches a nested group of settings on or off.
+        is_word: the flag chooses a variant of the settings by a word.
     """
 
     path: str
@@ -141,10 +159,16 @@ class _Flag:
     doc: str
     default: Any
     is_group: bool = False
+    is_word: bool = False
 
     @property
     def name(self) -> str:
         return self.path.replace("_", "-")
+
+    @property
+    def keys(self) -> list[str]:
+        """Path of the value in plain data."""
+        return [*self.path.split("."), *([NAME] if self.is_word else [])]
 
     @property
     def help(self) -> str:
@@ -157,12 +181,13 @@ class _Flag:
         hint = _without_none(self.hint)
         if hint is bool:
             return {"action": argparse.BooleanOptionalAction, "default": argparse.SUPPRESS}
-        many = get_origin(hint) in (tuple, list)
-        metavar = _metavar(get_args(hint)[0] if many else hint)
+        parts = [one for one in (hint, *get_args(hint)) if get_origin(one) in (tuple, list)]  # `str | tuple[str, ...]`
+        many = bool(parts)
+        metavar = _metavar(get_args(parts[0])[0] if many else hint)
         return {"default": argparse.SUPPRESS, "metavar": metavar} | ({"nargs": "*"} if many else {})
 
     def read(self, value: Any) -> Any:
-        """What was typed, as plain data of the right type."""
+        """Convert the typed value to plain data of the right type."""
         if self.is_group:
             return {} if value else None
         return convert(self.hint, value, f"--{self.name}")
@@ -173,6 +198,10 @@ def _flags(cls: type, prefix: str = "", default: Any = MISSING) -> Iterator[_Fla
     for name, field in setting_fields(cls).items():
         value = default_of(field) if default in (MISSING, None) else getattr(default, name)
         path, hint = prefix + name, hints[name]
+        mark = one_of_in(hint)
+        if mark is not None:
+            yield from _one_of_flags(mark, prefix, path, docs.get(name, ""), value)
+            continue
         inner = _without_none(hint)
         if not is_dataclass(inner):
             if get_origin(inner) not in (dict, Mapping):  # a free table has no fixed names to make flags of
@@ -183,6 +212,20 @@ def _flags(cls: type, prefix: str = "", default: Any = MISSING) -> Iterator[_Fla
         yield from _flags(cast(type, inner), f"{path}.", value)
 
 
+def _one_of_flags(mark: OneOf, prefix: str, path: str, doc: str, value: Any) -> Iterator[_Flag]:
+    """The flag of the choice, then a flag for each field of the settings inside; a short key names its field's flag."""
+    yield _Flag(path=path, hint=Literal[tuple(mark.starts())], doc=doc, default=mark.word_of(value), is_word=True)
+    short = {f"{path}.{one.field}": prefix + one.key for one in mark.short_keys}
+    inner: dict[str, list[_Flag]] = {}
+    for cls in mark.classes():
+        for flag in _flags(cls, f"{path}."):
+            inner.setdefault(flag.path, []).append(flag)
+    for there, flags in sorted(inner.items(), key=lambda one: one[0] not in short):
+        words = ", ".join(mark.words_with(there.rpartition(".")[2]))
+        default = flags[0].default if len({repr(flag.default) for flag in flags}) == 1 else f"that of {path}"
+        yield replace(flags[0], path=short.get(there, there), doc=f"of {words}: {flags[0].doc}", default=default)
+
+
 def _without_none(hint: Any) -> Any:
     """`X` for `X | None`; other unions stay as they are."""
     members = [member for member in get_args(hint) if member is not NoneType]
@@ -191,7 +234,8 @@ def _without_none(hint: Any) -> Any:
 
 def _metavar(hint: Any) -> str:
     if get_origin(hint) is Annotated:
-        return next((extra.metavar for extra in get_args(hint) if isinstance(extra, Written)), "VALUE")
+        inner, *extras = get_args(hint)
+        return next((extra.metavar for extra in extras if isinstance(extra, Written)), _metavar(inner))
     if get_origin(hint) is Literal:
         return "{" + ",".join(map(str, get_args(hint))) + "}"
     if isinstance(hint, type) and issubclass(hint, Enum):

@@ -1,7 +1,7 @@
 """Plain data to settings dataclass and back, field by field, by the field's own type.
 
-The one place that knows how a value is written: `1e-3` is a number, `4m` a duration, a list a tuple.  Every refusal
-names the value, what it should be and where it stood.  Reading files and command lines is `config.py`'s work.
+This module alone knows the written form of a value: `1e-3` is a number, `4m` a duration, a list a tuple.  Every
+error names the value, the expected form and its place.  `config.py` reads files and command lines.
 """
 
 from __future__ import annotations
@@ -18,7 +18,19 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from lavra.base.bounds import bounds_in
 from lavra.base.errors import ConfigError, nearest
+from lavra.base.one_of import (
+    NAME,
+    OneOf,
+    as_table,
+    fold_short_keys,
+    of_others,
+    one_of_in,
+    one_of_settings,
+    short_keys_named,
+    write_one_of,
+)
 from lavra.base.units import format_duration, format_size, parse_duration, parse_size
 
 T = TypeVar("T")
@@ -26,13 +38,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Written:
-    """How people write a value that has a notation of its own, such as a number with a unit.
+    """A value's notation, such as a number with a unit.
 
     Attributes:
-        metavar: what stands for it in the help.
+        metavar: placeholder of the value in the help.
         parse: text -> value.
         show: value -> text that `parse` reads.
-        keep: value -> plain data that cards and hashes have; the value itself unless given.
+        keep: value -> plain data for cards and hashes; the value itself unless given.
     """
 
     metavar: str
@@ -56,9 +68,9 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T
 
     Args:
         cls: a dataclass whose fields are int, float, bool, str, Path, Literal, Enum, Optional, tuple, list,
-            Mapping, `Duration`, `Size` or further dataclasses.
+            Mapping, `Duration`, `Size` or further dataclasses, `OneOf` several included.
         mapping: values by field name; text is read as the field's type, so `"1e-3"` is a number.
-        where: what to call the source in errors (`run.yaml`).
+        where: name of the source in errors (`run.yaml`).
 
     Raises:
         ConfigError: an unknown key (with the nearest valid one), a missing one, or a value of the wrong type.
@@ -67,34 +79,42 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T
         raise ConfigError(f"{where or cls.__name__}: {mapping!r} is not a set of settings; write `name: value` lines")
     fields = setting_fields(cls)
     for key in mapping:
-        if key not in fields:
-            raise ConfigError(f"{_at(where, str(key))}: unknown setting {key!r}{nearest(str(key), fields)}")
-    hints = get_type_hints(cls, include_extras=True)
+        if key not in setting_names(cls):
+            raise ConfigError(f"{_at(where, str(key))}: unknown setting {key!r}{nearest(str(key), setting_names(cls))}")
+    given, hints = mapping, get_type_hints(cls, include_extras=True)
+    marks = one_of_settings(cast(type, cls))
+    mapping, short = fold_short_keys(marks, mapping, lambda key, hint: convert(hint, given[key], _at(where, key)))
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name in mapping:
             value = _overdefault_of(field, mapping[name])
-            values[name] = convert(hints[name], value, _at(where, name))
+            with short_keys_named(short):
+                values[name] = convert(hints[name], value, _at(where, name))
         elif default_of(field) is MISSING:
             raise ConfigError(f"{_at(where, name)}: required but not given; it is: {field_docs(cls).get(name, name)}")
     return cls(**values)
 
 
 def to_mapping(settings: object) -> dict[str, Any]:
-    """The plain data behind a settings dataclass: what JSON and YAML can hold, and `from_mapping` reads back."""
+    """The plain data of a settings dataclass: types that JSON and YAML can hold, and that `from_mapping` reads back."""
     if not dataclasses.is_dataclass(settings) or isinstance(settings, type):
         raise TypeError(f"{settings!r} is not a settings dataclass instance")
     kept = {name: written.keep for name, written in _notations(type(settings)).items() if written.keep is not None}
     values = {name: getattr(settings, name) for name in setting_fields(type(settings))}
-    return {
+    marks = one_of_settings(type(settings))
+    plain = {
         name: kept[name](value) if name in kept and value is not None else _plain(value)
         for name, value in values.items()
+        if name not in marks
     }
+    for name, mark in marks.items():
+        plain |= write_one_of(mark, name, values[name], to_mapping)
+    return plain
 
 
 @functools.cache
 def _notations(cls: type) -> dict[str, Written]:
-    """The notation of each field that has one, an optional field's included."""
+    """The notation of each field that has a notation, an optional field's included."""
     found: dict[str, Written] = {}
     for name, hint in get_type_hints(cls, include_extras=True).items():
         for member in (hint, *get_args(hint)):
@@ -104,7 +124,7 @@ def _notations(cls: type) -> dict[str, Written]:
 
 
 def field_docs(cls: type) -> dict[str, str]:
-    """What each field means, from the `Attributes:` sections of a dataclass and its bases (Google style)."""
+    """The description of each field, from the `Attributes:` sections of a dataclass and its bases (Google style)."""
     docs: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         section = inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")[2]
@@ -114,9 +134,25 @@ def field_docs(cls: type) -> dict[str, str]:
     return docs
 
 
+def short_key_docs(cls: type) -> dict[str, str]:
+    """The description of each short key of a dataclass, from the docstrings of the settings inside."""
+    return {
+        short.key: f"of {', '.join(mark.words_with(short.field))}: "
+        + field_docs(mark.class_with(short.field)).get(short.field, "")
+        for mark in one_of_settings(cls).values()
+        for short in mark.short_keys
+    }
+
+
 def setting_fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
     """The fields of a dataclass that a user may set, by name."""
     return {field.name: field for field in dataclasses.fields(cls) if field.init}
+
+
+def setting_names(cls: type) -> list[str]:
+    """The keys that plain data of a dataclass may have: its fields, and short keys of fields further inside."""
+    short = [one.key for mark in one_of_settings(cls).values() for one in mark.short_keys]
+    return [*setting_fields(cls), *short]
 
 
 def default_of(field: dataclasses.Field[Any]) -> Any:
@@ -127,7 +163,7 @@ def default_of(field: dataclasses.Field[Any]) -> Any:
 
 
 def _overdefault_of(field: dataclasses.Field[Any], value: Any) -> Any:
-    """A nested mapping changes the field's own default, not the nested class's."""
+    """Lay a nested mapping over the field's own default, not over the nested class's default."""
     default = default_of(field)
     if isinstance(value, Mapping) and dataclasses.is_dataclass(default) and not isinstance(default, type):
         return merge(to_mapping(default), value)
@@ -149,7 +185,7 @@ def _plain(value: Any) -> Any:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid over `base`, table by table; neither is changed."""
+    """Lay `over` on `base`, table by table; both arguments stay unchanged."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -168,8 +204,10 @@ def _at(where: str, key: str) -> str:
 
 
 def convert(hint: Any, value: Any, where: str) -> Any:
-    """A value read as the type `hint`; `where` names its place in errors."""
-    origin = get_origin(hint) or hint
+    """Convert a value to the type `hint`; `where` names its place in errors."""
+    mark, origin = one_of_in(hint), get_origin(hint) or hint
+    if mark is not None:
+        return _convert_one_of(mark, value, where)
     if origin in _CONVERTERS:
         return _CONVERTERS[origin](hint, value, where)
     if dataclasses.is_dataclass(hint):
@@ -177,6 +215,27 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _convert_enum(hint, value, where)
     raise TypeError(f"{where}: settings of type {hint!r} are not supported")  # a mistake of ours, not the user's
+
+
+def _convert_one_of(mark: OneOf, value: Any, where: str) -> Any:
+    starts = mark.starts()
+    if value is None or type(value) in mark.classes():
+        return value
+    if not isinstance(value, str | Mapping):
+        raise _refuse(where, value, "a name or a table of settings", f"a name such as {next(iter(starts))}")
+    table = as_table(value)
+    word = table.pop(NAME, mark.word_of(None))
+    if word not in starts:
+        raise ConfigError(f"{where}: unknown value {word!r}{nearest(str(word), starts)}")
+    start = starts[word]
+    for key in table:
+        words = mark.words_with(key)
+        if word not in words and words:
+            name = where.rpartition(": ")[2]
+            raise ConfigError(f"{where}.{key}: {of_others(words, f'`{name}`', word)}")
+    if start is None and table:
+        raise ConfigError(f"{where}: {word!r} has no settings, and {', '.join(map(str, table))} is given; leave it out")
+    return None if start is None else from_mapping(type(start), merge(to_mapping(start), table), _open(where))
 
 
 def _open(where: str) -> str:
@@ -237,7 +296,7 @@ def _convert_path(_: Any, value: Any, where: str) -> Path:
     return Path(value).expanduser()
 
 
-def _convert_written(hint: Any, value: Any, where: str) -> Any:
+def _convert_annotated(hint: Any, value: Any, where: str) -> Any:
     inner, *extras = get_args(hint)
     written = next((extra for extra in extras if isinstance(extra, Written)), None)
     if written is not None and isinstance(value, str):
@@ -245,7 +304,11 @@ def _convert_written(hint: Any, value: Any, where: str) -> Any:
             value = written.parse(value)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
-    return convert(inner, value, where)
+    found = convert(inner, value, where)
+    bounds = bounds_in(hint)
+    if bounds is not None:
+        bounds.check(where, found)
+    return found
 
 
 def _convert_union(hint: Any, value: Any, where: str) -> Any:
@@ -311,7 +374,7 @@ _CONVERTERS: dict[Any, Callable[[Any, Any, str], Any]] = {
     bool: _convert_bool,
     str: _convert_str,
     Path: _convert_path,
-    Annotated: _convert_written,
+    Annotated: _convert_annotated,
     Union: _convert_union,
     types.UnionType: _convert_union,
     Literal: _convert_literal,

@@ -1,10 +1,10 @@
-"""How many threads compute: the cores this process may use, less those that other programs are using.
+"""The number of computing threads: the cores this process may use, less the cores that other programs are using.
 
-OpenMP reads its settings once, when torch is loaded, so they are made here, without torch, before that.  Two of them
+OpenMP reads its settings once, when torch is loaded.  So this module sets them before that, without torch.  Two of them
 matter on a machine that does other work as well.  Threads that wait for each other in a loop (libgomp's default) take
 the core from the very thread they wait for: 2 to 6 times the seconds of a step on two cores with a load of 8
 (docs/train.md); they sleep instead.  And threads without a core of their own only wait for each other, so there are
-fewer while cores are taken.  What the user has set is left as it is.
+fewer while cores are taken.  A value that the user has set is left as it is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _THREADS: Final = "OMP_NUM_THREADS"
-_WAITING: Final = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # any of them says how threads wait
+_WAITING: Final = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # each sets how threads wait
 _CHOSEN: Final = "LAVRA_THREADS"  # the number that was chosen here, for this process and those it starts
 _STAT: Final = Path("/proc/stat")
 _CGROUP: Final = Path("/sys/fs/cgroup")
@@ -25,12 +25,12 @@ _LEAST_SAMPLE: Final = 0.2  # seconds; the kernel counts in hundredths
 
 
 class CoreSample(NamedTuple):
-    """What the cores have done until a moment.
+    """The work of the cores until a moment.
 
     Attributes:
         at: the moment, in seconds.
-        busy: seconds of work of all usable cores together; None where the system does not say.
-        own: seconds of it that were this process's.
+        busy: seconds of work of all usable cores together; None where the system does not report it.
+        own: seconds of work by this process.
     """
 
     at: float
@@ -39,7 +39,7 @@ class CoreSample(NamedTuple):
 
 
 def sample_cores() -> CoreSample:
-    """What the cores have done until now."""
+    """The work of the cores until now."""
     return CoreSample(at=time.monotonic(), busy=_busy_seconds(), own=time.process_time())
 
 
@@ -54,11 +54,11 @@ def choose_threads(before: CoreSample, environment: MutableMapping[str, str] | N
     """Set how OpenMP's threads wait and how many there are; torch must not be loaded yet.
 
     Args:
-        before: the cores at an earlier moment; what they did since then says how many are taken.
-        environment: where it is set; that of the process unless given.
+        before: the cores at an earlier moment; their work since then shows how many are taken.
+        environment: the environment to change; the process's own unless given.
 
     Returns:
-        What there is to say of it; None where every core is free, or the user has chosen.
+        A note for the user; None where every core is free, or the user has set the number.
     """
     variables = os.environ if environment is None else environment
     if not any(name in variables for name in _WAITING):
@@ -77,7 +77,7 @@ def choose_threads(before: CoreSample, environment: MutableMapping[str, str] | N
 
 
 def taken_cores(before: CoreSample) -> float:
-    """Cores that other programs used, on average, since an earlier moment; 0 where the system does not say."""
+    """Cores that other programs used, on average, since an earlier moment; 0 where the system does not report it."""
     if before.busy is None:
         return 0.0
     time.sleep(max(0.0, before.at + _LEAST_SAMPLE - time.monotonic()))
@@ -87,13 +87,13 @@ def taken_cores(before: CoreSample) -> float:
 
 
 def threads_are_free(environment: Mapping[str, str] | None = None) -> bool:
-    """Whether the number of threads is lavra's to choose: the user has set none."""
+    """Whether lavra may choose the number of threads, because the user has set none."""
     variables = os.environ if environment is None else environment
     return variables.get(_THREADS) in (None, variables.get(_CHOSEN))
 
 
 def _busy_seconds() -> float | None:
-    """Of the cores this process may use; the host's counters are seen in a container too."""
+    """Seconds of work of the cores this process may use; in a container too, the host's counters are read."""
     try:
         lines = _STAT.read_text(encoding="ascii").splitlines()
     except OSError:

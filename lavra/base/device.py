@@ -1,4 +1,4 @@
-"""What machine this is, as far as arithmetic goes: device, instruction set, threads, matrix peak, compiler.
+"""The machine's arithmetic: device, instruction set, threads, matrix peak, compiler.
 
 The only module of the ground floor that may import torch.
 """
@@ -29,13 +29,13 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
-    """What a floating-point result depends on besides the program and its input.
+    """The facts of a machine that change a floating-point result, besides the program and its input.
 
     Attributes:
         torch: version of PyTorch with its build (`2.13.0+cpu`).
         device: `cpu`, `cuda`, `mps`, with the accelerator's name.
-        instruction_set: what PyTorch's CPU kernels use (`AVX512`, `AVX2`, `DEFAULT`, ...), then the 16-bit matrix
-            instructions oneDNN picks by itself (`AVX512+bf16+amx`).
+        instruction_set: instructions of PyTorch's CPU kernels (`AVX512`, `AVX2`, `DEFAULT`, ...), then the 16-bit
+            matrix instructions oneDNN picks by itself (`AVX512+bf16+amx`).
         machine: `x86_64`, `arm64`, ...
         threads: threads of one operation.
         world_size: processes that train together.
@@ -49,7 +49,7 @@ class Fingerprint:
     world_size: int = 1
 
     def difference(self, other: Fingerprint) -> list[str]:
-        """`name: there -> here` for each field in which `other` (here) differs from this one (there)."""
+        """`name: there -> here` for each field that differs; `self` is there and `other` is here."""
         here = asdict(other)
         return [f"{name}: {value} -> {here[name]}" for name, value in asdict(self).items() if value != here[name]]
 
@@ -68,16 +68,16 @@ def fingerprint(device: torch.device, world_size: int = 1) -> Fingerprint:
 
 
 def usual_fingerprint(device: torch.device, world_size: int = 1) -> Fingerprint:
-    """The fingerprint this process would have on a quiet machine: fewer threads for a while are no other machine."""
+    """The fingerprint of this process on a quiet machine: fewer threads for a while do not make another machine."""
     found = fingerprint(device, world_size)
     return replace(found, threads=usable_cores()) if threads_are_free() else found
 
 
 def take_threads(number: int) -> bool:
-    """Compute with as many threads as a run began with, whose sums depend on it, where the user has set no number.
+    """Use the number of threads that a run began with, unless the user has set a number; sums depend on that number.
 
     Returns:
-        Whether it was done.
+        Whether the number was set.
     """
     if not threads_are_free() or number == torch.get_num_threads():
         return False
@@ -87,7 +87,7 @@ def take_threads(number: int) -> bool:
 
 
 def _instruction_set() -> str:
-    """Two AVX512 machines differ in bf16 products when one of them has AMX."""
+    """The instruction set, with AMX named: two AVX512 machines differ in bf16 products when only one has AMX."""
     found = torch.cpu.get_capabilities()
     extra = (("bf16", "avx512_bf16"), ("amx", "amx_bf16"))
     return "+".join([torch.backends.cpu.get_cpu_capability(), *(name for name, flag in extra if found.get(flag))])
@@ -106,10 +106,10 @@ def seed_generator(device: torch.device, seed: int) -> None:
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The device asked for, or the best there is: CUDA, else the CPU.
+    """The named device, or the best device of the machine: CUDA, else the CPU.
 
     Raises:
-        InputError: the device named is not there.
+        InputError: the machine has no such device.
     """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -118,7 +118,7 @@ def pick_device(name: str | None = None) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); leave it out, or say cpu"
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); leave it out, or use cpu"
         ) from error
     return device
 
@@ -136,10 +136,10 @@ def keep_freed_memory() -> bool:
 
 
 def return_freed_memory() -> bool:
-    """Ask glibc to hand every freed block of a megabyte back at once: slower, and no holes that nothing fits into.
+    """Ask glibc to hand every freed block of a megabyte back at once: slower, but without holes that fit no block.
 
-    Recomputing activations frees and takes blocks of many sizes between gradients that stay; kept in one heap, what
-    is freed is of no use for what comes next, and twice the memory in use is held (docs/log.md).
+    Recomputing activations frees and takes blocks of many sizes between gradients that stay.  In one heap, the freed
+    blocks do not fit the next ones, and the process holds twice the memory it uses (docs/log.md).
 
     Returns:
         Whether the allocator took the settings (only glibc has them).
@@ -161,10 +161,10 @@ def _set_thresholds(*, mmap: int, trim: int, top_pad: int) -> bool:
 def available_memory(device: torch.device | None = None) -> int:
     """Bytes that may be used: free on a GPU; else the kernel's estimate on Linux, all memory elsewhere.
 
-    What PyTorch has freed on a GPU it keeps for its next allocation; the driver counts it as taken, and it is not.
+    PyTorch keeps memory freed on a GPU for its next allocation; the driver counts it as taken, but it can be used.
 
     Args:
-        device: whose memory; the one that would be picked by default.
+        device: device of the memory; by default the device that `pick_device` picks.
     """
     if (device or pick_device()).type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -173,9 +173,9 @@ def available_memory(device: torch.device | None = None) -> int:
 
 
 def find_compiler() -> str | None:
-    """The C++ compiler `torch.compile` may use on a CPU: `$CXX` where that is set, else g++ or clang++, else None.
+    """The C++ compiler for `torch.compile` on a CPU: `$CXX` where that is set, else g++ or clang++, else None.
 
-    It is used where there is one and never required.
+    A compiler is used where the machine has one, and is never required.
     """
     named = os.environ.get("CXX")
     candidates = [named] if named else ["g++", "clang++", "c++"]
@@ -183,11 +183,11 @@ def find_compiler() -> str | None:
 
 
 def matrix_peak(dtype: torch.dtype, device: torch.device | None = None, *, size: int = 1024, repeats: int = 9) -> float:
-    """Floating-point operations per second of a square matrix product: what this machine can do at best.
+    """The greatest measured speed of a square matrix product on this machine, in floating-point operations per second.
 
     Args:
         dtype: element type of both factors.
-        device: where; the CPU by default.
+        device: device of the product; the CPU by default.
         size: side of the matrices.
         repeats: products timed; the fastest quarter's median counts, because a shared machine only ever slows down.
     """

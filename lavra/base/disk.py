@@ -1,8 +1,8 @@
-"""Room on a disk: asked for before long work, and named when it runs out.
+"""Room on a disk: checked before long work, and named when it runs out.
 
 Writers differ in how they report a full disk: Python by an errno, NumPy by a count of items, the Rust libraries
-(safetensors, tokenizers) by their text alone.  `naming_full_disk` makes one error of all of them: which path, how
-much is needed, how much is free.
+(safetensors, tokenizers) by their text alone.  `naming_full_disk` makes one error of all of them, with the path, the
+bytes needed and the bytes free.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ _REASONS: Final = {
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "a file may not be as large here",
 }
-_NUMPY: Final = ("requested and", "written")  # of ndarray.tofile
+_NUMPY: Final = ("requested and", "written")  # words in the errors of ndarray.tofile
 
 
 def free_bytes(path: Path) -> int:
-    """Bytes that may still be written where a path is, or would be."""
+    """Free bytes on the disk of a path, which need not exist yet."""
     places = (path.absolute(), *path.absolute().parents)
     found = os.statvfs(next(place for place in places if place.exists()))
     return found.f_bavail * found.f_frsize
 
 
 def require_room(path: Path, needed: int, purpose: str) -> None:
-    """Refuse work whose result will not fit.
+    """Refuse work whose result does not fit on the disk.
 
     Args:
-        path: what will be written.
-        needed: bytes of it.
-        purpose: what it is, for the message ("a checkpoint").
+        path: path of the result.
+        needed: bytes of the result.
+        purpose: name of the result, for the message ("a checkpoint").
 
     Raises:
-        DiskFullError: less than that is free.
+        DiskFullError: fewer bytes than `needed` are free.
     """
     if free_bytes(path) < needed:
         needs = f"{purpose} needs {format_size(needed)}"
@@ -49,7 +49,7 @@ def require_room(path: Path, needed: int, purpose: str) -> None:
 
 
 def full_disk_reason(error: BaseException) -> str | None:
-    """In words, why an error means that nothing more can be written; None where it means something else."""
+    """The reason, in words, when an error means a full disk; None for any other error."""
     if isinstance(error, DiskFullError):
         return _REASONS[errno.ENOSPC] if error.__cause__ is None else full_disk_reason(error.__cause__)
     number = error.errno if isinstance(error, OSError) else None
@@ -64,11 +64,11 @@ def full_disk_reason(error: BaseException) -> str | None:
 
 @contextmanager
 def naming_full_disk(path: Path, written: Callable[[], int] = lambda: 0) -> Iterator[None]:
-    """Turn whatever a full disk raises in a block into an error that names the path and the room there is.
+    """Turn any error that a full disk raises in a block into an error that names the path and the free room.
 
     Args:
-        path: what is being written, as the user knows it.
-        written: bytes of it so far, which will be free again.
+        path: path of the file or folder, as the user knows it.
+        written: bytes written so far, which will be free again.
 
     Raises:
         DiskFullError: the disk is full.
@@ -86,12 +86,12 @@ def naming_full_disk(path: Path, written: Callable[[], int] = lambda: 0) -> Iter
 
 
 def full_disk_message(path: Path, reason: str, needs: str = "", written: int = 0) -> str:
-    """One line: path, reason, what is needed, what is free, what to do.
+    """One line: path, reason, bytes needed, bytes free, and the user's next step.
 
     Args:
-        path: what is being written.
-        reason: of `full_disk_reason`.
-        needs: how much is needed, where that is known.
+        path: path of the file or folder.
+        reason: reason from `full_disk_reason`.
+        needs: room that is needed, where that is known.
         written: bytes that will be free again.
     """
     free = format_size(free_bytes(path) + written)

@@ -1,7 +1,7 @@
 """Errors a user can act on.
 
-Every message names the value, the bound it broke and the remedy, in that order, because the person
-reading it wants to know what to type next.  All of them are `LavraError`, and the ones caused by a bad
+Every message names the value, the bound it broke and the remedy, in that order, because the
+reader wants to know the next command.  All of them are `LavraError`, and the errors of a bad
 value are `ValueError` as well, so that callers who know nothing of lavra still catch them.
 """
 
@@ -12,42 +12,85 @@ from collections.abc import Iterable
 
 
 class LavraError(Exception):
-    """Anything lavra tells its user; the CLI prints it without a traceback."""
+    """Any error that lavra reports to its user; the CLI prints it without a traceback.
+
+    Example:
+        >>> try:
+        ...     lavra.load("no-such-model")
+        ... except lavra.LavraError as error:
+        ...     print(type(error).__name__)
+        InputError
+    """
 
 
 class InputError(LavraError, ValueError):
-    """A value, file or option the user gave cannot be used as it is."""
+    """A value, file or option the user gave cannot be used as it is.
+
+    Example:
+        >>> lavra.load("no-such-model")
+        Traceback (most recent call last):
+            ...
+        lavra.base.errors.InputError: no-such-model is neither a folder here nor a hub id of the form owner/model; ...
+    """
 
 
 class ConfigError(InputError):
-    """A setting is unknown, of the wrong type or out of range."""
+    """A setting is unknown, of the wrong type or out of range.
+
+    Example:
+        >>> lavra.load("tiny").generate("Once", max_tokns=4)
+        Traceback (most recent call last):
+            ...
+        lavra.base.errors.ConfigError: unknown option 'max_tokns'; did you mean 'max_tokens'?
+    """
 
 
 class CheckpointError(InputError):
-    """A model folder cannot be opened: unsupported, incomplete, damaged or unsafe."""
+    """A model folder cannot be opened: unsupported, incomplete, damaged or unsafe.
+
+    Example:
+        >>> lavra.load("documents")
+        Traceback (most recent call last):
+            ...
+        lavra.base.errors.CheckpointError: documents has no config.json: ...
+    """
 
 
 class ContextLengthError(InputError):
-    """A prompt does not fit the model's context."""
+    """A prompt does not fit the model's context.
+
+    Example:
+        >>> lavra.load("tiny").generate("a " * 200, max_tokens=4)
+        Traceback (most recent call last):
+            ...
+        lavra.base.errors.ContextLengthError: the prompt has 202 tokens and the model's context 96 ...
+    """
 
 
 class UnknownDocumentError(InputError):
-    """No document of the name asked for is in an index, or whoever asks may not read it."""
+    """An index has no document of this name, or the caller may not read it."""
 
 
 class NoLogprobsError(InputError):
-    """A server does not tell the log-probabilities of a prompt's tokens, so that nothing can be scored with it."""
+    """A server does not return the log-probabilities of a prompt's tokens, so that no text can be scored with it."""
 
 
 class TrainingError(LavraError):
-    """Training stopped: the loss is not a number, exploded, or the disk is full."""
+    """Training stopped: the loss is not a number, exploded, or the disk is full.
+
+    Example:
+        >>> lavra.finetune("tiny-bert", "reviews.csv", task="classify", learning_rate=1e30, name="broken")
+        Traceback (most recent call last):
+            ...
+        lavra.base.errors.TrainingError: step 1: the loss is nan, on samples reviews.csv:...
+    """
 
 
 class DiskFullError(LavraError, OSError):
-    """What is written does not fit on its disk.
+    """The written file does not fit on its disk.
 
     Attributes:
-        needs: how much is needed, as the message says it; empty where only the disk's end was met.
+        needs: room that is needed, in the words of the message; empty where only the disk's end was met.
     """
 
     def __init__(self, message: str, needs: str = "") -> None:
@@ -64,7 +107,12 @@ class SavedInterrupt(KeyboardInterrupt):
 
 
 class MissingDependencyError(LavraError, ImportError):
-    """An optional package is needed for what was asked: one of an extra, or one that needs a remedy of its own."""
+    """A request needs an optional package: a package of an extra, or a package that needs a remedy of its own.
+
+    Example:
+        >>> str(lavra.MissingDependencyError("uvicorn", "serving", "serve"))
+        "serving needs the package 'uvicorn', which is not installed; run: pip install 'lavra[serve]'"
+    """
 
     def __init__(self, package: str, purpose: str, extra: str = "", *, remedy: str = "") -> None:
         how = remedy or f"run: pip install 'lavra[{extra}]'"
@@ -72,7 +120,7 @@ class MissingDependencyError(LavraError, ImportError):
 
 
 class OverloadedError(LavraError):
-    """More is asked than can be answered now.
+    """An engine or a server has more requests than it can answer now.
 
     Attributes:
         retry_after: seconds after which trying again makes sense.
@@ -97,7 +145,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def setting(flag: str, argument: str) -> str:
-    """A setting as the shell and as Python write it, for a remedy that may be read in either.
+    """A setting in the notation of the shell and of Python, for a remedy that both kinds of users read.
 
     >>> setting("--no-header", "header=False")
     '--no-header (in Python: header=False)'

@@ -1,7 +1,7 @@
-"""A tiny event bus: everyone may emit, whoever wires the program subscribes.
+"""A tiny event bus: any module may emit events, and the program's entry point subscribes.
 
 Kept to the standard library and synchronous: an event is a name and a flat mapping, and a subscriber that
-raises is a bug we want to see.
+raises is a bug that must be seen.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _subscribers: list[Subscriber] = []
 
 
 def emit(name: str, **fields: Any) -> None:
-    """Tell every subscriber that something happened."""
+    """Send an event to every subscriber."""
     for subscriber in tuple(_subscribers):
         subscriber(name, fields)
 
 
 @contextmanager
 def subscribed(subscriber: Subscriber) -> Iterator[None]:
-    """Listen for the length of a block."""
+    """Subscribe to events for the length of a block."""
     _subscribers.append(subscriber)
     try:
         yield

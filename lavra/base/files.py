@@ -1,4 +1,4 @@
-"""Files that are either there or not: atomic writes, folder hashes, sizes.
+"""Whole files: atomic writes, folder hashes, sizes.
 
 A reader never sees half an artifact: everything is written beside its destination, flushed to disk and
 renamed into place (rename is atomic within a file system, POSIX `rename(2)`).
@@ -21,13 +21,13 @@ from lavra.base.disk import naming_full_disk
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `target` when the block ends well, and vanishes when it does not.
+    """Make a temporary folder that becomes `target` when the block ends well, and is removed when it does not.
 
     An existing `target` is replaced; between the two renames it is kept beside as `.old-*`, which
     `recover_folder` puts back if the process died just there.
 
     Raises:
-        DiskFullError: the disk became full, whoever of the block's writers found out.
+        DiskFullError: the disk became full; any writer in the block may have noticed it.
     """
     with naming_full_disk(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a small text file atomically.
 
     Raises:
-        DiskFullError: the disk is full; what was at the path is still there.
+        DiskFullError: the disk is full; an older file at the path is still there.
     """
     with naming_full_disk(path):
         _write_text(path, text)
@@ -96,7 +96,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_text(value: Any) -> str:
-    """What `write_json` writes."""
+    """The text that `write_json` writes."""
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

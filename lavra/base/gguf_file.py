@@ -1,4 +1,4 @@
-"""The head of a GGUF file: what it says of a model, and where its tensors lie.
+"""The head of a GGUF file: the facts of the model, and the places of its tensors.
 
 llama.cpp's format (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), versions 2 and 3: a magic word, counts,
 key-value pairs with types, then a name, a shape, a type and an offset for each tensor.  The numbers of the tensors are
@@ -51,12 +51,12 @@ class GgufTensor:
 
 @dataclass(frozen=True, kw_only=True)
 class GgufFile:
-    """The head of a file.
+    """The head of a GGUF file.
 
     Attributes:
-        path: of the file.
-        values: what it says, by key.
-        tensors: by name.
+        path: path of the file.
+        values: facts of the model, by key.
+        tensors: tensors, by name.
     """
 
     path: Path
@@ -69,14 +69,14 @@ class GgufFile:
         return str(self.values.get("general.architecture", ""))
 
     def of_model(self, key: str) -> Any:
-        """A value under the architecture's name; None where the file has none."""
+        """A value under the architecture's name; None where the file has no such value."""
         return self.values.get(f"{self.architecture}.{key}")
 
     def floats(self, name: str) -> tuple[float, ...]:
         """The numbers of a small tensor in float32.
 
         Raises:
-            CheckpointError: it is of another type, or behind the end of the file.
+            CheckpointError: the tensor is of another type, or lies behind the end of the file.
         """
         tensor = self.tensors[name]
         if tensor.kind:
@@ -100,7 +100,7 @@ def is_gguf(path: Path) -> bool:
 
 
 def read_gguf(path: Path) -> GgufFile:
-    """The head of a GGUF file; it is remembered while the file stays as it is.
+    """The head of a GGUF file; it is cached while the file does not change.
 
     Raises:
         CheckpointError: the file is truncated, damaged, big-endian, one part of several, or of another version.
@@ -112,7 +112,7 @@ def read_gguf(path: Path) -> GgufFile:
 @lru_cache(maxsize=2)
 def _read(path: Path, changed: int, size: int) -> GgufFile:
     if size < _LEAST:
-        raise CheckpointError(f"{path} is no whole GGUF file: it has {size} bytes; fetch it again")
+        raise CheckpointError(f"{path} is not a whole GGUF file: it has {size} bytes; fetch it again")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         found = _Head(path, data).read()
     parts = found.values.get("split.count", 1)
@@ -125,7 +125,7 @@ def _read(path: Path, changed: int, size: int) -> GgufFile:
 
 
 class _Head:
-    """Reads values one after the other."""
+    """A reader of values, one after the other."""
 
     def __init__(self, path: Path, data: mmap.mmap) -> None:
         self._path = path
@@ -133,7 +133,7 @@ class _Head:
         self._at = 0
 
     def read(self) -> GgufFile:
-        """The whole head."""
+        """Read the whole head."""
         try:
             return self._whole()
         except struct.error:
@@ -160,7 +160,7 @@ class _Head:
 
     def _check_beginning(self) -> None:
         if self._data[: len(_MAGIC)] != _MAGIC:
-            raise CheckpointError(f"{self._path} is no GGUF file: it does not begin with GGUF; fetch it again")
+            raise CheckpointError(f"{self._path} is not a GGUF file: it does not begin with GGUF; fetch it again")
         self._at = len(_MAGIC)
         (version,) = self._take("<I")
         if version and version % (1 << 16) == 0:

@@ -1,6 +1,6 @@
-"""A model's words to whoever meets it: what it is good for, as it was measured, and beginnings that suit it.
+"""A model's introduction for its users: its measured abilities, and beginnings of texts that suit it.
 
-They stand in the card of the model's folder, outside its identity; the chat page shows them where nothing is said yet.
+It stands in the card of the model's folder, outside the identity; the chat page shows it before the first message.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Final
 from lavra.base.card import CARD_FILE, add_metrics, read_card
 
 INTRODUCTION: Final = "introduction"
-"""The metric of the card."""
+"""The key of the introduction among the card's metrics."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Introduction:
-    """How a model is introduced.
+    """The introduction of a model.
 
     Attributes:
-        good_for: what was measured, in sentences; empty where nothing was.
-        beginnings: of texts, or of conversations, that the model can go on with.
+        good_for: measured abilities, in sentences; empty where nothing was measured.
+        beginnings: beginnings of texts, or of conversations, that the model can continue.
     """
 
     good_for: str = ""
@@ -29,16 +29,16 @@ class Introduction:
 
 
 def write_introduction(folder: Path, introduction: Introduction) -> None:
-    """Add it to the card of a model's folder.
+    """Add the introduction to the card of a model's folder.
 
     Raises:
-        InputError: there is no card, or its id does not match its content.
+        InputError: the folder has no card, or the card's id does not match its content.
     """
     add_metrics(folder, {INTRODUCTION: asdict(introduction)})
 
 
 def read_introduction(folder: Path | None) -> Introduction:
-    """Of a model's folder; where its card has none, the abilities that `lavra evaluate` measured.
+    """Read the introduction of a model's folder; without one, it lists the abilities that `lavra evaluate` measured.
 
     Raises:
         InputError: the card's id does not match its content.
@@ -47,7 +47,7 @@ def read_introduction(folder: Path | None) -> Introduction:
         return Introduction()
     metrics = read_card(folder).metrics
     if INTRODUCTION in metrics:
-        told = metrics[INTRODUCTION]
-        return Introduction(good_for=str(told["good_for"]), beginnings=tuple(map(str, told["beginnings"])))
+        stored = metrics[INTRODUCTION]
+        return Introduction(good_for=str(stored["good_for"]), beginnings=tuple(map(str, stored["beginnings"])))
     can = metrics.get("evaluation", {}).get("abilities", {}).get("It can", [])
     return Introduction(good_for=" ".join(map(str, can)))

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock file that goes with its process, however that dies (`flock(2)`).
+"""One writer at a time: a lock file that is released when its process ends, for any reason (`flock(2)`).
 
 A file left by a process that was killed is not locked, so it is never in the way.
 """
@@ -19,22 +19,22 @@ from lavra.base.disk import naming_full_disk
 from lavra.base.errors import InputError
 
 _ASKED_EVERY: Final = 0.2  # seconds
-_NO_LOCKS: Final = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # of a file system that has none
+_NO_LOCKS: Final = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # errors of a file system without locks
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def locked(target: Path, *, wait: bool = False, remedy: str = "name another folder") -> Iterator[None]:
-    """Be the only process that writes to a path, for the length of a block.
+    """Lock a path for the length of a block, so that only this process writes to it.
 
     Args:
-        target: a folder or a file, there or not; the lock is `.NAME.lock` beside it.
-        wait: wait for another process that holds it, instead of an error.
-        remedy: what else the user can do, for the message.
+        target: a folder or a file, existing or not; the lock is `.NAME.lock` beside it.
+        wait: wait for another process that holds the lock, instead of raising an error.
+        remedy: another step for the user, for the message.
 
     Raises:
-        InputError: another process holds it, and `wait` is False.
+        InputError: another process holds the lock, and `wait` is False.
     """
     target = target.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,13 +44,13 @@ def locked(target: Path, *, wait: bool = False, remedy: str = "name another fold
 
 @contextmanager
 def locked_file(path: Path, target: Path, *, wait: bool, remedy: str) -> Iterator[None]:
-    """The same with the lock file named; it is removed at the end.
+    """Do the same as `locked` with a given lock file, and remove the file at the end.
 
     Args:
-        path: of the lock file.
-        target: what is written to, for the message.
-        wait: as of `locked`.
-        remedy: as of `locked`.
+        path: path of the lock file.
+        target: path to be written, for the message.
+        wait: as in `locked`.
+        remedy: as in `locked`.
     """
     with naming_full_disk(target):
         file = _hold(path, target, wait=wait, remedy=remedy)
@@ -60,28 +60,28 @@ def locked_file(path: Path, target: Path, *, wait: bool, remedy: str) -> Iterato
             os.write(file, str(os.getpid()).encode())
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is held: whoever opened it meanwhile sees that it is gone
+        path.unlink(missing_ok=True)  # while it is held: a process that opened it meanwhile sees that it is gone
         os.close(file)
 
 
 def _hold(path: Path, target: Path, *, wait: bool, remedy: str) -> int:
-    said = False
+    logged = False
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         if _take(file, target) and _is_still(path, file):
             return file
         holder = _holder(file)
         os.close(file)
-        if holder is None:  # it was let go between the two calls
+        if holder is None:  # it was released between the two calls
             continue
         if not wait:
             raise InputError(
                 f"another lavra (process {holder}) is writing to {target}; wait for it to end (`wait` does that), or "
                 f"{remedy}"
             )
-        if not said:
+        if not logged:
             logger.warning("waiting for another lavra (process %s), which is writing to %s", holder, target)
-            said = True
+            logged = True
         time.sleep(_ASKED_EVERY)
 
 
@@ -98,7 +98,7 @@ def _take(file: int, target: Path) -> bool:
 
 
 def _is_still(path: Path, file: int) -> bool:
-    """Whether the path is this file: the one who held it before removes it at the end."""
+    """Whether the path still is this file: the process that held it before removes it at the end."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file))
     except FileNotFoundError:
@@ -106,7 +106,7 @@ def _is_still(path: Path, file: int) -> bool:
 
 
 def _holder(file: int) -> str | None:
-    """The process that holds the file; None where nobody does by now."""
+    """The process that holds the file; None where it is free by now."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

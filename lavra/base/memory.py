@@ -1,4 +1,4 @@
-"""Main memory: how much is free, and handing back what is not used any more."""
+"""Main memory: the free bytes, and returning unused memory to the kernel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def free_memory() -> int:
-    """Bytes of main memory that may be used: the kernel's estimate on Linux, all there is elsewhere."""
+    """Bytes of main memory that may be used: the kernel's estimate on Linux, all memory elsewhere."""
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         for line in meminfo.read_text().splitlines():
@@ -19,10 +19,10 @@ def free_memory() -> int:
 
 
 def release_freed_memory() -> bool:
-    """Ask glibc once to hand what is free now back to the kernel: copied weights leave hundreds of megabytes.
+    """Ask glibc once to return free memory to the kernel: copied weights leave hundreds of megabytes.
 
     Returns:
-        Whether there is such an allocator.
+        Whether the allocator can do that.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,6 +1,6 @@
-"""What is known of an opened model besides what it can do: where its files come from, its family and its size.
+"""The known facts of an opened model besides its abilities: origin of its files, family and size.
 
-Servers list it, so that people and programs tell one model from another.
+Servers list them, so that people and programs can tell models apart.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """Facts of one model; each is empty or 0 where it is not known.
+    """Facts of one model; a fact is empty or 0 where it is not known.
 
     Attributes:
-        digest: 64 hex digits; other ones for other files.
+        digest: 64 hex digits; different files have different digests.
         family: the `model_type` of its configuration (`llama`).
-        num_parameters: shared ones once, those of adapters not counted.
+        num_parameters: parameters; shared parameters count once, and adapters' do not count.
         hidden_size: D, channels of a hidden state.
-        file_format: of its weights: `safetensors` or `gguf`.
+        file_format: format of its weights: `safetensors` or `gguf`.
         stored: type or block format of its weights in the files (`bfloat16`, `int8`, `Q4_0`).
     """
 

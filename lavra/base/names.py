@@ -1,8 +1,8 @@
-"""Models by name: one table of a workspace's models, which every verb asks.
+"""Models by name: the table of a workspace's models that every verb asks.
 
 A model is called by its folder's name in `models/`, by a name that `models/names.json` gives it, or `latest`.  Stages
-of `lavra up` have folders named by a hash, so that they are found again; the file gives them names that a person can
-read, and old workspaces without it go on as they are.
+of `lavra up` have folders named by a hash, so that they are found again; the file gives them readable names.
+Old workspaces without the file keep working.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lavra.base.workspace import Workspace
 LATEST: Final = "latest"
 NAMES_FILE: Final = "names.json"
 _CONFIG, _ADAPTER, _ONNX = "config.json", "adapter_config.json", "*.onnx"
-# Stages of `up` that make something beside its model, and after it.
+# Stages of `up` that make a second artifact from its model, after it.
 _BESIDE: Final = ("encoder", "compress")
 _NAME: Final = re.compile(r"[A-Za-z0-9_][\w.+-]*")
 
@@ -34,8 +34,8 @@ class NamedModel:
     """A model of a workspace.
 
     Attributes:
-        name: what to call it.
-        folder: where it is.
+        name: name of the model.
+        folder: folder of the model.
     """
 
     name: str
@@ -43,7 +43,7 @@ class NamedModel:
 
     @cached_property
     def card(self) -> Card | None:
-        """Its card; None where it has none, or one that was edited."""
+        """The model's card; None where the card is missing or was edited."""
         try:
             return read_card(self.folder)
         except (LavraError, ValueError, TypeError):
@@ -51,18 +51,18 @@ class NamedModel:
 
     @property
     def kind(self) -> str:
-        """`model`, `adapter`, `gguf` or `onnx`."""
+        """The kind: `model`, `adapter`, `gguf` or `onnx`."""
         return kind_of(self.folder) or "model"
 
     @property
     def stands_beside(self) -> bool:
-        """Whether `lavra up` made it beside its model: the sentence encoder, the smaller copy."""
+        """Whether `lavra up` made it beside its model: the sentence encoder or the smaller copy."""
         stage = {} if self.card is None else self.card.config.get("stage", {})
         return stage.get("name") in _BESIDE
 
 
 def kind_of(folder: Path) -> str | None:
-    """What of a model a folder or a file holds; None where it is none."""
+    """The kind of model in a folder or a file; None for anything else."""
     if folder.is_file():
         return "gguf" if folder.suffix.lower() == SUFFIX else None
     if (folder / _ADAPTER).exists() and not (folder / _CONFIG).exists():
@@ -82,7 +82,7 @@ class ModelNames:
 
     @cached_property
     def given(self) -> Mapping[str, str]:
-        """Name -> name of a folder; names of folders that are gone are left out."""
+        """Given name -> name of a folder; names of missing folders are left out."""
         models = self.workspace.models
         return {name: folder for name, folder in self._in_file.items() if kind_of(models / folder) is not None}
 
@@ -99,7 +99,7 @@ class ModelNames:
 
     @cached_property
     def models(self) -> list[NamedModel]:
-        """All of them, the newest first."""
+        """All models, the newest first."""
         called = {folder: name for name, folder in reversed(list(self.given.items()))}
         return [
             NamedModel(name=called.get(folder.name, folder.name), folder=folder)
@@ -119,14 +119,14 @@ class ModelNames:
         return sorted(folders, key=made, reverse=True)
 
     def known(self) -> list[str]:
-        """Every name there is."""
+        """Every known name."""
         return [*self.given, *(one.folder.name for one in self.models), *([LATEST] if self.models else [])]
 
     def find(self, name: str, *, whole: bool = False) -> Path | None:
-        """The folder of a name; None where there is none of that name.
+        """The folder of a name; None for an unknown name.
 
         Args:
-            name: of a folder, one that was given, or `latest`.
+            name: name of a folder, a given name, or `latest`.
             whole: `latest` is the newest model that stands by itself, and no adapter.
         """
         if name == LATEST:
@@ -139,23 +139,23 @@ class ModelNames:
         return next((one.folder for one in self.models if one.kind in kinds and not one.stands_beside), None)
 
     def name_of(self, folder: Path) -> str:
-        """What to call a model, of this workspace or of another place; a GGUF file without its ending."""
+        """The name of a model, of this workspace or of another place; a GGUF file's name has no ending."""
         own = folder.resolve()
         found = next((one.name for one in self.models if one.folder.resolve() == own), None)
         return found or own.name.removesuffix(SUFFIX)
 
     def give(self, name: str, folder: Path) -> str | None:
-        """Call a model of the workspace by a name.
+        """Give a model of the workspace a name.
 
         Args:
-            name: letters, digits, and `. _ + -`.
-            folder: of the model, in the workspace.
+            name: the name: letters, digits, and `. _ + -`.
+            folder: folder of the model, in the workspace.
 
         Returns:
-            Name of the folder that had the name until now; None where it is new.
+            Name of the folder that had the name until now; None for a new name.
 
         Raises:
-            InputError: the name cannot be one, or it is that of another model's folder.
+            InputError: the name is not valid, or is the name of another model's folder.
         """
         check_name(name)
         other = self.workspace.models / name
@@ -166,7 +166,7 @@ class ModelNames:
         return None if before == folder.name else before
 
     def forget(self, folder: Path) -> None:
-        """Take every name of a folder away."""
+        """Remove every given name of a folder."""
         left = {name: known for name, known in self._in_file.items() if known != folder.name}
         if left != self._in_file:
             self._write(left)
@@ -178,10 +178,10 @@ class ModelNames:
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be a model's name.
+    """Refuse a text that cannot be a model's name.
 
     Raises:
-        InputError: saying why.
+        InputError: the name is not valid; the message gives the reason.
     """
     if name == LATEST:
         raise InputError(f"{LATEST!r} is the newest model's name at any time; choose another")

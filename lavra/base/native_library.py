@@ -1,7 +1,8 @@
 """The native runner's library, `lavra/lavra_native.so`: found beside the package, opened once by ctypes.
 
 It is written in C++ (`native/`) and built when lavra is installed, where there is a compiler.  Its interface is
-`native/include/lavra_native.h`; the structures and functions here are that header's, and a test compares the two.
+`native/include/lavra_native.h`; the structures and functions here are that header's, and a test compares the two.  In a
+checkout, where the header is beside the package, a library that was built with another one is refused.
 Without the library lavra computes with torch, and says so once.
 
     LAVRA_NATIVE=0     the library is not used
@@ -15,22 +16,22 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import zlib
 from collections.abc import Mapping
-from ctypes import POINTER, c_char_p, c_float, c_int, c_int32, c_uint64, c_void_p
+from ctypes import POINTER, c_char_p, c_float, c_int, c_int32, c_uint32, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from lavra.base.errors import ConfigError, LavraError
 
-ABI: Final = 1  # LAVRA_ABI of the header
 LIBRARY: Final = Path(__file__).resolve().parents[1] / "lavra_native.so"
 
 _log = logging.getLogger(__name__)
 
 
 class NativeError(LavraError, RuntimeError):
-    """The native library refused what it was given; the message is its own."""
+    """An error of the native library, with the library's own message."""
 
 
 def _numbers(*names: str) -> list[tuple[str, type[c_int32]]]:
@@ -41,7 +42,7 @@ class NativeConfig(ctypes.Structure):
     """`lavra_config`: a model's shape."""
 
     _fields_ = [
-        *_numbers("abi", "kind", "layout", "norm", "activation", "head_activation", "positions"),
+        *_numbers("kind", "layout", "norm", "activation", "head_activation", "positions"),
         *_numbers("vocab_size", "hidden_size", "num_layers", "num_decoder_layers", "num_heads", "num_kv_heads"),
         *_numbers("head_dim", "feed_forward_size", "max_positions", "position_offset", "num_token_types"),
         *_numbers("gated", "embedding_norm", "final_norm", "has_head", "tie_embeddings", "head_transform"),
@@ -53,7 +54,7 @@ class NativeConfig(ctypes.Structure):
 
 
 class NativeTensor(ctypes.Structure):
-    """`lavra_tensor`: a tensor as a checkpoint holds it."""
+    """`lavra_tensor`: a tensor in a checkpoint's form."""
 
     _fields_ = [
         *_numbers("type", "rows", "columns", "group"),
@@ -61,6 +62,7 @@ class NativeTensor(ctypes.Structure):
         ("num_bytes", c_uint64),
         ("scales", c_void_p),
         ("num_scale_bytes", c_uint64),
+        ("mapped", c_int32),
     ]
 
 
@@ -81,13 +83,20 @@ class NativeBatch(ctypes.Structure):
     _fields_ = [("rows", POINTER(NativeRow)), ("num_rows", c_int32), ("num_copies", c_int32), ("copies", c_void_p)]
 
 
+SAMPLING_FIELDS: Final[Mapping[str, type[c_int32] | type[c_float]]] = {
+    "top_k": c_int32,
+    **dict.fromkeys(("temperature", "top_p", "min_p"), c_float),
+    **dict.fromkeys(("repetition_penalty", "presence_penalty", "frequency_penalty"), c_float),
+}
+"""Sampling parameters that the library reads as they stand in `SamplingConfig`, in the order of its struct."""
+
+
 class NativeSampling(ctypes.Structure):
-    """`lavra_sampling`: how the next token of a row is chosen."""
+    """`lavra_sampling`: the settings that choose the next token of a row."""
 
     _fields_ = [
-        *((name, c_int32) for name in ("num_tokens", "top_k")),
-        *((name, c_float) for name in ("temperature", "top_p", "min_p")),
-        *((name, c_float) for name in ("repetition_penalty", "presence_penalty", "frequency_penalty")),
+        ("num_tokens", c_int32),
+        *SAMPLING_FIELDS.items(),
         *((name, c_int32) for name in ("num_seen", "num_biases", "num_forbidden", "logprob", "num_top")),
         *((name, c_void_p) for name in ("seen", "counts", "bias_ids", "biases", "forbidden")),
         ("allowed", c_char_p),
@@ -97,15 +106,15 @@ class NativeSampling(ctypes.Structure):
 
 
 class NativeChoice(ctypes.Structure):
-    """`lavra_choice`: the token of a row."""
+    """`lavra_choice`: the chosen token of a row."""
 
     _fields_ = [("token", c_int32), ("refused", c_int32), ("logprob", c_float)]
 
 
-# What each function returns and takes.
+# The return type and the argument types of each function.
 FUNCTIONS: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
     "lavra_error": (c_char_p, ()),
-    "lavra_abi": (c_int32, ()),
+    "lavra_abi": (c_uint32, ()),
     "lavra_isas": (c_char_p, ()),
     "lavra_model_new": (c_void_p, (POINTER(NativeConfig), c_char_p, c_int32)),
     "lavra_model_set": (c_int, (c_void_p, c_char_p, POINTER(NativeTensor))),
@@ -128,7 +137,10 @@ FUNCTIONS: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
     "lavra_runner_source": (c_int32, (c_void_p, POINTER(NativeRow))),
     "lavra_runner_forget": (c_int, (c_void_p, c_int32)),
     "lavra_runner_free": (None, (c_void_p,)),
-    "lavra_sample": (c_int, (c_char_p, c_void_p, c_int32, c_int32, c_void_p, c_void_p, c_int32, c_void_p, c_void_p)),
+    "lavra_sample": (
+        c_int,
+        (c_char_p, c_void_p, c_void_p, c_int32, c_int32, c_void_p, c_void_p, c_int32, c_void_p, c_void_p),
+    ),
     "lavra_linear": (c_int, (c_char_p, POINTER(NativeTensor), c_int32, c_void_p, c_int32, c_void_p)),
 }
 
@@ -137,21 +149,21 @@ class NativeLibrary:
     """The opened library.
 
     Attributes:
-        path: the file.
-        functions: by ctypes, with their types declared; `functions.lavra_isas()`.
-        isas: instruction sets that it was built for and that this processor has, best first.
-        isa: the one to compute with.
+        path: path of the library's file.
+        functions: functions, called by ctypes, with their types declared; `functions.lavra_isas()`.
+        isas: instruction sets that the library was built for and that this processor has, best first.
+        isa: the instruction set in use.
     """
 
     def __init__(self, path: Path, forced: str = "") -> None:
         """Open a library.
 
         Args:
-            path: of the file.
-            forced: the instruction set to use; the best one unless given.
+            path: path of the library's file.
+            forced: the instruction set to use; the best set unless given.
 
         Raises:
-            NativeError: it cannot be opened, or has another interface.
+            NativeError: the library cannot be opened, or has another interface.
             ConfigError: the processor or the library has no such instruction set.
         """
         self.path = path
@@ -162,15 +174,15 @@ class NativeLibrary:
         self.isa = forced or self.isas[0]
 
     def check(self, status: int) -> None:
-        """Raise `NativeError` where a function's status says that it failed."""
+        """Check a function's status; raises `NativeError` for a failure."""
         if status != 0:
             raise NativeError(self._reason())
 
     def made(self, pointer: int | None) -> int:
-        """The object that a function made.
+        """Check that a function made an object, and return the object.
 
         Raises:
-            NativeError: it made none.
+            NativeError: the function made no object.
         """
         if not pointer:
             raise NativeError(self._reason())
@@ -182,10 +194,10 @@ class NativeLibrary:
 
 @cache
 def native_library() -> NativeLibrary | None:
-    """The library, opened at the first call; `None` where it is switched off or cannot be used, which is logged once.
+    """The library, opened at the first call; `None` where it is switched off or unusable, which is logged once.
 
     Raises:
-        ConfigError: `LAVRA_ISA` names an instruction set that is not to be had, or `LAVRA_NATIVE` is neither 0 nor 1.
+        ConfigError: `LAVRA_ISA` names an unavailable instruction set, or `LAVRA_NATIVE` is neither 0 nor 1.
     """
     try:
         return open_native_library()
@@ -195,10 +207,10 @@ def native_library() -> NativeLibrary | None:
 
 
 def open_native_library() -> NativeLibrary | None:
-    """The library as the environment asks for it; `None` where it is switched off.
+    """Open the library that the environment asks for; `None` where it is switched off.
 
     Raises:
-        NativeError: it is missing, older than its sources, damaged, or has another interface.
+        NativeError: the library is missing, older than its sources, damaged, or has another interface.
         ConfigError: as `native_library` raises it.
     """
     switch = os.environ.get("LAVRA_NATIVE", "1")
@@ -217,14 +229,14 @@ def _opened(path: Path) -> Any:
         functions = ctypes.CDLL(str(path))
     except OSError as error:
         raise NativeError(f"the native runner cannot be opened ({error}); {_remedy(path)}") from None
-    found = _abi(functions)
-    if found != ABI:
-        raise NativeError(f"{path} has interface {found}, {ABI} is needed; {_remedy(path)}")
     for name, (result, arguments) in FUNCTIONS.items():
         function = getattr(functions, name, None)
         if function is None:
             raise NativeError(f"{path} has no function {name}; {_remedy(path)}")
         function.restype, function.argtypes = result, arguments
+    header = path.parents[1] / "native" / "include" / "lavra_native.h"
+    if header.exists() and functions.lavra_abi() != zlib.crc32(header.read_bytes()):
+        raise NativeError(f"{path} was built with another {header.name} than {header}; {_remedy(path)}")
     return functions
 
 
@@ -235,16 +247,8 @@ def _newer_source(path: Path) -> Path | None:
     return next((one for one in sources if one.stat().st_mtime > built), None)
 
 
-def _abi(functions: Any) -> int:
-    """Number of the library's interface; 0 where it has not even that function."""
-    try:
-        return int(functions.lavra_abi())
-    except AttributeError:
-        return 0
-
-
 def _remedy(path: Path) -> str:
-    """How to get the library: a checkout has its sources beside the package."""
+    """The user's step to get the library: a checkout has its sources beside the package."""
     script = path.parents[1] / "native" / "build.py"
     if script.exists():
         return f"with g++ or clang++ installed, run: python {script}"

@@ -1,4 +1,4 @@
-"""The ports of the house: what a package may ask of another without knowing which one it is.
+"""The ports of the house: protocols by which a package uses another package without naming its implementation.
 
 Protocols of at most four methods.  Each port that has an implementation has a conformance suite in
 `lavra.testing`; an implementation is right when that suite passes.
@@ -20,7 +20,7 @@ from lavra.base.types import Completion, Delta, FillRequest, GenerateRequest, Sc
 
 @runtime_checkable
 class LanguageModel(Protocol):
-    """Scores and completes text."""
+    """A model that scores and completes text."""
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Log-probabilities of given texts, in the order of the requests."""
@@ -31,33 +31,33 @@ class LanguageModel(Protocol):
         ...
 
     def submit(self, request: GenerateRequest) -> Stream:
-        """Start one request and read it as it is written."""
+        """Start one request, and return the stream of its text."""
         ...
 
 
 @runtime_checkable
 class Stream(Protocol):
-    """A completion being written."""
+    """A completion in progress."""
 
     def __iter__(self) -> Iterator[Delta]: ...
 
     def cancel(self) -> None:
-        """Stop writing, from any thread; the last delta then says so."""
+        """Stop the completion, from any thread; the last delta then reports it."""
         ...
 
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Turns texts into vectors."""
+    """A model that turns texts into vectors."""
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """(N, D) float32, one row a text."""
+        """Vectors (N, D) float32, one row a text."""
         ...
 
 
 @runtime_checkable
 class Reranker(Protocol):
-    """Reads a query and a text together and says how well the text fits."""
+    """A model that reads a query and a text together and scores how well the text fits."""
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[Ranked]:
         """Every text with its score from 0 to 1, the best first."""
@@ -66,7 +66,7 @@ class Reranker(Protocol):
 
 @runtime_checkable
 class Retriever(Protocol):
-    """Finds passages of indexed documents."""
+    """A search over the passages of indexed documents."""
 
     def search(self, request: SearchRequest) -> Found:
         """At most `request.k` passages, the best first.
@@ -78,20 +78,20 @@ class Retriever(Protocol):
 
 @runtime_checkable
 class Answerer(Protocol):
-    """Answers questions from indexed documents."""
+    """A source of answers from indexed documents."""
 
     def answer(self, question: Question) -> Answer:
         """The whole answer."""
         ...
 
     def submit(self, question: Question) -> Iterator[AnswerDelta]:
-        """The answer as it is written; the last piece holds the whole of it."""
+        """The answer in pieces, while it is written; the last piece holds the whole answer."""
         ...
 
 
 @runtime_checkable
 class VectorStore(Protocol):
-    """Keeps vectors by number and finds those nearest to another by inner product.
+    """A store of vectors by number, which finds the nearest vectors by inner product.
 
     Vectors have unit length, so that an inner product is a cosine.
     """
@@ -102,7 +102,7 @@ class VectorStore(Protocol):
         vectors: npt.NDArray[np.float32],
         metadata: Sequence[Mapping[str, MetaValue]],
     ) -> None:
-        """Add N vectors (N, D) under N ids, or replace those of ids that are there; nothing is half added.
+        """Add N vectors (N, D) under N ids, or replace the vectors of known ids; it adds all of them or none.
 
         Raises InputError for vectors of another width, or entries that are not finite.
         """
@@ -119,21 +119,21 @@ class VectorStore(Protocol):
         ...
 
     def delete(self, ids: npt.NDArray[np.int64]) -> None:
-        """Remove vectors; ids that are not there are passed over."""
+        """Remove vectors; unknown ids are skipped."""
         ...
 
     def count(self, where: Where = ()) -> int:
-        """Vectors whose metadata meets every condition."""
+        """The number of vectors whose metadata meets every condition."""
         ...
 
 
 Gap = tuple[tuple[int, float], ...]
-"""What may stand in one gap of a text: tokens and their natural-log probabilities, likeliest first."""
+"""The candidates for one gap of a text: tokens and their natural-log probabilities, likeliest first."""
 
 
 @runtime_checkable
 class MaskFiller(Protocol):
-    """Says what belongs in the gaps of texts."""
+    """A model that fills the gaps of texts."""
 
     def fill(self, requests: Sequence[FillRequest]) -> list[tuple[Gap, ...]]:
         """The gaps of each text from left to right, in the order of the requests."""
@@ -142,37 +142,37 @@ class MaskFiller(Protocol):
 
 @runtime_checkable
 class Predictor(Protocol):
-    """Says what texts are: a model with a task's head.
+    """A model with a task's head, which labels texts.
 
-    One method for all tasks, since a model has one head: the type of a request says which task is meant.
+    One method serves all tasks, since a model has one head: the type of a request names the task.
     """
 
     @property
     def task(self) -> str:
-        """Name of the task it was made for."""
+        """Name of the model's task."""
         ...
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of its outputs, in their order; none where they are numbers or places."""
+        """Names of the outputs, in their order; empty where the outputs are numbers or places."""
         ...
 
     def predict(self, requests: Sequence[Any]) -> list[Prediction[Any]]:
-        """An answer to each request, in their order; InputError where the head was made for something else."""
+        """An answer to each request, in their order; InputError where the head was made for another task."""
         ...
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen: one is made for every token, and freezing costs half a microsecond
+@dataclass(slots=True, kw_only=True)  # not frozen: each token makes one, and freezing costs half a microsecond
 class ForwardRow:
     """Tokens of one sequence to be read in one pass.
 
     Attributes:
-        tokens: n ids, the next ones of the sequence, at least one.
+        tokens: n ids, the next tokens of the sequence, at least one.
         start: tokens of the sequence already in its blocks; they stand at positions 0 to start - 1.
         blocks: the sequence's blocks in order; block i holds positions i * block_size onwards.
-        num_logits: logits are wanted after each of the last so many tokens; 0 for part of a prompt.
+        num_logits: number of last tokens whose logits are wanted; 0 for part of a prompt.
         source: ids an encoder-decoder's encoder reads, given with every row of the sequence.
-        adapter: which of the runner's adapters acts on the row, the same for all rows of a sequence; `None` is none.
+        adapter: the runner's adapter that acts on the row, the same for all rows of a sequence; `None` is none.
     """
 
     tokens: tuple[int, ...]
@@ -185,11 +185,11 @@ class ForwardRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardBatch:
-    """What a runner computes in one pass.
+    """The input of one pass of a runner.
 
     Attributes:
         rows: prompts, parts of prompts and single tokens mixed.
-        copies: (from, to) blocks to be copied before anything is read or written.
+        copies: (from, to) blocks that are copied before any token is read or written.
     """
 
     rows: tuple[ForwardRow, ...]
@@ -198,13 +198,13 @@ class ForwardBatch:
 
 @runtime_checkable
 class Runner(Protocol):
-    """Computes a model's logits over a paged key-value cache that it owns; knows neither requests nor sampling.
+    """A computer of a model's logits over a paged key-value cache that it owns; it knows no requests and no sampling.
 
     Used by one thread at a time.
 
     Attributes:
-        num_blocks: blocks the cache has.
-        block_size: tokens a block holds.
+        num_blocks: number of blocks in the cache.
+        block_size: number of tokens in a block.
     """
 
     num_blocks: int
@@ -213,50 +213,50 @@ class Runner(Protocol):
     def forward(self, batch: ForwardBatch) -> npt.NDArray[np.float32]:
         """Read the rows' tokens into their blocks; (sum of num_logits, V) logits, in the order of the rows.
 
-        Raises InputError for a row that names an adapter the runner has not, before anything is written.
+        Raises InputError for a row with an unknown adapter, before anything is written.
         """
         ...
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         ...
 
 
 @runtime_checkable
 class Hook(Protocol):
-    """Watches a training run; it may ask the loop to stop by returning True from `on_eval`."""
+    """An observer of a training run; it may ask the loop to stop by returning True from `on_eval`."""
 
     def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """A step is done: `loss`, `gradient_norm`, `learning_rate`, `tokens`, `tokens_per_second`, `seconds`."""
+        """Observe a step: `loss`, `gradient_norm`, `learning_rate`, `tokens`, `tokens_per_second`, `seconds`."""
         ...
 
     def on_eval(self, step: int, metrics: Mapping[str, float]) -> bool:
-        """An evaluation is done; True asks the run to stop."""
+        """Observe an evaluation; True asks the run to stop."""
         ...
 
     def on_save(self, step: int, folder: str) -> None:
-        """A checkpoint was written to a folder."""
+        """Observe a checkpoint that was written to a folder."""
         ...
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
-        """The run has come to its end."""
+        """Observe the end of the run."""
         ...
 
 
 class Progress(Protocol):
-    """Shows how far a piece of work is; whoever takes long calls it, whoever has a terminal implements it."""
+    """A display of the progress of long work; the work calls it, and the terminal's owner implements it."""
 
     def __call__(self, step: str, done: float, total: float | None, note: str = "") -> None:
-        """Show one state; called as often as there is news.
+        """Show one state; called for every change.
 
         Args:
             step: name of the part of the work; another name begins another part.
-            done: how much of it is done, in the unit of the work.
-            total: how much there is, or None where that is not known.
-            note: what else to show (`loss 2.31`).
+            done: finished amount, in the unit of the work.
+            total: whole amount, or None where that is not known.
+            note: further text to show (`loss 2.31`).
         """
         ...
 
 
 def silent(step: str, done: float, total: float | None, note: str = "") -> None:
-    """The `Progress` that shows nothing."""
+    """Show nothing: the silent `Progress`."""

@@ -1,4 +1,4 @@
-"""What a model with a task's head is asked and says: plain values, ready to be shown or sent."""
+"""Requests to a model with a task's head, and its answers: plain values, ready to be shown or sent."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 TextOrPair = str | tuple[str, str]
-"""One text, or a first and a second one."""
+"""One text, or a pair of texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
-    """What a text is.
+    """The classification of a text.
 
     Attributes:
         label: the likeliest label; empty for a regression.
-        labels: every label that holds: the likeliest one, or, of several, those over one half.
-        scores: probability of each label; of several labels each has its own, and they do not add up to 1.
+        labels: every label that holds: the likeliest label, or, with several labels a text, all over one half.
+        scores: probability of each label; with several labels a text, they do not add up to 1.
         value: the number a regression gives.
         truncated: whether only the beginning was read, because the caller allowed it.
+
+    Example:
+        >>> found = lavra.predict("tiny-classifier", "a lovely film")
+        >>> sorted(found.scores)
+        ['bad', 'good']
+        >>> found.label == max(found.scores, key=found.scores.get)
+        True
     """
 
     label: str = ""
@@ -31,7 +38,7 @@ class Classification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
-    """A stretch of a text and what it is.
+    """A stretch of a text and its type.
 
     Attributes:
         label: its type, such as `PER`.
@@ -50,12 +57,19 @@ class Entity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tagging:
-    """The words of a text, their tags, and the entities those make.
+    """The words of a text, their tags, and the entities in the tags.
 
     Attributes:
-        words: as the text was cut.
-        tags: one a word.
-        entities: in the order of the text.
+        words: words, as the text was cut.
+        tags: tags, one a word.
+        entities: entities, in the order of the text.
+
+    Example:
+        >>> found = lavra.predict("tiny-tagger", "ana saw lisbon")
+        >>> found.words
+        ('ana', 'saw', 'lisbon')
+        >>> len(found.tags)
+        3
     """
 
     words: tuple[str, ...]
@@ -71,7 +85,13 @@ class SpanAnswer:
         text: `context[start:end]`; empty where the passage has no answer.
         start: first character.
         end: character after the last.
-        score: its probability among the spans looked at.
+        score: probability of this span among the spans that were compared.
+
+    Example:
+        >>> passage = "the film was seen by ana"
+        >>> found = lavra.predict("tiny-reader", ("who is it", passage))
+        >>> passage[found.start : found.end] == found.text
+        True
     """
 
     text: str
@@ -82,11 +102,16 @@ class SpanAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
-    """A text and how well it fits.
+    """A text and its score for a query.
 
     Attributes:
-        index: its place among those that were given.
+        index: place of the text in the request.
         score: from 0 to 1.
+
+    Example:
+        >>> best = lavra.predict("tiny-reranker", ("a film", "the day", "the film"))[0]
+        >>> best.index in (0, 1)
+        True
     """
 
     index: int
@@ -95,11 +120,11 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifyRequest:
-    """Ask what a text is, or a pair.
+    """A request to classify a text, or a pair of texts.
 
     Attributes:
-        text: one text, or a first and a second one.
-        truncate: read only the beginning of what is too long, and say so; an error otherwise.
+        text: one text, or a pair of texts.
+        truncate: read only the beginning of a text that is too long, and report it; otherwise it is an error.
     """
 
     text: TextOrPair
@@ -108,7 +133,7 @@ class ClassifyRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagRequest:
-    """Ask what each word of a text is.
+    """A request to tag each word of a text.
 
     Attributes:
         text: a text, or its words.
@@ -119,12 +144,12 @@ class TagRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRequest:
-    """Ask where in a passage the answer is.
+    """A request to find the answer's place in a passage.
 
     Attributes:
-        question: what is asked.
+        question: the question.
         context: the passage.
-        allow_none: whether it may have no answer.
+        allow_none: whether the passage may have no answer.
     """
 
     question: str
@@ -134,7 +159,7 @@ class AnswerRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChooseRequest:
-    """Ask which ending fits.
+    """A request to choose the ending that fits.
 
     Attributes:
         text: the beginning.
@@ -148,17 +173,17 @@ class ChooseRequest:
 
     @property
     def num_texts(self) -> int:
-        """Texts that are computed for it."""
+        """The number of texts that the model computes for the request."""
         return len(self.choices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankRequest:
-    """Ask how well each text fits.
+    """A request to score how well each text fits a query.
 
     Attributes:
-        query: what is looked for.
-        texts: what may fit.
+        query: the query.
+        texts: the texts to score.
         truncate: as in `ClassifyRequest`.
     """
 
@@ -168,7 +193,7 @@ class RankRequest:
 
     @property
     def num_texts(self) -> int:
-        """Texts that are computed for it."""
+        """The number of texts that the model computes for the request."""
         return max(1, len(self.texts))
 
 
@@ -182,8 +207,8 @@ class Prediction(Generic[Value]):
     Attributes:
         value: a `Classification` (of a choice: its labels are the choices' numbers), a `Tagging`, a `SpanAnswer`, or a
             tuple of `Ranked`, best first.
-        num_tokens: read for it, special ones included; what windows over a long text show twice is read twice.
-        warnings: what was not read, or not read as it was given.
+        num_tokens: tokens read, special tokens included; tokens in two windows over a long text count twice.
+        warnings: parts of the input that were not read, or were changed before reading.
     """
 
     value: Value

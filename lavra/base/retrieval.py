@@ -2,8 +2,8 @@
 
 Plain frozen values, so that the retriever, the command line and the server speak of the same things.
 
-Every place in a document is given in characters of the document's own text, as the index keeps it: `text[start:end]` of
-that text is what a passage or citation shows, exactly.
+Every place in a document is given in characters of the document's own text, in the index's form: `text[start:end]` of
+that text is exactly the text of a passage or citation.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Final
 from lavra.base.types import SamplingConfig
 
 MetaValue = str | int | float | bool | tuple[str, ...]
-"""What a fact about a document may be; a tuple holds several words, such as the groups that may read it."""
+"""The value of a fact about a document; a tuple holds several words, such as the groups that may read it."""
 
 ACCESS: Final = "access"
 """Key of the fact that names the groups that may read a document."""
 EVERYONE: Final = "*"
-"""The group that everybody belongs to; documents without a group of their own have it."""
+"""The group that includes every user; documents without a group of their own have it."""
 
 
 class Operator(Enum):
-    """How a fact of a document is compared with a value."""
+    """The comparison of a document's fact with a value."""
 
     EQUAL = "eq"
     NOT_EQUAL = "ne"
@@ -44,8 +44,8 @@ class Condition:
 
     Attributes:
         field: name of the fact.
-        operator: how it is compared.
-        value: with what; a tuple for `IN`, `NOT_IN` and `HAS_ANY`.
+        operator: the comparison.
+        value: the value to compare with; a tuple for `IN`, `NOT_IN` and `HAS_ANY`.
     """
 
     field: str
@@ -54,23 +54,23 @@ class Condition:
 
 
 Where = tuple[Condition, ...]
-"""Conditions that all hold; an empty one lets everything through."""
+"""Conditions that must all hold; an empty tuple lets every document through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """A part of a document that is embedded and found as one.
+    """A part of a document that is embedded and found as a unit.
 
     Attributes:
-        id: its number in the index; never given to another chunk.
+        id: number of the chunk in the index; never given to another chunk.
         document: name of its document, as indexed (`folder/report.pdf`, `folder/table.csv#12`).
         text: the document's text from `start` to `end`.
-        start: of its first character in the document's text.
-        end: behind its last.
-        line: of the document's text on which it begins, from 1.
-        page: on which it begins, from 1; `None` where the document has no pages.
+        start: place of its first character in the document's text.
+        end: place behind its last character.
+        line: line of the document's text on which it begins, from 1.
+        page: page on which it begins, from 1; `None` where the document has no pages.
         headings: titles above it, from the outermost to the nearest.
-        meta: facts about its document that conditions may ask for.
+        meta: facts about its document, for conditions.
     """
 
     id: int
@@ -89,9 +89,14 @@ class Passage:
     """A chunk that was found.
 
     Attributes:
-        chunk: what was found.
-        score: by which the passages of one search are ordered, the best first.
-        scores: of each arm that looked at it, by the arm's name (`bm25`, `dense`, `rerank`).
+        chunk: the chunk.
+        score: score of the passage; the passages of one search are ordered by it, the best first.
+        scores: score of each arm that saw the passage, by the arm's name (`bm25`, `dense`, `rerank`).
+
+    Example:
+        >>> answer = lavra.ask("When was the bridge opened?", "handbook", model="none", progress=False)
+        >>> answer.passages[0].chunk.document
+        'documents/bridge.txt'
     """
 
     chunk: Chunk
@@ -101,14 +106,14 @@ class Passage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchRequest:
-    """What is looked for.
+    """A search over indexed documents.
 
     Attributes:
-        query: in a person's words.
+        query: the query, in a person's words.
         k: most passages wanted.
         where: conditions that every passage meets; applied before anything is ranked.
-        groups: whose documents may be read besides everyone's; `None` reads everything, which only the owner of the
-            index may.
+        groups: the groups whose documents may be read, besides the documents for all users; `None` reads every
+            document, which only the owner of the index may.
     """
 
     query: str
@@ -119,11 +124,11 @@ class SearchRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        passages: the best first.
-        warnings: what was not done as asked, one sentence each.
+        passages: passages, the best first.
+        warnings: differences from the request, one sentence each.
     """
 
     passages: tuple[Passage, ...]
@@ -132,15 +137,23 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Citation:
-    """A stretch of a document that an answer rests on.
+    """A stretch of a document that supports an answer.
 
     Attributes:
-        document: its name, as indexed.
-        start: of its first character in the document's text.
-        end: behind its last.
+        document: name of the document, as indexed.
+        start: place of its first character in the document's text.
+        end: place behind its last character.
         text: exactly that slice.
-        line: on which it begins, from 1.
-        page: on which it begins, from 1; `None` where the document has no pages.
+        line: line on which it begins, from 1.
+        page: page on which it begins, from 1; `None` where the document has no pages.
+
+    Example:
+        >>> answer = lavra.ask("When was the bridge opened?", "handbook", model="none", progress=False)
+        >>> citation = answer.citations[0]
+        >>> citation.document, citation.line
+        ('documents/bridge.txt', 1)
+        >>> citation.text
+        'The bridge was opened in 1931 by the mayor.'
     """
 
     document: str
@@ -157,9 +170,9 @@ class CitedSentence:
 
     Attributes:
         text: the sentence.
-        supported: whether its citations say so; `None` where nothing was to be checked (a greeting, an abstention).
+        supported: whether its citations support it; `None` where it needs no support (a greeting, an abstention).
         citations: places in `Answer.citations`, from 0.
-        reason: why it is not supported, in a few words.
+        reason: reason for missing support, in a few words.
     """
 
     text: str
@@ -169,14 +182,14 @@ class CitedSentence:
 
 
 class AnswerMode(Enum):
-    """How an answer is made."""
+    """The method that makes an answer."""
 
     EXTRACTIVE = "extractive"  # sentences of the documents, quoted
     GENERATED = "generated"  # written by a language model from passages
 
 
 class Unsupported(Enum):
-    """What happens to a sentence that its citations do not support."""
+    """The treatment of a sentence that its citations do not support."""
 
     MARK = "mark"
     REMOVE = "remove"
@@ -184,11 +197,11 @@ class Unsupported(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One question and its answer, earlier in a conversation.
+    """A question and its answer, earlier in a conversation.
 
     Attributes:
-        question: what was asked.
-        answer: what was answered.
+        question: the question.
+        answer: the answer.
     """
 
     question: str
@@ -197,18 +210,18 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of documents.
+    """A question to the indexed documents.
 
     Attributes:
         text: the question.
-        history: earlier turns, the oldest first; a question such as "and when?" is understood by them.
+        history: earlier turns, the oldest first; they explain a question such as "and when?".
         k: most passages that are looked at.
         where: conditions on the passages.
         groups: as in `SearchRequest`.
-        mode: how the answer is made; `None` leaves it to the index.
-        unsupported: what happens to sentences without support.
+        mode: method that makes the answer; `None` is the index's own.
+        unsupported: treatment of sentences without support.
         max_tokens: most tokens that a model writes.
-        sampling: how it chooses them.
+        sampling: settings by which the model chooses tokens.
     """
 
     text: str
@@ -228,8 +241,8 @@ class LeftOut:
 
     Attributes:
         document: its document's name.
-        start: of its first character.
-        end: behind its last.
+        start: place of its first character.
+        end: place behind its last character.
         reason: `no room`, `duplicate`, ….
     """
 
@@ -241,20 +254,27 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer and what it rests on.
+    """An answer and its sources.
 
     Attributes:
-        text: the answer; where sentences cite, `[1]` stands behind them and counts from 1 in `citations`.
-        mode: how it was made.
-        abstained: whether it says that the documents do not have the answer.
-        sentences: of the answer, in order, without their marks.
-        citations: in the order of their marks.
-        passages: that were found, the best first.
-        left_out: passages that were found and not used, and why.
-        warnings: what the caller might not expect, one sentence each.
-        prompt_tokens: that a model read.
-        completion_tokens: that it wrote.
-        short: the few words of the first citation that answer, where they stand out; an exact slice like a citation.
+        text: the answer; a mark such as `[1]` behind a sentence counts from 1 in `citations`.
+        mode: method that made the answer.
+        abstained: whether the answer states that the documents do not have it.
+        sentences: sentences of the answer, in order, without their marks.
+        citations: citations, in the order of their marks.
+        passages: passages that were found, the best first.
+        left_out: passages that were found and not used, with reasons.
+        warnings: unexpected circumstances, one sentence each.
+        prompt_tokens: number of tokens that a model read.
+        completion_tokens: number of tokens that it wrote.
+        short: the answering words of the first citation, where they stand out; an exact slice like a citation.
+
+    Example:
+        >>> answer = lavra.ask("When was the bridge opened?", "handbook", model="none", progress=False)
+        >>> answer.abstained, [citation.document for citation in answer.citations]
+        (False, ['documents/bridge.txt'])
+        >>> print(answer)
+        The bridge was opened in 1931 by the mayor. [1]
     """
 
     text: str
@@ -269,15 +289,19 @@ class Answer:
     completion_tokens: int = 0
     short: Citation | None = None
 
+    def __str__(self) -> str:
+        """The text."""
+        return self.text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerDelta:
-    """A piece of an answer being written.
+    """A piece of an answer in progress.
 
     Attributes:
         text: new characters, their citation marks included.
-        citations: that the new characters refer to and no earlier piece did, with their numbers, from 0.
-        answer: the whole, on the last piece only.
+        citations: citations that appear first in this piece, with their numbers, from 0.
+        answer: the whole answer, on the last piece only.
     """
 
     text: str
@@ -287,13 +311,13 @@ class AnswerDelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexedDocument:
-    """A document as the index keeps it.
+    """A document in the index's form.
 
     Attributes:
-        name: as indexed.
-        text: all of it.
-        page_starts: where each page begins in the text, in order; none where there are no pages.
-        meta: facts about it that conditions may ask for.
+        name: name of the document, as indexed.
+        text: the whole text.
+        page_starts: place in the text at which each page begins, in order; empty for a document without pages.
+        meta: facts about the document, for conditions.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What tasks are told apart by below `lavra.tasks`: the kind of head a model has, and the kind of labels."""
+"""The distinctions between tasks that lower floors need: the kind of a model's head, and the kind of its labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class HeadKind(Enum):
-    """What a head gives logits for; `transformers` has a class for each."""
+    """The unit to which a head gives logits; `transformers` has a class for each."""
 
     SEQUENCE = "sequence"  # a text, or a pair of them: (B, N)
     TOKEN = "token"  # each token of a text: (B, T, N)
@@ -15,7 +15,7 @@ class HeadKind(Enum):
 
 
 class Problem(Enum):
-    """What the labels of a classification are; the names are those of Hugging Face's `problem_type`."""
+    """The kind of a classification's labels; the names are those of Hugging Face's `problem_type`."""
 
     SINGLE_LABEL = "single_label_classification"
     MULTI_LABEL = "multi_label_classification"

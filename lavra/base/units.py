@@ -51,7 +51,7 @@ def parse_size(text: str) -> int:
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest honest way to say a duration: `0.42s`, `9.1s`, `4m`, `4m 05s`, `1h 30m`.
+    """The shortest exact form of a duration: `0.42s`, `9.1s`, `4m`, `4m 05s`, `1h 30m`.
 
     >>> format_duration(245)
     '4m 05s'

@@ -1,7 +1,7 @@
 """The workspace: the one folder on disk where lavra keeps what it makes.
 
 `./lavra-workspace` unless `--workspace` or `LAVRA_WORKSPACE` says otherwise.  Each kind of artifact has a folder;
-each artifact is a folder in it with a card.  Whoever writes holds the workspace's lock; readers need nothing,
+each artifact is a folder in it with a card.  A writer holds the workspace's lock; readers need no lock,
 because artifacts appear whole or not at all.
 """
 
@@ -25,7 +25,7 @@ FOLDERS = ("corpora", "tokenizers", "models", "indexes", "runs")
 
 @dataclass(frozen=True)
 class Workspace:
-    """Paths inside a workspace; nothing is created until `folder` or `lock` is called.
+    """The paths inside a workspace; a folder is created only when `folder` or `lock` is called.
 
     Attributes:
         path: the workspace itself.
@@ -37,7 +37,7 @@ class Workspace:
 
     @classmethod
     def open(cls, path: Path | str | None = None, *, waits: bool = False) -> Workspace:
-        """The workspace named here, else by `LAVRA_WORKSPACE`, else `./lavra-workspace`.
+        """Open the workspace named here, else by `LAVRA_WORKSPACE`, else `./lavra-workspace`.
 
         Raises:
             InputError: the path exists and is not a folder.
@@ -49,34 +49,34 @@ class Workspace:
 
     @property
     def corpora(self) -> Path:
-        """Cleaned text, and tokens made of it."""
+        """Folder of cleaned texts, and of tokens made of them."""
         return self.path / "corpora"
 
     @property
     def tokenizers(self) -> Path:
-        """Trained tokenizers."""
+        """Folder of trained tokenizers."""
         return self.path / "tokenizers"
 
     @property
     def models(self) -> Path:
-        """Models, each a Hugging Face folder."""
+        """Folder of models, each a Hugging Face folder."""
         return self.path / "models"
 
     @property
     def indexes(self) -> Path:
-        """Search indexes."""
+        """Folder of search indexes."""
         return self.path / "indexes"
 
     @property
     def runs(self) -> Path:
-        """What happened: logs, checkpoints of runs in progress, report sections."""
+        """Folder of records of runs: logs, checkpoints of runs in progress, report sections."""
         return self.path / "runs"
 
     def folder(self, kind: str) -> Path:
-        """One of the workspace's folders, created if need be.
+        """A folder of the workspace, created where it is missing.
 
         Raises:
-            ConfigError: there is no such folder in a workspace.
+            ConfigError: a workspace has no folder of this kind.
         """
         if kind not in FOLDERS:
             raise ConfigError(f"{kind!r} is not a workspace folder{nearest(kind, FOLDERS)}")
@@ -92,10 +92,10 @@ class Workspace:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the workspace for writing; the lock goes with the process, however it dies.
+        """Lock the workspace for writing; the lock is released when the process ends, for any reason.
 
         Raises:
-            InputError: another process holds it, and `waits` is False.
+            InputError: another process holds the lock, and `waits` is False.
         """
         with naming_full_disk(self.path):
             self.path.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""Floor 14: the command line. One verb a file, each parse → call → print; `main` loads only the verb asked for."""
+"""Floor 15: the command line. Each verb has a file: parse → call → print; `main` imports only the typed verb."""

@@ -1,4 +1,4 @@
-"""`lavra answers`: a teacher, in this process or behind a URL, writes what a student is to learn from."""
+"""`lavra answers`: a teacher, in this process or behind a URL, writes the answers that a student learns from."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from typing import Literal
 
 from lavra.api.load import load
 from lavra.base.ports import LanguageModel
-from lavra.cli.activity import activity
 from lavra.cli.arguments.answers import AnswersSettings
-from lavra.cli.console import Unit, meter, print_json
+from lavra.cli.console import print_json
 from lavra.cli.flags import hold_until_end, read_settings
 from lavra.data.labelled.columns import column_roles
 from lavra.data.labelled.problems import data_report
 from lavra.data.labelled.reading import read_samples
 from lavra.data.labelled.samples import RewriteSample
 from lavra.distillation.answers import AnswersReport, FramePrompt, write_answers
-from lavra.remote import RemoteConfig, RemoteModel
+from lavra.remote.config import RemoteConfig
+from lavra.remote.model import RemoteModel
 from lavra.tasks.rewrite import REWRITE
+from lavra.verbs.activity import activity
+from lavra.verbs.meter import Unit, meter
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask, write and say what came of it."""
+    """Ask the teacher, write its answers, and print the counts."""
     settings = read_settings(AnswersSettings, args)
     hold_until_end(args, settings.out)
     prompts = read_prompts(settings)
@@ -43,10 +45,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_prompts(settings: AnswersSettings) -> Sequence[str]:
-    """The prompt of each row; what is wrong with the file goes to stderr.
+    """The prompt of each row; warnings about the file go to stderr.
 
     Raises:
-        InputError: it cannot be read, or has no prompt.
+        InputError: the file cannot be read, or has no prompt.
     """
     found = read_samples(settings.data, REWRITE.form, columns=column_roles(settings.columns), header=settings.header)
     print("\n".join(data_report(str(settings.data), found).lines()), file=sys.stderr)
@@ -55,7 +57,7 @@ def read_prompts(settings: AnswersSettings) -> Sequence[str]:
 
 @contextmanager
 def opened(name: str, settings: AnswersSettings) -> Iterator[tuple[LanguageModel, FramePrompt | None]]:
-    """The teacher, and how a prompt is put to it."""
+    """The teacher, and the way a prompt is put to it."""
     if settings.url is not None:
         endpoint: Literal["chat", "completions"] = "chat" if settings.chat else "completions"
         config = RemoteConfig(

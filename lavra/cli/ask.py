@@ -1,6 +1,6 @@
-"""`lavra ask`: a question to an index of documents, answered with its sources; without a question, a conversation.
+"""`lavra ask`: answer a question from an index of documents, with sources; without a question, hold a conversation.
 
-The answer goes to standard output sentence by sentence, its sources behind it; everything said about it goes to
+The answer goes to standard output sentence by sentence, its sources behind it; messages about it go to
 standard error.
 """
 
@@ -15,14 +15,14 @@ from typing import Any, Final
 
 from lavra.base.errors import InputError
 from lavra.base.retrieval import Answer, Citation, Passage, Question, Turn
-from lavra.base.types import SamplingConfig
-from lavra.cli.activity import activity
-from lavra.cli.answering import OpenedAnswerer, open_answerer
-from lavra.cli.arguments.ask import AskConfig
-from lavra.cli.console import Unit, meter, print_json_line
+from lavra.cli.console import print_json_line
 from lavra.cli.flags import read_settings, read_workspace
 from lavra.rag.answering.answerer import check_question
-from lavra.rag.conditions import read_condition
+from lavra.verbs.activity import activity
+from lavra.verbs.answering import OpenedAnswerer, open_answerer
+from lavra.verbs.ask import make_question
+from lavra.verbs.meter import Unit, meter
+from lavra.verbs.settings.ask import AskConfig
 
 _COMMANDS: Final = "/clear forgets the conversation, /exit ends it"
 _QUOTED: Final = 200  # characters of a source that are shown
@@ -48,28 +48,6 @@ def run(args: argparse.Namespace) -> int:
         else:
             _print_answer(opened, asked)
     return 0
-
-
-def make_question(config: AskConfig, text: str, history: tuple[Turn, ...] = ()) -> Question:
-    """A question with these settings.
-
-    Raises:
-        InputError: a condition cannot be read, or a number is out of range.
-    """
-    for name in ("k", "max_tokens"):
-        if getattr(config, name) < 1:
-            raise InputError(f"{name} is {getattr(config, name)}; it must be at least 1")
-    return Question(
-        text=text,
-        history=history,
-        k=config.k,
-        where=tuple(map(read_condition, config.where)),
-        groups=frozenset(config.group) if config.group else None,
-        mode=config.mode,
-        unsupported=config.unsupported,
-        max_tokens=config.max_tokens,
-        sampling=SamplingConfig(temperature=config.temperature, seed=config.seed),
-    )
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
@@ -125,7 +103,7 @@ def _passage_json(one: Passage) -> dict[str, Any]:
 
 
 def _print_answer(opened: OpenedAnswerer, question: Question) -> Answer:
-    """Write the answer as it comes, and its sources."""
+    """Print the answer while it is generated, and its sources."""
     answer = None
     for delta in opened.answerer.submit(question):
         activity.begin("")
@@ -141,11 +119,11 @@ def _print_answer(opened: OpenedAnswerer, question: Question) -> Answer:
 
 
 def source_lines(answer: Answer, *, bold: bool = False) -> Iterator[str]:
-    """The citations of an answer, one a line, with an empty one before them.
+    """The citations of an answer, each on a line, after an empty line.
 
     Args:
-        answer: whose sources they are.
-        bold: the few words that answer stand out, as a terminal shows it.
+        answer: the answer with its sources.
+        bold: show the few words that answer the question in bold, for a terminal.
     """
     if answer.citations:
         yield ""
@@ -155,7 +133,7 @@ def source_lines(answer: Answer, *, bold: bool = False) -> Iterator[str]:
 
 
 def _shown(one: Citation, short: Citation | None, *, bold: bool) -> str:
-    """The beginning of a cited text in one line, without what would steer a terminal."""
+    """The beginning of a cited text in one line, without control characters of a terminal."""
     text = _harmless(one.text)
     if len(text) > _QUOTED:
         text = f"{text[:_QUOTED]}…"
@@ -166,7 +144,7 @@ def _shown(one: Citation, short: Citation | None, *, bold: bool) -> str:
 
 
 def _harmless_piece(text: str) -> str:
-    """A text without control characters, by which a document could steer the terminal."""
+    """A text without control characters, which a document could use to control the terminal."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text)
 
 
@@ -199,7 +177,7 @@ def _converse(opened: OpenedAnswerer, config: AskConfig) -> int:
 
 
 def _lines() -> Iterator[str]:
-    """What is typed, or piped; empty lines are passed over."""
+    """The lines that are typed or piped; empty lines are left out."""
     prompt = "> " if sys.stdin.isatty() else ""
     with suppress(EOFError, KeyboardInterrupt):
         while True:

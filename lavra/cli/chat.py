@@ -1,4 +1,4 @@
-"""`lavra chat`: talk with a model in the terminal; one that was not taught to talk goes on with what is written."""
+"""`lavra chat`: talk with a model in the terminal; a model without chat training continues the text."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.errors import ContextLengthError, DiskFullError, InputError, nearest
 from lavra.base.files import write_text
+from lavra.base.sampling import DRAWN_NAMES, SAMPLING_NAMES
 from lavra.base.types import GenerateRequest, SamplingConfig
-from lavra.cli.activity import activity
 from lavra.cli.arguments.chat import ChatConfig
 from lavra.cli.flags import read_settings
 from lavra.cli.usual import usual_request
 from lavra.model.shapes import parameter_shapes
+from lavra.verbs.activity import activity
 
 COMMANDS: Final = {
     "/help": "what can be typed",
@@ -33,14 +34,14 @@ _WORDS: Final = tuple(command.partition(" ")[0] for command in COMMANDS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read lines, answer them."""
+    """Read lines and answer them."""
     config = read_settings(ChatConfig, args)
     activity.begin(f"opening {config.model}")
     model = load(config.model, dtype=config.dtype, device=config.device)
-    talk = _Talk(model, config, usual_request(model, _request(config), ChatConfig, args))
+    talk = _Conversation(model, config, usual_request(model, _request(config), ChatConfig, args))
     print("\n".join(talk.introduction()), file=sys.stderr)
     for line in _lines():
-        word, _, rest = line.rstrip().partition(" ")  # a text that begins with a stroke is said after a blank
+        word, _, rest = line.rstrip().partition(" ")  # a text that begins with a stroke needs a blank in front
         if word == "/exit":
             break
         try:
@@ -52,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class _Talk:
-    """A model and what was said so far."""
+class _Conversation:
+    """A model and the conversation so far."""
 
     def __init__(self, model: TextModel, config: ChatConfig, usual: GenerateRequest) -> None:
         self._model, self._config, self._usual = model, config, usual
@@ -61,12 +62,12 @@ class _Talk:
         self._history = self._beginning()
 
     def introduction(self) -> Iterator[str]:
-        """Which model it is, and what to type."""
+        """The lines that name the model and the commands."""
         port, name = self._model.port, self._model.folder or self._config.model
         if isinstance(port, HeldPort):
-            context = "" if port.reading.context is None else f", {port.reading.context:,} tokens of context"
+            context = "" if port.encoding.context is None else f", {port.encoding.context:,} tokens of context"
             count = sum(prod(shape) for shape in parameter_shapes(port.config).values())
-            held = "" if self._model.held is None else f", {self._model.held.held}"
+            held = "" if self._model.held is None else f", {self._model.held.form}"
             yield f"{name}: {count / 1e6:,.1f}M parameters{held}, runner {self._model.runner}{context}"
         else:
             yield str(name)
@@ -75,10 +76,10 @@ class _Talk:
         yield "/help says what can be typed"
 
     def command(self, word: str, rest: str) -> None:
-        """One of `COMMANDS`.
+        """Run one of `COMMANDS`.
 
         Raises:
-            InputError: there is no such command, or the conversation cannot be saved so.
+            InputError: the command is unknown, or the conversation cannot be saved under that name.
         """
         if word == "/help":
             width = max(map(len, COMMANDS))
@@ -89,13 +90,15 @@ class _Talk:
         elif word == "/save":
             self._save(rest)
         else:
-            raise InputError(f"unknown command {word!r}{nearest(word, _WORDS)}; to say it, put a blank before it")
+            raise InputError(
+                f"unknown command {word!r}{nearest(word, _WORDS)}; to send it as text, put a blank before it"
+            )
 
     def answer(self, line: str) -> None:
-        """Write the answer as it comes, and remember it."""
+        """Print the answer while it is generated, and remember it."""
         asked = [*self._history, {"role": "user", "content": line}]
-        said = self._write(self._model.chat_prompt(asked) if self._talks else line)
-        self._history = [*asked, {"role": "assistant", "content": said}]
+        answer = self._write(self._model.chat_prompt(asked) if self._talks else line)
+        self._history = [*asked, {"role": "assistant", "content": answer}]
 
     def _beginning(self) -> list[dict[str, Any]]:
         return [] if self._config.system is None else [{"role": "system", "content": self._config.system}]
@@ -127,7 +130,7 @@ class _Talk:
 
 
 def _lines() -> Iterator[str]:
-    """What is typed, or piped; empty lines are skipped."""
+    """The lines that are typed or piped; empty lines are left out."""
     interactive = sys.stdin.isatty()
     while True:
         activity.begin("")
@@ -136,7 +139,7 @@ def _lines() -> Iterator[str]:
         except EOFError:
             return
         except UnicodeDecodeError as error:
-            print(f"note: a line is no {sys.stdin.encoding} text ({error.reason}), and was not read", file=sys.stderr)
+            print(f"note: a line is not {sys.stdin.encoding} text ({error.reason}), and was not read", file=sys.stderr)
             continue
         except KeyboardInterrupt:
             print()
@@ -146,8 +149,7 @@ def _lines() -> Iterator[str]:
 
 
 def _request(config: ChatConfig) -> GenerateRequest:
-    """What every answer is asked with; its prompt is still to come."""
-    sampling = SamplingConfig(temperature=config.temperature, top_p=config.top_p, seed=config.seed)
-    if config.temperature == 0:
-        sampling = SamplingConfig()
+    """The request with the settings of every answer, still without a prompt."""
+    names = [name for name in SAMPLING_NAMES if config.temperature > 0 or name not in DRAWN_NAMES]
+    sampling = SamplingConfig(**{name: getattr(config, name) for name in names})
     return GenerateRequest(prompt="", max_tokens=config.max_tokens, sampling=sampling)

@@ -1,6 +1,6 @@
 """`lavra completion`: a script with which a shell completes verbs, flags, their values and file names.
 
-Made by shtab from the parsers themselves, so it knows what `--help` knows.  It is static: completing starts no Python.
+shtab makes the script from the parsers, so it has everything in `--help`.  It is static: completing starts no Python.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MODELS: Final = ("model", "teacher")  # positional arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's argument."""
+    """Add the verb's argument."""
     parser.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="which shell reads it")
 
 
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def whole_parser() -> argparse.ArgumentParser:
-    """All verbs as one parser, for shtab alone: it reads every verb's flags."""
+    """All verbs as one parser, for shtab, which reads every verb's flags."""
     parser = argparse.ArgumentParser(prog="lavra")
     verbs = parser.add_subparsers(dest="verb")
     for name, verb in VERBS.items():
@@ -51,7 +51,7 @@ def whole_parser() -> argparse.ArgumentParser:
 
 
 def _complete(action: Any) -> None:
-    """What may stand for a value: one of its choices, a file or a folder."""
+    """Set the completion of a flag's value: its choices, a file or a folder."""
     metavar = str(action.metavar or "")
     if metavar.startswith("{"):
         action.choices = metavar.strip("{}").split(",")

@@ -1,25 +1,29 @@
-"""`lavra corpus`: text files in, a clean corpus in two splits out."""
+"""`lavra corpus`: turn text files into a clean corpus in two splits."""
 
 from __future__ import annotations
 
 import argparse
 
 from lavra.base.files import folder_bytes
+from lavra.base.shell import command
 from lavra.base.units import format_size
-from lavra.cli.console import Unit, meter, print_json, print_rows
+from lavra.cli.console import print_json, print_rows
 from lavra.cli.flags import (
     read_destination,
     read_settings,
     read_workspace,
 )
-from lavra.cli.next_step import command
-from lavra.text import Corpus, CorpusConfig, Source, as_source, build_corpus, stdlib_source
+from lavra.text.config import CorpusConfig
+from lavra.text.corpus import Corpus, build_corpus
+from lavra.text.sources.source import Source, as_source
+from lavra.text.sources.stdlib import stdlib_source
+from lavra.verbs.meter import Unit, meter
 
-FILES_SHOWN = 5  # of those used, and of those not
+FILES_SHOWN = 5  # files shown that were used, and files shown that were not
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build the corpus and say what became of the text."""
+    """Build the corpus, and print the counts of kept and dropped text."""
     config = read_settings(CorpusConfig, args)
     sources: list[Source] = [as_source(path) for path in args.sources] or [stdlib_source()]
     workspace = read_workspace(args)
@@ -41,7 +45,7 @@ def _show(corpus: Corpus) -> None:
 
 
 def _show_files(corpus: Corpus) -> None:
-    """The largest files that were used, and files of each reason why others were not."""
+    """Print the largest used files, and unused files of each reason."""
     table = corpus.file_table(FILES_SHOWN)
     used = [
         (account.source, f"{account.documents:,} documents, {format_size(account.bytes)}") for account in table.used
@@ -52,5 +56,6 @@ def _show_files(corpus: Corpus) -> None:
     print_rows([*used, *unused])
     if any(more):
         print(
-            f"  and {more[0]:,} more that were used, {more[1]:,} that were not (files.jsonl and skipped.jsonl name all)"
+            f"  and {more[0]:,} more that were used, {more[1]:,} that were not; files.jsonl and skipped.jsonl in "
+            f"{corpus.path} name all, with reasons"
         )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -13,9 +11,7 @@ from rich.table import Table
 from lavra.api.find import find_folder
 from lavra.base.names import ModelNames
 from lavra.base.units import format_duration
-from lavra.base.workspace import Workspace
-from lavra.cli.activity import activity
-from lavra.cli.console import Unit, meter, print_json
+from lavra.cli.console import print_json
 from lavra.cli.flags import (
     read_destination,
     read_settings,
@@ -24,10 +20,13 @@ from lavra.cli.flags import (
 from lavra.cli.next_step import after_samples
 from lavra.runs.distill import DistillResult, PreparedDistill, distill_folder, prepare
 from lavra.runs.distill_settings import DistillRunConfig
+from lavra.verbs.activity import activity
+from lavra.verbs.distill import with_models_found
+from lavra.verbs.meter import Unit, meter
 
 
 def run(args: argparse.Namespace) -> int:
-    """Teach, measure, save."""
+    """Train the student, measure it, save it."""
     workspace = read_workspace(args)
     config = with_models_found(read_settings(DistillRunConfig, args), workspace)
     source = find_folder(args.teacher, workspace=workspace, whole=True)
@@ -45,17 +44,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def with_models_found(config: DistillRunConfig, workspace: Workspace) -> DistillRunConfig:
-    """The settings with the folders that their words for models mean."""
-
-    def found(word: Path | None) -> Path | None:
-        return None if word is None else find_folder(str(word), workspace=workspace, whole=True)
-
-    return replace(config, student=found(config.student), baseline_from=found(config.baseline_from))
-
-
 def _introduce(prepared: PreparedDistill) -> None:
-    """What is wrong with the data, and what is going to happen; to stderr, before it does."""
+    """Print the problems of the data and the plan of the run to stderr, before the run begins."""
     for report in prepared.reports():
         print("\n".join(report.lines()), file=sys.stderr)
     start = prepared.config.student or prepared.base

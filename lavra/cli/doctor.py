@@ -1,4 +1,4 @@
-"""`lavra doctor`: check a run before hours are spent on it: one of `lavra up`, or of `lavra finetune`."""
+"""`lavra doctor`: check a run of `lavra up` or `lavra finetune` before hours are spent on it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from dataclasses import asdict
 from lavra.api.find import find_folder
 from lavra.base.checks import Check, CheckState
 from lavra.cli.arguments.doctor import read_either
-from lavra.cli.console import Unit, meter, print_json, stages_shown
+from lavra.cli.console import print_json
 from lavra.cli.flags import read_workspace
 from lavra.doctor.examine import examine, examine_finetuning
 from lavra.pipeline.settings import UpConfig
+from lavra.verbs.meter import Unit, meter, stages_shown
 
 _MARKS = {CheckState.PASSED: "pass", CheckState.FAILED: "FAIL", CheckState.NOT_TESTED: "not tested"}
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run every check and print each as it is done."""
+    """Run every check and print each when it is done."""
     done: list[Check] = []
     with ExitStack() as stack:
         config = read_either(args)

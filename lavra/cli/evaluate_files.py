@@ -1,4 +1,4 @@
-"""What `lavra evaluate` writes: results in lm-evaluation-harness' layout, the table as Markdown, samples."""
+"""Files that `lavra evaluate` writes: results in lm-evaluation-harness' layout, the table as Markdown, samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lavra.evaluation.results import EvaluationResult
 def write_results(
     results: Sequence[EvaluationResult], comparisons: Sequence[ModelComparison], settings: EvaluateSettings
 ) -> None:
-    """The files that are named; with --compare the first model's results, the others' beside them."""
+    """Write the named files; with --compare the first model's results, the others' beside them."""
     for result, suffix in zip(results, ["", *(f"-{number}" for number in range(2, len(results) + 1))], strict=True):
         if settings.json is not None:
             layout = harness_layout(result)
@@ -47,7 +47,7 @@ _PLAIN = (
 
 
 def log_samples(folder: Path, name: str, scores: Mapping[str, Sequence[ItemScore]]) -> None:
-    """A file a task, in lm-evaluation-harness' layout, below a folder of the model's name."""
+    """Write a file for each task, in lm-evaluation-harness' layout, below a folder of the model's name."""
     below = folder / "".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in name)
     for task, found in scores.items():
         lines = (json.dumps(line, ensure_ascii=False, default=str) for line in sample_lines(found))

@@ -1,6 +1,6 @@
-"""`lavra evaluate MODEL --tasks glue --finetune`: a head is finetuned for each task, and a model that writes is asked.
+"""`lavra evaluate MODEL --tasks glue --finetune`: finetune a head for each task; also ask a generative model by prompt.
 
-Both scores stand in one table.  An encoder is not asked by prompt; of a task without files both sides say so.
+Both scores are in one table.  An encoder is not asked by prompt; a task without files shows this in both columns.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from lavra.api.identity import model_files
 from lavra.base.errors import ConfigError, LavraError
 from lavra.base.files import hash_json, write_text
 from lavra.cli.arguments.evaluate import EvaluateSettings
-from lavra.cli.console import meter
 from lavra.cli.evaluate_showing import write_cards, write_report
 from lavra.cli.flags import read_workspace
 from lavra.evaluation.layouts import harness_layout
 from lavra.evaluation.results import EvaluationResult, TaskResult
-from lavra.evaluation.side_by_side import COLUMNS, TwiceScored, markdown_table, side_by_side
+from lavra.evaluation.side_by_side import COLUMNS, SuiteTaskScores, markdown_table, side_by_side
 from lavra.evaluation.task_files.index import build_index
 from lavra.evaluation.task_files.opening import OpenedTasks, open_tasks
 from lavra.evaluation.task_files.task import EvalTask
@@ -36,11 +35,12 @@ from lavra.pipeline.sections.suites import suites_section
 from lavra.runs.glue.finetuning import finetune_glue
 from lavra.runs.glue.job import GlueRecipe
 from lavra.runs.glue.tasks import GlueTask, find_tasks
+from lavra.verbs.meter import meter
 
 AskByPrompt = Callable[[str, OpenedTasks], EvaluationResult]
 
 _ALSO_ASKED = {"mnli": ("mnli", "mnli_mismatch")}
-"""Tasks by prompt, where they are not one of the same name."""
+"""Tasks asked by prompt for a finetuned task, where they are not a single task of the same name."""
 
 
 def score_twice(
@@ -49,14 +49,14 @@ def score_twice(
     """Finetune a model for GLUE and SuperGLUE tasks, ask it by prompt, and show both.
 
     Args:
-        name: of the model.
-        settings: of the verb.
-        args: with the workspace.
+        name: name of the model.
+        settings: settings of the verb.
+        args: the arguments, with the workspace.
         data: folder that holds the benchmarks' files.
         ask: scores a model by prompt.
 
     Raises:
-        ConfigError: no data is named, a task is none of these, or the model cannot be finetuned.
+        ConfigError: no data is named, a task is not of GLUE or SuperGLUE, or the model cannot be finetuned.
     """
     if data is None:
         raise ConfigError("--finetune reads the benchmarks' own files; name the folder that holds glue/ with --data")
@@ -71,7 +71,7 @@ def score_twice(
 
 
 def _for_card(name: str, finetuned: EvaluationResult) -> EvaluationResult:
-    """What a head can learn, under names of its own: the model's card has the scores by prompt under the tasks'."""
+    """The finetuned scores, under names of their own: in the card the tasks' names stand for the scores by prompt."""
     tasks = tuple(
         replace(one, task=f"{one.task} (finetuned)", alias=f"{one.alias} (finetuned)") for one in finetuned.tasks
     )
@@ -116,7 +116,7 @@ def _recipe(settings: EvaluateSettings) -> GlueRecipe:
 def _prompted(
     name: str, base: Path, tasks: Sequence[GlueTask], settings: EvaluateSettings, data: Path, ask: AskByPrompt
 ) -> EvaluationResult | None:
-    """The model's scores by prompt; None of one that does not write."""
+    """The model's scores by prompt; None for a model that does not generate text."""
     if load_config(base).kind is Kind.ENCODER:
         return None
     names = [one for task in tasks for one in _ALSO_ASKED.get(task.name, (task.name,))]
@@ -137,7 +137,7 @@ def _prompted(
 
 
 def _missing(task: EvalTask) -> str:
-    """Why the rows of a task cannot be read; empty where they can."""
+    """The reason why the rows of a task cannot be read; empty if they can."""
     try:
         _ = task.num_documents
     except LavraError as error:
@@ -162,7 +162,7 @@ def _without_score(task: EvalTask, why: str) -> TaskResult:
 # ---------------------------------------------------------------- showing
 
 
-def _show(name: str, rows: Sequence[TwiceScored]) -> None:
+def _show(name: str, rows: Sequence[SuiteTaskScores]) -> None:
     table = Table(*COLUMNS, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*map(Text, row.cells))
@@ -171,7 +171,7 @@ def _show(name: str, rows: Sequence[TwiceScored]) -> None:
 
 
 def _write(
-    rows: Sequence[TwiceScored],
+    rows: Sequence[SuiteTaskScores],
     finetuned: EvaluationResult,
     prompted: EvaluationResult | None,
     settings: EvaluateSettings,

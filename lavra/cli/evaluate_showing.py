@@ -1,4 +1,4 @@
-"""Where the scores of `lavra evaluate` go besides the terminal: the HTML report, and the cards of the models."""
+"""Outputs of `lavra evaluate` besides the terminal: the HTML report, and the scores in the cards of the models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from lavra.evaluation.model_card import write_model_card
 from lavra.evaluation.results import EvaluationResult
 from lavra.pipeline.sections.benchmarks import benchmarks_section
 from lavra.pipeline.sections.comparison import comparison_section
-from lavra.report import Report, Section
+from lavra.report.page import Report
+from lavra.report.section import Section
 
 CardMode = Literal["auto", "on", "off"]
 
@@ -28,9 +29,9 @@ def write_report(
     """Write one HTML page: verdicts first, then each model.
 
     Args:
-        path: of the page.
-        results: one a model.
-        comparisons: of the first model with each other.
+        path: path of the page.
+        results: one result for each model.
+        comparisons: comparisons of the first model with each other model.
         also: further sections, in front.
     """
     models = [benchmarks_section(one, one.model) for one in results]
@@ -46,10 +47,10 @@ def write_report(
 
 
 def write_cards(results: Sequence[EvaluationResult], mode: CardMode) -> None:
-    """Put scores into the folders of their models.
+    """Write scores into the folders of their models.
 
     Args:
-        results: one a model.
+        results: one result for each model.
         mode: auto writes into folders that lavra made, on into any folder, off into none.
     """
     for result in results:
@@ -61,7 +62,7 @@ def write_cards(results: Sequence[EvaluationResult], mode: CardMode) -> None:
 
 
 def _folder(model: str) -> Path | None:
-    """The folder of a model that is here as one."""
+    """The folder of a local model that is a folder."""
     if "://" in model:
         return None
     folder = find_folder(model)

@@ -1,4 +1,4 @@
-"""What `lavra evaluate` prints: the scores of a model, two models beside one another, one sample of the ledger."""
+"""Tables that `lavra evaluate` prints: the scores of a model, two models side by side, one sample of the ledger."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lavra.evaluation.results import EvaluationResult, MetricResult
 
 
 def show_result(result: EvaluationResult) -> None:
-    """The scores as a table on standard output; what casts doubt on them on standard error."""
+    """Print the scores as a table on standard output, and doubts about them on standard error."""
     heads = ("task", "metric", "", "score", "standard error", "95 % interval", "items", "shots")
     table = Table(*heads, box=None, pad_edge=False)
     for group in result.groups:
@@ -45,7 +45,7 @@ def _cells(alias: str, one: MetricResult, shots: str) -> list[str]:
 
 
 def show_comparison(found: ModelComparison) -> None:
-    """The second model beside the first, a row a task."""
+    """Print two models side by side, a row for each task."""
     heads = ("task", "metric", found.first, found.second, "difference, 95 %", "items", "p", "corrected", "verdict")
     table = Table(*map(escape, heads), box=None, pad_edge=False)
     for one in found.tasks:
@@ -72,7 +72,7 @@ def _comparison_cells(one: TaskComparison, found: ModelComparison) -> list[str]:
 
 
 def show_row(row: LedgerRow) -> None:
-    """What a model was asked and what it answered."""
+    """Print the question to a model and its answer."""
     print(f"--- {row.task}#{row.doc_id}, model {row.model}, {row.created}")
     contexts = row.asked.get("contexts", [])
     for context in contexts or [row.asked.get("prompt", "")]:

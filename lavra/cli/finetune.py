@@ -1,4 +1,4 @@
-"""`lavra finetune`: a model that does a task, from labelled data, measured before and after."""
+"""`lavra finetune`: train a model for a task on labelled data, and measure it before and after."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from rich.table import Table
 from lavra.api.find import find_folder
 from lavra.base.names import ModelNames
 from lavra.base.units import format_duration, format_size
-from lavra.cli.activity import activity
-from lavra.cli.console import Unit, meter, print_json
+from lavra.cli.console import print_json
 from lavra.cli.flags import (
     read_destination,
     read_settings,
@@ -24,12 +23,14 @@ from lavra.cli.flags import (
 from lavra.cli.next_step import after_samples
 from lavra.runs.finetune import FinetuneResult, Prepared, finetune, prepare
 from lavra.tasks.learning.settings import FinetuneConfig
+from lavra.verbs.activity import activity
+from lavra.verbs.meter import Unit, meter
 
 _SHOWN_SCORES = 8
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at the data, train, measure, save."""
+    """Check the data, train, measure, save."""
     config = read_settings(FinetuneConfig, args)
     workspace = read_workspace(args)
     base = find_folder(args.model, workspace=workspace, whole=True)
@@ -60,7 +61,7 @@ def _check(prepared: Prepared, *, as_json: bool) -> int:
 
 
 def _introduce(prepared: Prepared, in_flags: Callable[[str], str]) -> None:
-    """What is wrong with the data, and what is going to happen; to stderr, before it does."""
+    """Print the problems of the data and the plan of the run to stderr, before the run begins."""
     for report in prepared.reports():
         print("\n".join(report.lines()), file=sys.stderr)
     for note in prepared.notes:

@@ -1,7 +1,7 @@
-"""Errors in the words of the shell.
+"""Errors that name the flags of the shell instead of Python's settings.
 
 Below the command line an error names settings as Python does: `max_tokens is 0`; a remedy marks them, as in "give
-`calibration`".  Here they become the flags of the verb that was typed, where it has them.
+`calibration`".  This module replaces them by the flags of the typed verb, where it has them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def in_flags(text: str, names: Mapping[str, str]) -> str:
 
     Args:
         text: the message.
-        names: of `setting_names`.
+        names: result of `setting_names`.
 
     >>> in_flags("max_tokens is 0; give `n` or more", {"max_tokens": "--max-tokens", "n": "--n"})
     '--max-tokens is 0; give --n or more'

@@ -1,7 +1,7 @@
-"""`lavra generate`: complete a prompt, written to the terminal as it comes.
+"""`lavra generate`: complete a prompt, and print the text while it is generated.
 
-The prompt is an argument, a file or standard input; the text goes to standard output and everything said about
-it (warnings, the seed drawn) to standard error, so that output can be piped.
+The prompt is an argument, a file or standard input; the text goes to standard output and messages about
+it (warnings, the drawn seed) to standard error, so that output can be piped.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.errors import InputError
 from lavra.base.types import Completion, GenerateRequest, SamplingConfig
-from lavra.cli.activity import activity
 from lavra.cli.arguments.generate import GenerateConfig
 from lavra.cli.console import print_json_line
 from lavra.cli.flags import read_settings
 from lavra.cli.usual import usual_request
+from lavra.verbs.activity import activity
 
-_INTERRUPTED = 130  # what a shell expects of a command ended by Ctrl-C
+_INTERRUPTED = 130  # the exit status of a command ended by Ctrl-C in a shell
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_prompt(config: GenerateConfig) -> str:
-    """The prompt, from wherever the user put it; one line break at the end of a file or pipe is not part of it.
+    """The prompt, from the command line, a file or a pipe; a line break at the end of a file or pipe is removed.
 
     Raises:
-        InputError: it is given twice, or its file cannot be read.
+        InputError: the prompt is given twice, or its file cannot be read.
     """
     if config.prompt is not None and config.file is not None:
         raise InputError("a prompt and --file were both given; keep one of the two")
@@ -74,7 +74,7 @@ def _standard_input() -> str:
 
 
 def make_request(config: GenerateConfig, prompt: str | tuple[int, ...]) -> GenerateRequest:
-    """The request these settings describe: every field of the two classes that has the same name."""
+    """The request of the settings: every field that the two classes share."""
     sampling = SamplingConfig(**_shared(config, SamplingConfig))
     rest = {name: value for name, value in _shared(config, GenerateRequest).items() if name != "prompt"}
     return GenerateRequest(prompt=prompt, sampling=sampling, **rest)
@@ -89,10 +89,10 @@ def _prompt_of(model: TextModel, prompt: str, chat: bool) -> str | tuple[int, ..
 
 
 def _print_stream(model: TextModel, request: GenerateRequest) -> int:
-    """Write each piece as it comes; Ctrl-C ends the text where it is."""
+    """Print each piece as it comes; Ctrl-C ends the text at that point."""
     try:
         for delta in model.submit(request):
-            activity.begin("")  # what is written says enough
+            activity.begin("")  # the printed text is sign enough
             print(delta.text, end="", flush=True)
             if delta.completion is not None:
                 print(flush=True)
@@ -118,3 +118,10 @@ def _print_all(completions: list[Completion]) -> None:
 def _print_warnings(completion: Completion) -> None:
     for warning in completion.warnings:
         print(f"note: {warning}", file=sys.stderr)
+    if not completion.text.strip():
+        shown = "blanks alone" if completion.text else "no text"
+        ended = f"{len(completion.tokens)} tokens, ended by {completion.finish_reason.value}"
+        print(
+            f"note: the model wrote {shown} ({ended}); try --temperature 0.8 or a longer prompt",
+            file=sys.stderr,
+        )

@@ -6,18 +6,19 @@ import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
-from lavra.cli.console import Unit, meter, print_json, stages_shown
+from lavra.cli.console import print_json
 from lavra.cli.flags import read_settings, read_workspace
 from lavra.data.pretraining.inspect import InspectedToken, Side, inspect_rows
 from lavra.pipeline.objective import make_objective
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import run_stages
 from lavra.pipeline.stages.prepare import open_tokens, prepare_stages
-from lavra.tokens import Tokenizer
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.verbs.meter import Unit, meter, stages_shown
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepare what is not prepared yet, make the batch, print it."""
+    """Prepare the missing data, make the batch, print it."""
     config = read_settings(UpConfig, args)
     with stages_shown(), meter(Unit.BYTES) as progress:
         results = run_stages(prepare_stages(config, progress), read_workspace(args))

@@ -16,7 +16,6 @@ from lavra.base.errors import ConfigError
 from lavra.base.files import write_text
 from lavra.base.ports import LanguageModel
 from lavra.cli.arguments.evaluate import EvaluateSettings
-from lavra.cli.console import meter
 from lavra.evaluation.human.answers import ModelAnswer, read_answers
 from lavra.evaluation.human.votes import write_votes
 from lavra.evaluation.judging.judge import JudgedPair, ModelJudge, PromptForm, plain_text
@@ -26,16 +25,17 @@ from lavra.evaluation.judging.pairs import pairs_of
 from lavra.evaluation.judging.report import JudgeReport, pair_report, score_report, votes_of_judge
 from lavra.evaluation.judging.rubric import Rubric, open_rubric
 from lavra.prompts.render import Rendered
+from lavra.verbs.meter import meter
 
 
 def judge_answers(settings: EvaluateSettings, model: LanguageModel, name: str, layout: PromptForm) -> int:
-    """Ask, count and show.
+    """Ask the judge, count its votes or scores, and print them.
 
     Args:
-        settings: what is judged, and how.
+        settings: the answers to judge, and the way of judging.
         model: the judge.
-        name: how it is called.
-        layout: how it is given prompts.
+        name: name of the judge.
+        layout: the way a prompt is put to the judge.
     """
     answers = _answers(settings)
     rubric = chosen_rubric(settings, answers)
@@ -61,10 +61,10 @@ def _answers(settings: EvaluateSettings) -> list[ModelAnswer]:
 
 
 def chosen_rubric(settings: EvaluateSettings, answers: Sequence[ModelAnswer]) -> Rubric:
-    """The rubric that is named, or lavra's for one model or for several.
+    """The named rubric, or lavra's for one model or for several.
 
     Raises:
-        ConfigError: there is none of that name, or votes are wanted of a rubric that gives scores.
+        ConfigError: no rubric has that name, or votes are wanted of a rubric that gives scores.
     """
     file, sign, prompt = settings.rubric.rpartition("#")
     if sign and Path(file).suffix == ".jsonl":
@@ -78,7 +78,7 @@ def chosen_rubric(settings: EvaluateSettings, answers: Sequence[ModelAnswer]) ->
 
 
 def chat_layout(render: Callable[..., str], encode: Callable[[str], Sequence[int]]) -> PromptForm:
-    """Prompts by a model's chat template, as ids, which carry its special tokens.
+    """Prompts by a model's chat template, as ids, which contain its special tokens.
 
     Args:
         render: the chat template.

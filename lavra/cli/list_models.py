@@ -1,4 +1,4 @@
-"""`lavra list`: the models of a workspace, by name."""
+"""`lavra list`: show the models of a workspace by name."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _HEAD = ("name", "kind", "family", "parameters", "size", "made", "from")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     add_workspace(parser)
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look and print."""
+    """Find the models and print them."""
     workspace = read_workspace(args)
     entries = list_models(workspace)
     if args.json:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(entries: list[ModelEntry]) -> None:
-    """Rows in columns, which are as wide as they must be: a name that is cut off is none."""
+    """Print rows in columns, each as wide as its longest cell: a name that is cut off is useless."""
     rows = [_HEAD, *map(_row, entries)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     for row in rows:
@@ -56,7 +56,7 @@ def _row(one: ModelEntry) -> tuple[str, ...]:
 
 
 def _count(number: int) -> str:
-    """`134.5M`."""
+    """A number of parameters for people, such as `134.5M`."""
     for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size:
             return f"{number / size:.1f}{unit}"

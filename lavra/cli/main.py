@@ -1,9 +1,9 @@
-"""`lavra VERB ...`: finds the verb, runs it, and turns what went wrong into one line.
+"""`lavra VERB ...`: find the verb, run it, and turn an error into one line.
 
-The verbs are one table, and a verb's modules are imported when it is asked for, so that `lavra --help` answers at once
+The verbs are one table, and a verb's modules are imported when it is typed, so that `lavra --help` answers at once
 and no verb pays for another's imports.  A verb is two modules:
 
-- `cli/arguments/VERB.py` says what it takes: `HELP` (what it does), `EXAMPLES` (commands to copy),
+- `cli/arguments/VERB.py` declares its arguments: `HELP` (a description), `EXAMPLES` (commands to copy),
   `add_arguments(parser)`, and `RESUME` where Ctrl-C and the same command go on.  It reaches no torch, so that flags and
   their values are checked in an instant.
 - `cli/VERB.py` has `run(args) -> exit status`.
@@ -20,25 +20,26 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, NoReturn, Protocol, cast
+from typing import Any, NamedTuple, NoReturn, Protocol, cast
 
 from lavra.base.cores import CoreSample, choose_threads, sample_cores
 from lavra.base.disk import full_disk_message, full_disk_reason
 from lavra.base.errors import ConfigError, LavraError, SavedInterrupt, nearest
+from lavra.base.events import subscribed
 from lavra.base.version import VERSION
-from lavra.cli.activity import activity, never_silent
 from lavra.cli.flag_names import in_flags, setting_names
 from lavra.cli.streams import discard_unwritable, is_of_output, usable_streams
 from lavra.cli.synonyms import is_flag, meant
+from lavra.verbs.activity import activity, report_long_silence
 
 
 class Verb(NamedTuple):
-    """Where a verb lives, and what it does in a few words (so that the overview need not load it).
+    """The modules of a verb, and a short summary (so that the overview need not load them).
 
     Attributes:
-        module: says what the verb takes, without importing torch.
-        summary: of what it does.
-        runs_in: module with its `run`, imported when the flags have been read; the same one unless given.
+        module: module that declares the arguments, without importing torch.
+        summary: summary of the verb.
+        runs_in: module with its `run`, imported when the flags have been read; the same module unless given.
         computes: whether it computes with torch.
     """
 
@@ -58,22 +59,24 @@ VERBS: Mapping[str, Verb] = {
     "tokenizer": _verb("tokenizer", "train a tokenizer on a corpus", computes=False),
     "pretrain": _verb("pretrain", "train a model of any of the five families from scratch", runs_in="up"),
     "finetune": _verb("finetune", "teach a model a task from labelled data"),
-    "distill": _verb("distill", "a smaller student of a finetuned model, taught by it"),
-    "answers": _verb("answers", "what a teacher writes, in a file for a student to learn from"),
+    "distill": _verb("distill", "teach a smaller model the task of a finetuned one"),
+    "answers": _verb("answers", "write a teacher's answers to a file, for a student to learn from"),
     "predict": _verb("predict", "ask a finetuned model about texts, or about a file of them"),
-    "evaluate": _verb("evaluate", "a model's scores on benchmarks, or two models beside one another"),
-    "compress": _verb("compress", "make a model smaller, with a card that says what it cost"),
+    "evaluate": _verb("evaluate", "score a model on benchmarks, or compare two models"),
+    "compress": _verb("compress", "make a model smaller, and measure the loss of quality"),
     "generate": _verb("generate", "complete a prompt, as it is written"),
     "prompt": _verb("prompt", "render, inspect, compare and test prompts kept as files"),
     "chat": _verb("chat", "talk with a model in the terminal"),
     "index": _verb("index", "make documents searchable, or bring their index up to date"),
-    "ask": _verb("ask", "a question to an index of documents, answered with its sources"),
+    "ask": _verb("ask", "ask an index of documents; answers cite their sources"),
     "serve": _verb("serve", "serve models over HTTP, with OpenAI's endpoints and a chat page"),
-    "rate": _verb("rate", "people judge what models wrote, on a small page", computes=False),
-    "list": Verb("lavra.cli.list_models", "the models of a workspace, by name", computes=False),
+    "rate": _verb("rate", "let people judge models' answers, on a small page", computes=False),
+    "list": Verb("lavra.cli.list_models", "list the models of a workspace by name", computes=False),
     "rm": Verb("lavra.cli.rm", "remove models of a workspace", computes=False),
     "doctor": _verb("doctor", "check a configuration before hours are spent on it"),
-    "completion": Verb("lavra.cli.completion", "a script with which a shell completes verbs and flags", computes=False),
+    "completion": Verb(
+        "lavra.cli.completion", "print a script with which a shell completes verbs and flags", computes=False
+    ),
     "inspect-batch": _verb("inspect_batch", "show each token of a batch with its label and loss weight"),
 }
 
@@ -82,26 +85,26 @@ NO_RESUME = "nothing half-written is left; run the command again to start over"
 
 
 class Arguments(Protocol):
-    """What the first module of a verb offers."""
+    """The contents of a verb's first module."""
 
     HELP: str
     EXAMPLES: str
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declare what the verb takes."""
+        """Declare the arguments of the verb."""
         ...
 
 
 class VerbRunner(Protocol):
-    """What the second module of a verb offers."""
+    """The contents of a verb's second module."""
 
     def run(self, args: argparse.Namespace) -> int:
-        """Do it; the exit status."""
+        """Run the verb; returns the exit status."""
         ...
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; returns the exit status and never raises for what a user did.
+    """Run one command line; returns the exit status and never raises for a user's mistake.
 
     `LAVRA_DEBUG=1` shows the traceback behind an error.
     """
@@ -147,7 +150,7 @@ def _run_verb(name: str, arguments: list[str], cores: CoreSample) -> int:
     if name not in VERBS:
         what = "flag" if name.startswith("-") else "verb"
         raise ConfigError(f"unknown {what} {name!r}{nearest(name, VERBS)}")
-    with never_silent("loading the libraries"):
+    with report_long_silence("loading the libraries"):
         parser = verb_parser(name, cast(Arguments, importlib.import_module(VERBS[name].module)))
         _refuse_unknown_flags(parser, name, arguments)
         args = parser.parse_args(arguments)
@@ -165,17 +168,17 @@ def _run(name: str, args: argparse.Namespace, cores: CoreSample) -> int:
     if args.settings_reader is not None:  # for its errors alone: a wrong value need not wait for torch either
         args.settings_reader(args)
     if verb.computes and "torch" not in sys.modules:
-        said = choose_threads(cores)
-        if said is not None:
-            print(f"note: {said}", file=sys.stderr)
-    with ExitStack() as args.until_end:  # what is held for the length of the command
+        note = choose_threads(cores)
+        if note is not None:
+            print(f"note: {note}", file=sys.stderr)
+    with ExitStack() as args.until_end:  # resources held for the length of the command
         runs = cast(VerbRunner, importlib.import_module(verb.runs_in or verb.module))
         activity.begin(name)
         return runs.run(args)
 
 
 def _refuse_broken_text(arguments: Sequence[str]) -> None:
-    """A file may be named by any bytes; a text has to be text, and no tokenizer reads anything else."""
+    """Refuse an argument that is not text, since no tokenizer reads it; a file name may be any bytes."""
     for argument in arguments:
         shown = argument.encode("utf-8", "backslashreplace").decode()
         if shown != argument and not os.path.lexists(argument):
@@ -186,7 +189,7 @@ def _refuse_broken_text(arguments: Sequence[str]) -> None:
 
 
 def overview() -> str:
-    """What `lavra --help` prints."""
+    """The text that `lavra --help` prints."""
     width = max(map(len, VERBS)) + 2
     verbs = "\n".join(f"  {name:<{width}}{verb.summary}" for name, verb in VERBS.items())
     return (
@@ -199,14 +202,14 @@ def overview() -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, but a mistake is an error like any other: one line that says what to do."""
+    """argparse, but a mistake is an error like any other: one line with the remedy."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; see `{self.prog} --help`")
 
 
 def verb_parser(name: str, module: Arguments) -> argparse.ArgumentParser:
-    """The parser of one verb, its examples at the end of its help."""
+    """The parser of a verb, with its examples at the end of its help."""
     examples = "\n".join(f"  {line.strip()}" for line in module.EXAMPLES.strip().splitlines())
     parser = _Parser(
         prog=f"lavra {name}",
@@ -229,7 +232,7 @@ def _placeholder(action: argparse.Action) -> str:
 
 
 def _refuse_unknown_flags(parser: argparse.ArgumentParser, verb: str, arguments: Sequence[str]) -> None:
-    """Before argparse looks: it would complain of what is missing first, and never says which flag was meant."""
+    """Refuse unknown flags before argparse parses: it would report missing arguments first, and suggests no flag."""
     known = parser._option_string_actions
     for argument in arguments:
         if argument == "--":
@@ -246,7 +249,7 @@ def _hint(flag: str, known: Collection[str], verb: str) -> str:
 
 
 def _interrupted(arguments: Sequence[str], interrupt: KeyboardInterrupt) -> int:
-    """Say what was kept: what the run says it saved, else what the verb always keeps."""
+    """Print the saved work: the run's own report of it, or the work that the verb always keeps."""
     verb = VERBS.get(arguments[0]) if arguments else None
     module = sys.modules.get(verb.module) if verb else None
     if isinstance(interrupt, SavedInterrupt):
@@ -278,11 +281,18 @@ class _StderrHandler(logging.Handler):
 
 @contextmanager
 def _warnings_on_stderr() -> Iterator[None]:
-    """Show what lavra's modules warn about, for the length of one command (or tests would pile up handlers)."""
+    """Print warnings of lavra's modules for the length of one command (otherwise tests would pile up handlers)."""
     handler = _StderrHandler(level=logging.WARNING)
     logger = logging.getLogger("lavra")
     logger.addHandler(handler)
     try:
-        yield
+        with subscribed(_show_note):
+            yield
     finally:
         logger.removeHandler(handler)
+
+
+def _show_note(name: str, fields: Mapping[str, Any]) -> None:
+    """Print a note that a verb adds to its result."""
+    if name == "note":
+        print(f"note: {fields['text']}", file=sys.stderr)

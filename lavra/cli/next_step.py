@@ -1,50 +1,41 @@
-"""The `next` line that ends a verb: a command to go on with, and in it a few words of the user's own text."""
+"""The `next` line at the end of a verb: a command to run next, with a few words of the user's own text."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from lavra.base.shell import command
 from lavra.data.labelled.samples import ChatSample, RewriteSample, Sample, TagSample, TextSample
 from lavra.pipeline.beginning import beginning_of
 
 SOME_WORDS: Final = "Once upon a time"
-"""What is gone on with where nobody knows of a text."""
-
-
-def command(verb: str, *words: str | Path) -> str:
-    """A command of lavra, quoted for the shell.
-
-    >>> command("generate", "my model", "Era uma vez")
-    "lavra generate 'my model' 'Era uma vez'"
-    """
-    return shlex.join(("lavra", verb, *map(str, words)))
+"""The beginning to continue where no text of the user is known."""
 
 
 def after_writing(model: Path, beginning: str, *, writes: bool) -> str:
-    """What to do with a model that was made.
+    """The command to try next on a new model.
 
     Args:
-        model: its folder.
-        beginning: words of the user's text; empty where there are none.
-        writes: whether it goes on with texts; an encoder is served.
+        model: folder of the model.
+        beginning: words of the user's text; empty where no text is known.
+        writes: whether the model generates text; an encoder is served instead.
     """
     return command("generate", model, beginning or SOME_WORDS) if writes else command("serve", model)
 
 
 def after_samples(model: Path, samples: Sequence[Sample]) -> str:
-    """What to do with a model that was taught a task: ask it what a held-out sample asks.
+    """The command to try next on a model finetuned for a task: ask it about a held-out sample.
 
     Args:
-        model: its folder.
-        samples: that it was measured on.
+        model: folder of the model.
+        samples: held-out samples that the model was measured on.
     """
     for one in samples:
         match one:
-            case ChatSample(messages=[{"role": "user", "content": str(said)}, *_]):
-                return command("generate", model, beginning_of(said) or SOME_WORDS, "--chat")
+            case ChatSample(messages=[{"role": "user", "content": str(asked)}, *_]):
+                return command("generate", model, beginning_of(asked) or SOME_WORDS, "--chat")
             case RewriteSample(source=source):
                 return command("generate", model, beginning_of(source) or SOME_WORDS)
             case TextSample(text=text, pair=None) | TagSample(text=text) if beginning_of(text):

@@ -1,6 +1,6 @@
-"""`lavra predict`: what a model with a task's head says of texts, or of a file of samples.
+"""`lavra predict`: the predictions of a model with a task's head for texts, or for a file of samples.
 
-Lines of JSON and results go to standard output (or a file), everything said about them to standard error.
+Lines of JSON and results go to standard output (or a file), messages about them to standard error.
 """
 
 from __future__ import annotations
@@ -16,35 +16,30 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lavra.api.load import load
 from lavra.api.model import TextModel
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.files import write_text
-from lavra.cli.activity import activity
 from lavra.cli.arguments.predict import PredictSettings
-from lavra.cli.console import Unit, meter, print_json, print_json_line
+from lavra.cli.console import print_json, print_json_line
 from lavra.cli.flags import hold_until_end, read_settings
-from lavra.data.labelled.columns import column_roles
-from lavra.data.labelled.problems import DataReport, data_report
-from lavra.data.labelled.reading import read_samples
-from lavra.data.labelled.samples import Sample
-from lavra.runs.predict import asking_of, label_scores, predict_samples, prediction_fields, text_requests
-from lavra.tasks.learning.recipe import Scores
-from lavra.tasks.predicting.predictor import HeadedPredictor
-from lavra.tasks.predicting.remembering import RememberingModel
-from lavra.tasks.spec import AskOptions, TaskSpec
-from lavra.tasks.table import head_of, task_named
+from lavra.data.labelled.problems import DataReport
+from lavra.runs.predict import asking_of, prediction_fields, text_requests
+from lavra.tasks.scoring.scores import Scores
+from lavra.tasks.spec import TaskSpec
+from lavra.verbs.activity import activity
+from lavra.verbs.meter import Unit, meter
+from lavra.verbs.predict import ask_options, chosen_task, open_for_predicting, predict_samples_of
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask and show."""
+    """Predict and print."""
     settings = read_settings(PredictSettings, args)
     if settings.out is not None:
         hold_until_end(args, settings.out)
     _check(settings, args.texts)
     activity.begin(f"opening {args.model}")
-    model = load(args.model, dtype=settings.dtype, device=settings.device, base=settings.base)
-    task = _task(model, settings)
+    model = open_for_predicting(args.model, settings)
+    task = chosen_task(model, settings)
     if settings.input is None:
         _texts(model, task, args.texts, settings, as_json=args.json)
     else:
@@ -65,24 +60,9 @@ def _check(settings: PredictSettings, texts: Sequence[str]) -> None:
         raise InputError(f"{settings.out} exists; choose another file, or say --replace")
 
 
-def _task(model: TextModel, settings: PredictSettings) -> TaskSpec:
-    """The task that is asked: the model's own, or another one that its head can answer.
-
-    Raises:
-        InputError: the model has no head, or one for another task.
-    """
-    if model.predictor is None:
-        raise InputError(f"{model.folder} has no head of a task; make one with lavra finetune, or use lavra generate")
-    own = task_named(model.predictor.task)
-    wanted = settings.task or own
-    if wanted is not own and wanted.name not in head_of(own).also:
-        raise InputError(f"{model.folder} was made for {own.name} and --task is {wanted.name}; leave --task out")
-    return wanted
-
-
 def _texts(model: TextModel, task: TaskSpec, texts: Sequence[str], settings: PredictSettings, *, as_json: bool) -> None:
     assert model.predictor is not None
-    requests = text_requests(task, texts, _options(settings), pair=settings.pair)
+    requests = text_requests(task, texts, ask_options(settings), pair=settings.pair)
     found = model.predictor.predict(requests)
     if as_json:
         print_json({"task": task.saved_as, "predictions": [prediction_fields(task, one) for one in found]})
@@ -96,48 +76,27 @@ def _texts(model: TextModel, task: TaskSpec, texts: Sequence[str], settings: Pre
     Console().print(table)
 
 
-def _options(settings: PredictSettings) -> AskOptions:
-    return AskOptions(truncate=settings.truncate, allow_none=settings.allow_none)
-
-
 def _file(model: TextModel, task: TaskSpec, path: Path, settings: PredictSettings, *, as_json: bool) -> None:
-    assert isinstance(model.predictor, HeadedPredictor)
-    predictor = model.predictor
-    columns = column_roles(settings.columns)
-    problem = predictor.headed.model.task.problem if task.form.has_problem else None
-    found = read_samples(path, task.form, columns=columns, problem=problem, header=settings.header)
-    report = data_report(str(path), found)
-    is_own = task is predictor.headed.spec
-    if is_own and any(map(task.is_known, found.samples)):  # they are predicted, and then scored
-        predictor = HeadedPredictor(RememberingModel(predictor.headed))
-    print("\n".join(report.lines()), file=sys.stderr)
     with meter(Unit.THINGS) as progress:
-        lines = list(predict_samples(predictor, task, found.samples, _options(settings), progress))
-        progress("score", 0, None)
-        scores, note = _scores(predictor, found.samples, task)
+        found = predict_samples_of(model, task, path, settings, progress)
+    print("\n".join(found.report.lines()), file=sys.stderr)
     if settings.out is not None:
-        write_text(settings.out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        write_text(settings.out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in found.rows))
     if as_json:
-        print_json(_as_json(settings.out, lines, scores, note, report))
+        print_json(_as_json(settings.out, found.rows, found.scores, found.note, found.report))
         return
     if settings.out is None:
-        for line in lines:
+        for line in found.rows:
             print_json_line(line)
-    _show(scores, note, lines, settings.out)
-
-
-def _scores(predictor: HeadedPredictor, samples: Sequence[Sample], task: TaskSpec) -> tuple[Scores | None, str]:
-    if task is not predictor.headed.spec:
-        return None, f"nothing is scored: the model was made for {predictor.task}"
-    return label_scores(predictor.headed, samples)
+    _show(found.scores, found.note, found.rows, settings.out)
 
 
 def _show(scores: Scores | None, note: str, lines: Sequence[dict[str, Any]], out: Path | None) -> None:
-    """The scores, beside the lines where those are on standard output."""
+    """Print the scores, together with the lines where those go to standard output."""
     stream = sys.stderr if out is None else sys.stdout
     num_warned = sum("warnings" in line for line in lines)
     if num_warned:
-        print(f"{num_warned:,} samples were not read as they stand; their lines have warnings", file=sys.stderr)
+        print(f"{num_warned:,} samples were cut or changed; their lines have warnings", file=sys.stderr)
     if out is not None:
         print(f"saved {out}: {len(lines):,} lines")
     if scores is None:

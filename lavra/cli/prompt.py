@@ -1,6 +1,6 @@
 """`lavra prompt`: prompts as files, rendered, inspected, compared on a labelled set, and tested.
 
-The result goes to standard output; what does not fit, is not used or was warned of, to standard error.
+The result goes to standard output; warnings, and notes on texts that do not fit or are unused, to standard error.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from lavra.api.model import TextModel
 from lavra.base.convert import default_of, setting_fields
 from lavra.base.errors import ConfigError, nearest
 from lavra.base.ports import Progress
-from lavra.cli.activity import activity
 from lavra.cli.arguments.prompt import PromptSettings
-from lavra.cli.console import Unit, meter, print_json, print_rows
+from lavra.cli.console import print_json, print_rows
 from lavra.cli.flags import read_settings
 from lavra.model.config import Kind
 from lavra.prompts.answer import AnswerConfig, PromptAnswerer
@@ -36,12 +35,14 @@ from lavra.prompts.prompt import Prompt
 from lavra.prompts.prompt_file import read_examples, read_prompt
 from lavra.prompts.records import compared_record, inspected_record, rendered_record, tested_record
 from lavra.prompts.shots import ShotConfig, ShotPool
+from lavra.verbs.activity import activity
+from lavra.verbs.meter import Unit, meter
 
 T = TypeVar("T")
 
 
 class Action(NamedTuple):
-    """One thing to do with prompts."""
+    """An action of `lavra prompt`."""
 
     run: Callable[[Sequence[str], PromptSettings, bool], int]
     unused: frozenset[str]
@@ -49,14 +50,14 @@ class Action(NamedTuple):
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; 1 where a test fails."""
+    """Run the action; returns 1 if a test fails."""
     settings = read_settings(PromptSettings, args)
     if args.action not in ACTIONS:
         raise ConfigError(f"unknown action {args.action!r}{nearest(args.action, ACTIONS)}")
     action = ACTIONS[args.action]
     for name, setting in setting_fields(PromptSettings).items():
         if name in action.unused and getattr(settings, name) != default_of(setting):
-            raise ConfigError(f"`lavra prompt {args.action}` does not look at {name}; leave it out")
+            raise ConfigError(f"`lavra prompt {args.action}` does not use {name}; leave it out")
     if len(args.files) > 1 and not action.many:
         raise ConfigError(
             f"`lavra prompt {args.action}` takes one file, not {len(args.files)}; only compare takes more"
@@ -64,11 +65,11 @@ def run(args: argparse.Namespace) -> int:
     return action.run(args.files, settings, args.json)
 
 
-# ---------------------------------------------------------------- what all actions need
+# ---------------------------------------------------------------- shared by all actions
 
 
 def _assigned(prompt: Prompt, var: Sequence[str]) -> dict[str, Any]:
-    """What `--var name=value` says, as the types the variables have."""
+    """The values of `--var name=value`, converted to the types of the variables."""
     known = {variable.name: variable for variable in prompt.variables}
     given: dict[str, Any] = {}
     for one in var:
@@ -84,24 +85,24 @@ def _assigned(prompt: Prompt, var: Sequence[str]) -> dict[str, Any]:
 
 
 def _open(settings: PromptSettings) -> tuple[TextModel, PromptLayout]:
-    """The model, and how it is given prompts."""
+    """The model, and the way a prompt is put to it."""
     if settings.model is None:
         raise ConfigError("no model is named; say --model FOLDER")
     activity.begin(f"opening {settings.model}")
     model = load(settings.model, dtype=settings.dtype, device=settings.device)
     port = held_port(model)
     assert model.tokenizer is not None
-    reading = port.reading
-    context = reading.context if settings.context is None else settings.context
-    if reading.context is not None and context is not None and not 0 < context <= reading.context:
-        raise ConfigError(f"context={context} is outside 1..{reading.context}, the model's own; lower it")
-    frame = reading.frame
-    whole = port.config.kind is not Kind.DECODER  # an encoder reads what stands behind a text too
+    encoding = port.encoding
+    context = encoding.context if settings.context is None else settings.context
+    if encoding.context is not None and context is not None and not 0 < context <= encoding.context:
+        raise ConfigError(f"context={context} is outside 1..{encoding.context}, the model's own; lower it")
+    frame = encoding.frame
+    whole = port.config.kind is not Kind.DECODER  # an encoder also reads the text behind a gap
     return model, PromptLayout(
         tokenizer=model.tokenizer,
         num_special=len(frame.before) + (len(frame.after) if whole else 0),
         context=context,
-        shares_context=reading.decoder_start is None,
+        shares_context=encoding.decoder_start is None,
     )
 
 
@@ -116,7 +117,7 @@ def _pool(
     examples = prompt.examples if settings.pool is None else read_examples(settings.pool, names)
     pool = ShotPool(prompt, examples, _part(settings, ShotConfig), model and model.embedder, progress)
     if pool.num_unfit:
-        _note(f"{pool.num_unfit} examples can be no shots, for only a part or a pattern of their answer is known")
+        _note(f"{pool.num_unfit} examples cannot be shots: only a part or a pattern of their answer is known")
     return pool
 
 
@@ -128,7 +129,7 @@ def _answerer(
 
 
 def _part(settings: PromptSettings, cls: type[T]) -> T:
-    """The settings of one kind among all."""
+    """The settings of a kind, from among all settings."""
     return cls(**{name: getattr(settings, name) for name in setting_fields(cls)})
 
 
@@ -215,8 +216,8 @@ def _test(files: Sequence[str], settings: PromptSettings, as_json: bool) -> int:
         print_json({**tested_record(prompt, results), "warnings": dict(answerer.warnings)})
     else:
         for result in results:
-            said = repr(result.answer.text) if result.verdict.passed else result.verdict.why
-            print(f"{'pass' if result.verdict.passed else 'FAIL'}  example {result.number}: {said}")
+            shown = repr(result.answer.text) if result.verdict.passed else result.verdict.why
+            print(f"{'pass' if result.verdict.passed else 'FAIL'}  example {result.number}: {shown}")
         print(f"{passed} of {len(results)} pass")
         for result in results:
             _note_left_out(result.answer.left_out)
@@ -274,9 +275,9 @@ def _show(found: PromptComparison, price: Price) -> None:
         _note_counts(f"{one.title}: failed: ", one.failures)
         _note_counts(f"{one.title}: ", one.warnings)
         if one.num_no_label:
-            _note(f"{one.title}: {one.num_no_label} answers are none of the labels, and count as wrong")
+            _note(f"{one.title}: {one.num_no_label} answers are not among the labels, and count as wrong")
         if one.num_met:
-            _note(f"{one.title}: {one.num_met} samples are among the examples too; none was its own shot")
+            _note(f"{one.title}: {one.num_met} samples are also among the examples; no sample was its own shot")
         if one.num_left_out:
             _note(f"{one.title}: {one.num_left_out} shots did not fit and were left out")
 

@@ -1,4 +1,4 @@
-"""`lavra rate`: people judge what models wrote."""
+"""`lavra rate`: people judge texts that models wrote."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 from lavra.base.convert import default_of, setting_fields
 from lavra.base.errors import ConfigError, InputError, MissingDependencyError, nearest
-from lavra.cli.activity import activity
 from lavra.cli.arguments.rate import Exported, RateSettings
 from lavra.cli.console import print_json, print_json_line
 from lavra.cli.flags import read_settings
@@ -26,30 +25,31 @@ from lavra.evaluation.human.links import links_path, read_links, write_links
 from lavra.evaluation.human.preferences import PAIR_COLUMNS, preference_pairs
 from lavra.evaluation.human.results import counted, failed_annotators, study_results, votes_of
 from lavra.evaluation.human.rows import write_rows
-from lavra.evaluation.human.store import Given, StudyStore, create_study
+from lavra.evaluation.human.store import GivenJudgement, StudyStore, create_study
 from lavra.evaluation.human.study import StudyConfig, plan_study
 from lavra.evaluation.human.tokens import new_token, token_hash
 from lavra.evaluation.human.votes import write_votes
+from lavra.verbs.activity import activity
 
 _STUDY = frozenset(field.name for field in fields(StudyConfig))
 
 
 class RateAction(NamedTuple):
-    """One thing to do with a study, and the settings it looks at."""
+    """An action of `lavra rate`, and the settings that it uses."""
 
     run: Callable[[argparse.Namespace, RateSettings], int]
     looks_at: frozenset[str] = frozenset()
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it."""
+    """Run the action."""
     settings = read_settings(RateSettings, args)
     if args.action not in ACTIONS:
         raise ConfigError(f"unknown action {args.action!r}{nearest(args.action, ACTIONS)}")
     action = ACTIONS[args.action]
     for name, setting in setting_fields(RateSettings).items():
         if name not in action.looks_at and getattr(settings, name) != default_of(setting):
-            raise ConfigError(f"`lavra rate {args.action}` does not look at `{name}`; leave it out")
+            raise ConfigError(f"`lavra rate {args.action}` does not use `{name}`; leave it out")
     if args.files and args.action != "import":
         raise ConfigError(f"`lavra rate {args.action}` takes the study alone, not {args.files[0]!r} too")
     return action.run(args, settings)
@@ -84,10 +84,10 @@ def _new(args: argparse.Namespace, settings: RateSettings) -> int:
 
 
 def _answers(settings: RateSettings) -> tuple[list[ModelAnswer], list[str]]:
-    """Answers of files, and of models that write them now; and what is to be noted of these.
+    """The answers of files, and of models that write them now; and notes on the latter.
 
     Raises:
-        InputError: a model has the name of another.
+        InputError: two models have the same name.
     """
     answers = read_answers(settings.answers)
     if settings.prompts is None:
@@ -112,7 +112,7 @@ def _serve(args: argparse.Namespace, settings: RateSettings) -> int:
 
 
 def _announce(args: argparse.Namespace, store: StudyStore, url: str) -> None:
-    """Say each annotator's link; after that only errors are written."""
+    """Print each annotator's link; after that only errors are printed."""
     activity.begin("")
     links = {name: f"{url.rstrip('/')}/#{token}" for name, token in read_links(args.study).items()}
     if args.json:
@@ -148,7 +148,7 @@ def _links(args: argparse.Namespace, settings: RateSettings) -> int:
         tokens = {number: new_token() for number in people}
         store.set_token_hashes({number: token_hash(token) for number, token in tokens.items()})
     write_links(args.study, {people[number]: token for number, token in tokens.items()})
-    print(f"{len(tokens)} new links; the old ones are dead. `lavra rate serve {args.study}` prints them")
+    print(f"{len(tokens)} new links; the old links no longer work. `lavra rate serve {args.study}` prints them")
     return 0
 
 
@@ -191,7 +191,7 @@ def _export(args: argparse.Namespace, settings: RateSettings) -> int:
     return 0
 
 
-def _write(settings: RateSettings, given: Sequence[Given], scales: Sequence[str]) -> int:
+def _write(settings: RateSettings, given: Sequence[GivenJudgement], scales: Sequence[str]) -> int:
     assert settings.out is not None
     if settings.what is Exported.RATINGS:
         return write_ratings(settings.out, given, scales)

@@ -1,6 +1,6 @@
 """The models of `lavra rate new --models`: opened one after another, each asked all prompts.
 
-A module apart, since it reaches torch, and a study made of files has no need of it.
+A separate module, since it imports torch, and a study made of files does not need torch.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lavra.api.load import load
-from lavra.cli.activity import activity
-from lavra.cli.console import Unit, meter
 from lavra.evaluation.human.answers import ModelAnswer, read_prompts
 from lavra.evaluation.human.generated import write_answers_to
-from lavra.remote import RemoteConfig, RemoteModel
+from lavra.remote.config import RemoteConfig
+from lavra.remote.model import RemoteModel
+from lavra.verbs.activity import activity
+from lavra.verbs.meter import Unit, meter
 
 
 def answers_of_models(models: Sequence[str], prompts: Path, max_tokens: int) -> tuple[list[ModelAnswer], list[str]]:
-    """Answers of all models, and what is to be noted of them.
+    """The answers of all models, and notes on them.
 
     Args:
         models: each `MODEL` or `NAME=MODEL`, a folder, GGUF file, name or hub id; or `NAME=URL`, whose server knows the
             model by that name and is asked as a chat.
-        prompts: the file.
+        prompts: file of the prompts.
         max_tokens: most tokens of an answer.
 
     Raises:
@@ -33,9 +34,9 @@ def answers_of_models(models: Sequence[str], prompts: Path, max_tokens: int) -> 
     notes: list[str] = []
     for word in models:
         name, _, place = word.rpartition("=")
-        written, said = _asked(asked, name, place, max_tokens)
+        written, notes_of_model = _asked(asked, name, place, max_tokens)
         answers += written
-        notes += said
+        notes += notes_of_model
     return answers, notes
 
 

@@ -1,4 +1,4 @@
-"""What `lavra rate results` shows: tables of what people think, how far they agree, and who they are."""
+"""Tables of `lavra rate results`: people's judgements, their agreement, and facts about the annotators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lavra.metrics.preference import PreferenceRanking
 
 
 def show_results(results: StudyResults) -> None:
-    """Print them."""
+    """Print the results of a study."""
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(results.title, markup=False)
     if results.ratings:

@@ -22,7 +22,7 @@ lavra rm latest --force
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     parser.add_argument("names", nargs="+", metavar="NAME", help="name of a model (`lavra list` shows them)")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--force", action="store_true", help="remove models that others were made from, too")
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check all of them, ask, remove."""
+    """Check all models, ask, remove them."""
     workspace = read_workspace(args)
     removals = list({found.folder: found for name in args.names for found in [plan_removal(name, workspace)]}.values())
     if not args.force:
@@ -54,19 +54,21 @@ def _refuse_needed(removals: list[Removal]) -> None:
         left = [name for name in one.dependents if name not in going]
         if left:
             raise InputError(
-                f"{one.name} is what {', '.join(left)} {'was' if len(left) == 1 else 'were'} made from; remove "
+                f"{', '.join(left)} {'was' if len(left) == 1 else 'were'} made from {one.name}; remove "
                 f"{'it' if len(left) == 1 else 'them'} too, or say --force"
             )
 
 
 def _agreed(removals: list[Removal]) -> bool:
-    """Whether the user says yes.
+    """Whether the user agrees to the removal.
 
     Raises:
-        InputError: nobody can be asked.
+        InputError: there is no terminal to ask in.
     """
     if not sys.stdin.isatty():
-        raise InputError("nobody can be asked here, since the input is no terminal; say --yes to remove without asking")
+        raise InputError(
+            "nobody can be asked here, since the input is not a terminal; say --yes to remove without asking"
+        )
     for one in removals:
         print(f"{one.folder} ({format_size(one.num_bytes)})", file=sys.stderr)
     return input("remove? [y/N] ").strip().lower() in ("y", "yes")

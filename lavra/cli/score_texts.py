@@ -1,4 +1,4 @@
-"""`lavra evaluate --predictions FILE --references FILE`: texts that are there, compared; no model is asked."""
+"""`lavra evaluate --predictions FILE --references FILE`: compare existing texts; no model is asked."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _HEADS = ("metric", "", "score", "standard error", "95 % interval", "signature")
 
 
 def score_texts(settings: EvaluateSettings, subject: str | None) -> int:
-    """Compare, show, and write what is named.
+    """Compare the texts, print the scores, and write the named files.
 
     Args:
-        settings: with the files.
-        subject: the model on the command line; there must be none.
+        settings: settings with the files.
+        subject: the model on the command line; must be None.
     """
     if subject is not None:
         raise ConfigError(f"{subject} is named beside --predictions, which are scored without a model; leave it out")

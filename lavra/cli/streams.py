@@ -1,8 +1,8 @@
-"""Standard output and standard error that take whatever is written to them.
+"""Standard output and standard error that accept any text.
 
 A terminal, a pipe or a log file may be in an encoding that cannot hold a text (Latin-1, cp1252, ASCII), or may not be
-there at all (`>&-`, a service without a console).  Neither is an error of the work that is done: what cannot be
-written is replaced, and that is said once, on standard error.
+there at all (`>&-`, a service without a console).  Neither is an error of the command: unwritable characters
+are replaced, and a warning on standard error says this once.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from traceback import walk_tb
 from typing import Final, TextIO
 
 _REPLACING: Final = "lavra.replace"
-"""Name of the error handler, as `codecs` knows it."""
+"""Name of the error handler in `codecs`."""
 
 _FAILING: Final = ("strict", "surrogateescape")
-"""Error handlers that raise; another one was chosen by the user (`PYTHONIOENCODING=ascii:backslashreplace`)."""
+"""Error handlers that raise; any other handler is the user's choice (`PYTHONIOENCODING=ascii:backslashreplace`)."""
 
 _PRINTING: Final = ("lavra.cli.", "rich.")
 _STANDARD: Final = ("stdin", "stdout", "stderr")
 
 
 class _Replacer:
-    """Puts `?` for what an encoding cannot hold, and remembers that it did.
+    """Error handler that puts `?` for characters an encoding cannot hold, and counts them.
 
     Attributes:
-        replaced: how many characters, since it was last asked for.
+        replaced: number of replaced characters since it was last read.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ def is_of_output(error: OSError) -> bool:
 
 
 def discard_unwritable() -> None:
-    """Send what a stream cannot write nowhere: at exit Python would try again and report a crash."""
+    """Discard text that a stream cannot write: at exit Python would try again and report a crash."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,7 +1,7 @@
-"""What people type, from the words of transformers, vLLM, llama.cpp, ollama and axolotl, and the flag it is here.
+"""Flags of other programs (transformers, vLLM, llama.cpp, ollama, axolotl), and lavra's flag for each.
 
-One table.  A word leads to the first of its flags that the verb has; where the verb has none of them, to a sentence
-that says what is done instead.
+The module is one table.  A word leads to the first of its flags that the verb has; where the verb has none of them, to
+a sentence that describes lavra's way.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ PLACE: Final = "is given by place, as the first argument"
 
 
 class Synonym(NamedTuple):
-    """Where words lead.
+    """Words of other programs, and the flags of lavra for them.
 
     Attributes:
         words: other programs' flags, separated by blanks.
-        flags: lavra's, the likeliest first, separated by blanks.
-        otherwise: what is done where the verb has none of them; empty where there is nothing to say.
+        flags: lavra's flags, the likeliest first, separated by blanks.
+        otherwise: lavra's way where the verb has none of the flags; empty where there is nothing to say.
     """
 
     words: str
@@ -35,7 +35,7 @@ _RESUME: Final = "the same command again goes on from the last checkpoint"
 _THREADS: Final = "as many threads as cores are free; OMP_NUM_THREADS sets another number"
 
 SYNONYMS: Final = (
-    # What is trained, how long, how fast.
+    # Subject, length and speed of training.
     Synonym("lr learning-rate peak-lr max-lr", "--learning-rate", "nothing is trained here"),
     Synonym("epochs num-epochs num-train-epochs n-epochs epoch", "--epochs --budget", "nothing is trained here"),
     Synonym("steps max-steps num-steps train-steps iters max-iters iterations total-steps", "--steps --budget"),
@@ -172,10 +172,10 @@ _BY_WORD: Final[Mapping[str, Synonym]] = {word: one for one in SYNONYMS for word
 
 
 def meant(flag: str, known: Collection[str]) -> str | None:
-    """What to type instead of a flag that a verb does not have; None where nobody knows.
+    """A remedy for a flag that a verb does not have; None for an unknown word.
 
     Args:
-        flag: as it was typed, such as `--max_new_tokens` or `-o`.
+        flag: the flag as it was typed, such as `--max_new_tokens` or `-o`.
         known: flags of the verb.
     """
     word = re.sub(r"_", "-", flag).lstrip("-").lower()
@@ -192,6 +192,6 @@ def meant(flag: str, known: Collection[str]) -> str | None:
 
 
 def is_flag(argument: str, known: Collection[str]) -> bool:
-    """Whether an argument is meant as a flag: two dashes, or one and a letter that some program gives a meaning."""
+    """Whether an argument is meant as a flag: two dashes, or a dash and a letter that some program has as a flag."""
     short = re.fullmatch(r"-[a-zA-Z]", argument) is not None and argument[1:] in _BY_WORD
     return (argument.startswith("--") or short) and argument not in known

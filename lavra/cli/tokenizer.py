@@ -1,4 +1,4 @@
-"""`lavra tokenizer`: a corpus in, a trained tokenizer out, with what it does to held-out text."""
+"""`lavra tokenizer`: train a tokenizer on a corpus, and measure it on held-out text."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ from lavra.base.config import to_mapping
 from lavra.base.errors import InputError
 from lavra.base.files import atomic_folder
 from lavra.base.workspace import Workspace
-from lavra.cli.console import Meter, Unit, meter, print_json, print_rows
+from lavra.cli.console import print_json, print_rows
 from lavra.cli.flags import (
     read_destination,
     read_settings,
     read_workspace,
 )
-from lavra.text import Corpus
-from lavra.tokens import RoundTripReport, Tokenizer, TokenizerConfig, check_round_trip, train_tokenizer
+from lavra.text.corpus import Corpus
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.roundtrip import RoundTripReport, check_round_trip
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.tokens.train import train_tokenizer
+from lavra.verbs.meter import Meter, Unit, meter
 
 NUM_TRIED = 200  # held-out documents
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, save, try on held-out text, and say how it did."""
+    """Train the tokenizer, save it, measure it on held-out text, and print the measures."""
     config = read_settings(TokenizerConfig, args)
     workspace = read_workspace(args)
     corpus = Corpus.open(args.corpus or _newest_corpus(workspace))
@@ -44,12 +48,12 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class _Trial:
-    """A tokenizer on held-out text.
+    """The measures of a tokenizer on held-out text.
 
     Attributes:
-        num_bytes: UTF-8 bytes read.
-        num_tokens: tokens they became.
-        round_trip: what came back.
+        num_bytes: number of UTF-8 bytes of the text.
+        num_tokens: number of tokens of the text.
+        round_trip: the text decoded from the tokens.
     """
 
     num_bytes: int
@@ -58,7 +62,7 @@ class _Trial:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The numbers, for the card and for scripts."""
+        """The measures, for the card and for scripts."""
         return {
             "heldout_bytes": self.num_bytes,
             "heldout_tokens": self.num_tokens,

@@ -1,4 +1,4 @@
-"""`lavra index --tune`: which way of cutting and searching answers questions about an index best."""
+"""`lavra index --tune`: find the best way of cutting and searching for questions about an index."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ from rich.text import Text
 from lavra.api.load import load
 from lavra.base.card import read_card
 from lavra.base.convert import to_mapping
+from lavra.base.shell import command
 from lavra.base.units import format_duration
 from lavra.cli.arguments.index import TuneSettings
-from lavra.cli.console import meter, print_json
-from lavra.cli.next_step import command
-from lavra.cli.reranking import OpenedReranker, open_reranker
-from lavra.cli.retrieval import OpenedIndex, open_embedder, open_for_search
-from lavra.rag.questions import JudgedQuestion, judge_questions, read_questions
-from lavra.rag.tuning import TunedCorpus, TuningConfig, TuningResult, keep_choice, table_rows, to_data, tune
+from lavra.cli.console import print_json
+from lavra.rag.questions.given import JudgedQuestion, judge_questions, read_questions
+from lavra.rag.tuning.config import TuningConfig
+from lavra.rag.tuning.corpus import TunedCorpus
+from lavra.rag.tuning.kept import keep_choice
+from lavra.rag.tuning.results import TuningResult, table_rows, to_data
+from lavra.rag.tuning.run import tune
 from lavra.text.chunking.config import ChunkConfig
 from lavra.text.chunking.tokens import word_tokens
+from lavra.verbs.meter import meter
+from lavra.verbs.reranking import OpenedReranker, open_reranker
+from lavra.verbs.retrieval import OpenedIndex, open_embedder, open_for_search
 
 _FOLDER = "tuning"
-"""Where an index keeps what tuning measured."""
+"""Folder in an index that keeps the measurements of tuning."""
 _LEFT_OUT_SHOWN = 5
 
 
@@ -33,9 +38,9 @@ def tune_index(folder: Path, settings: TuneSettings, *, name: str | None, as_jso
     """Compare setups, print the table, and keep the choice in the index's card.
 
     Args:
-        folder: of the index.
-        settings: how long, with which questions and models.
-        name: of the index as it was typed, for the command that comes next.
+        folder: folder of the index.
+        settings: the time limit, the questions and the models.
+        name: name of the index as it was typed, for the next command.
         as_json: print one JSON object instead.
     """
     config = TuningConfig(minutes=settings.minutes, questions=settings.num_questions, seed=settings.seed)
@@ -89,8 +94,8 @@ def _show(result: TuningResult, current: ChunkConfig, name: str | None) -> None:
     print()
     for reason in result.choice.reasons:
         print(f"  {reason}")
-    for trouble in result.left_out[:_LEFT_OUT_SHOWN]:
-        print(f"  {trouble}")
+    for issue in result.left_out[:_LEFT_OUT_SHOWN]:
+        print(f"  {issue}")
     if len(result.left_out) > _LEFT_OUT_SHOWN:
         print(f"  and {len(result.left_out) - _LEFT_OUT_SHOWN} more questions are left out (--json names all)")
     if result.missing:
@@ -106,7 +111,7 @@ def _missing(result: TuningResult) -> str:
 
 
 def _next(result: TuningResult, current: ChunkConfig, name: str | None) -> str:
-    """The command that cuts the documents as chosen, or one that asks."""
+    """The next command: cut the documents as chosen, or ask a question."""
     index = ["--index", name] if name else []
     chosen = result.choice.trial.setup.chunking
     before, after = to_mapping(current), to_mapping(chosen)
@@ -115,5 +120,5 @@ def _next(result: TuningResult, current: ChunkConfig, name: str | None) -> str:
 
 
 def _console() -> Console:
-    """A console as wide as the table needs where nobody watches, so that no cell is cut."""
+    """A console as wide as the table needs where output is not a terminal, so that no cell is cut."""
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200, highlight=False)

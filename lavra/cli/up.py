@@ -1,4 +1,4 @@
-"""`lavra up`: from a folder of text to a model that completes it."""
+"""`lavra up`: train a model on a folder of text."""
 
 from __future__ import annotations
 
@@ -10,41 +10,36 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from lavra.base.names import ModelNames, check_name, kind_of
+from lavra.base.shell import command
 from lavra.base.units import format_duration
-from lavra.base.workspace import Workspace
-from lavra.cli.console import Unit, meter, print_json, stages_shown
+from lavra.cli.console import print_json
 from lavra.cli.flags import read_settings, read_workspace
-from lavra.cli.next_step import after_writing, command
-from lavra.cli.retrieval import MINILM_PACKAGE, open_embedder, packaged_folder
+from lavra.cli.next_step import after_writing
 from lavra.model.config import Kind
-from lavra.pipeline.crew import Crew
-from lavra.pipeline.index_encoders import Encoders
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stages.index import IndexResult
 from lavra.pipeline.training import take_part
-from lavra.pipeline.up import UpResult, run_up
+from lavra.pipeline.up import UpResult
+from lavra.pipeline.worker_group import WorkerGroup
+from lavra.verbs.meter import Unit, meter
+from lavra.verbs.up import run_named
 
 INDEX_NAME = "documents"
-"""What the server calls the index of the run."""
+"""The name of the run's index on the server."""
 NO_MODEL = "none"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run every stage, then say what came of it."""
+    """Run every stage, then print the results."""
     config = read_settings(UpConfig, args)
-    crew = Crew.assemble(config.parallel)
-    if crew.rank:
-        take_part(crew)
+    workers = WorkerGroup.assemble(config.parallel)
+    if workers.rank:
+        take_part(workers)
         return 0
     workspace = read_workspace(args)
-    if args.name is not None:
-        check_name(args.name)  # before hours are spent
     began = time.monotonic()
-    with stages_shown(), meter(Unit.THINGS) as progress:
-        result = run_up(config, workspace, progress, crew, allow_drift=args.allow_drift, encoders=_encoders())
-    if args.name is not None:
-        _give_names(args.name, result, workspace)
+    with meter(Unit.THINGS) as progress:
+        result = run_named(config, workspace, args.name, progress, workers=workers, allow_drift=args.allow_drift)
     if args.json:
         print_json(_plain(result))
     else:
@@ -54,28 +49,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _encoders() -> Encoders:
-    """MiniLM beside the encoder that is taught, where it is installed."""
-    packaged = packaged_folder(MINILM_PACKAGE)
-    return Encoders(open=open_embedder, others=() if packaged is None else (str(packaged),))
-
-
-def _give_names(name: str, result: UpResult, workspace: Workspace) -> None:
-    """NAME for the model, NAME-taught, NAME-encoder and NAME-compress for what was made beside it."""
-    names = ModelNames(workspace)
-    made = {name: result.model}
-    if result.adapter is not None:
-        made[f"{name}-taught"] = result.adapter
-    beside = (stage for stage in result.stages if stage.stage in ("encoder", "compress"))
-    made.update({f"{name}-{stage.stage}": stage.folder for stage in beside if kind_of(stage.folder) is not None})
-    for given, folder in made.items():
-        before = names.give(given, folder)
-        if before is not None:
-            print(f"note: {given} was {before}, and is {folder.name} now", file=sys.stderr)
-
-
 def _serve(result: UpResult) -> None:
-    """What was made, behind a URL until Ctrl-C, which stops the server and nothing else."""
+    """Serve the new models at a URL until Ctrl-C, which stops only the server."""
     if importlib.util.find_spec("fastapi") is None:
         print("serve    needs: pip install 'lavra[serve]'", file=sys.stderr)
         return
@@ -118,7 +93,7 @@ def _show(result: UpResult, config: UpConfig, seconds: float, name: str | None) 
 
 
 def _question(result: UpResult) -> str:
-    """A question that the index answers, where the stage found one."""
+    """A question that the index answers, if the stage found such a question."""
     stage = next((one.result for one in result.stages if one.stage == "index"), None)
     shown = stage.examples if isinstance(stage, IndexResult) else ()
     return shown[0].question if shown else "your question"

@@ -1,4 +1,4 @@
-"""A model's own sampling settings under the flags of `lavra generate` and `lavra chat`."""
+"""A model's own sampling settings as defaults of the flags of `lavra generate` and `lavra chat`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import argparse
 import sys
 
 from lavra.api.model import TextModel
-from lavra.api.usual import told, with_usual
+from lavra.api.usual import settings_in_words, with_usual
 from lavra.base.config import named_settings
 from lavra.base.types import GenerateRequest
 
 
 def usual_request(model: TextModel, request: GenerateRequest, cls: type, args: argparse.Namespace) -> GenerateRequest:
-    """A request with the model's own sampling settings where no flag and no file names others; they are told."""
+    """A request with the model's own sampling settings where no flag and no file names others; a note lists them."""
     filled = with_usual(request, model.usual, named_settings(cls, args, args.config))
     if filled != request:
         taken = {name: one for name, one in model.usual.items() if _setting(filled, name) != _setting(request, name)}
-        print(f"note: {told(taken)} of the model's generation_config.json; a flag wins", file=sys.stderr)
+        print(f"note: {settings_in_words(taken)} of the model's generation_config.json; a flag wins", file=sys.stderr)
     return filled
 
 

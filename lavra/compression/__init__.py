@@ -1,1 +1,1 @@
-"""Floor 6: smaller models that say what it cost: calibrated rounding, quality cards, GGUF and ONNX."""
+"""Floor 6: smaller models and the cost of their making: calibrated rounding, quality cards, GGUF and ONNX."""

@@ -1,4 +1,4 @@
-"""What runners say of a sample: text is read as an engine reads prompts, some blocks at a time."""
+"""The logits of runners for a sample: text is read as an engine reads prompts, some blocks at a time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 
 from lavra.base.ports import ForwardBatch, ForwardRow, Runner
 from lavra.compression.measure import Answers
-from lavra.compression.samples import Asked, QualitySample
+from lavra.compression.samples import QualitySample, ScoredBatch
 
-_TOKENS: Final = 128  # of a row in one pass: their logits are held at once
+_TOKENS: Final = 128  # tokens of a row in one pass: their logits are held at once
 
 
 def num_blocks(sample: QualitySample, block_size: int) -> int:
@@ -21,11 +21,11 @@ def num_blocks(sample: QualitySample, block_size: int) -> int:
 
 
 def runner_answers(runners: Sequence[Runner], sample: QualitySample) -> Iterator[Answers]:
-    """What two runners say of a sample, part by part.
+    """The logits of two runners for a sample, part by part.
 
     Args:
-        runners: the original's, and that of what it is compared with; with `num_blocks` blocks, of one size.
-        sample: of a decoder's or an encoder-decoder's text.
+        runners: the original's runner, and the runner to compare; each with `num_blocks` blocks, of one size.
+        sample: sample of a decoder's or an encoder-decoder's text.
     """
     for batch in sample.batches:
         labels = torch.zeros(batch.scored.shape, dtype=torch.int64)
@@ -42,10 +42,10 @@ def runner_answers(runners: Sequence[Runner], sample: QualitySample) -> Iterator
             )
 
 
-def _part(batch: Asked, start: int, block_size: int) -> ForwardBatch:
-    """The next blocks of every row; for an encoder-decoder, of what was said, and the source with it."""
-    said, width = batch.decoder_input_ids, _width(batch, block_size)
-    ids = batch.input_ids if said is None else said
+def _part(batch: ScoredBatch, start: int, block_size: int) -> ForwardBatch:
+    """The next blocks of every row; for an encoder-decoder, of the decoder's text, with the source."""
+    decoder_ids, width = batch.decoder_input_ids, _width(batch, block_size)
+    ids = batch.input_ids if decoder_ids is None else decoder_ids
     return ForwardBatch(
         rows=tuple(
             ForwardRow(
@@ -53,7 +53,7 @@ def _part(batch: Asked, start: int, block_size: int) -> ForwardBatch:
                 start=start,
                 blocks=tuple(range(number * width, (number + 1) * width)),
                 num_logits=len(tokens),
-                source=None if said is None else tuple(batch.input_ids[number].tolist()),
+                source=None if decoder_ids is None else tuple(batch.input_ids[number].tolist()),
             )
             for number, row in enumerate(ids.tolist())
         )
@@ -66,6 +66,6 @@ def _timed(runner: Runner, part: ForwardBatch) -> tuple[torch.Tensor, float]:
     return torch.from_numpy(logits), time.perf_counter() - began
 
 
-def _width(batch: Asked, block_size: int) -> int:
-    """Blocks of a row."""
+def _width(batch: ScoredBatch, block_size: int) -> int:
+    """Number of blocks of a row."""
     return -(-batch.scored.shape[1] // block_size)

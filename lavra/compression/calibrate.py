@@ -1,12 +1,12 @@
-"""Calibration: the inputs of every matrix, gathered from text, and the rounding they ask for.
+"""Calibration: the inputs of every matrix, gathered from text, and the rounding that suits them.
 
-`Calibrator` is a `MakeMatrix` for `quantize_model`.  Blocks are taken in the order in which they run; each sees what
-the blocks before it, quantized by then, really give it (Frantar et al. 2022, section 4, "calibration"): a block's
+`Calibrator` is a `MakeMatrix` for `quantize_model`.  Blocks are taken in the order in which they run; the input of
+each is the output of the blocks before it, quantized by then (Frantar et al. 2022, section 4, "calibration").  Its
 inputs are kept between two blocks, so text is run through each block twice, whatever the depth.  When a block is
 entered its Hessians are gathered by forward hooks on its float layers.
 
-The head is rounded over the inputs it gets.  A tied one serves look-ups too, where all rows' weights count alike; the
-damping, far larger there, stands for them.  An embedding alone has no inputs to look at and is rounded to nearest.
+The head is rounded over its own inputs.  A tied head serves look-ups too, where all rows' weights count alike; its
+larger damping stands for them.  An embedding alone has no such inputs and is rounded to nearest.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from lavra.base.ports import Progress, silent
 from lavra.compression.rounding import Compensation, round_compensated
-from lavra.compression.samples import Asked
-from lavra.model import Model
+from lavra.compression.samples import ScoredBatch
 from lavra.model.block import Block, Context
+from lavra.model.build import Model
 from lavra.quantize.modules import QuantizedMatrix
 from lavra.quantize.scheme import Scheme
 from lavra.quantize.swap import EMBEDDING, HEAD, rounded
@@ -32,12 +32,12 @@ _STOP_AT: Final = "the inputs of the first block are known"
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationConfig:
-    """How matrices are rounded by what text they see.
+    """The settings of rounding by calibration text.
 
     Attributes:
-        compensation: of the linear layers.
-        tied_damping: of a head whose matrix is also the embedding, as a share of the mean diagonal.
-        max_tokens: of calibration text.
+        compensation: settings of the linear layers.
+        tied_damping: damping of a head whose matrix is also the embedding, as a share of the mean diagonal.
+        max_tokens: tokens of calibration text.
     """
 
     compensation: Compensation = field(default_factory=Compensation)
@@ -45,38 +45,38 @@ class CalibrationConfig:
     max_tokens: int = 65_536
 
 
-class _Entered(Exception):  # noqa: N818 - not an error: it ends a forward pass early
+class _StopHere(Exception):  # noqa: N818 - not an error: it ends a forward pass early
     """Raised from a hook where the rest of the model need not run."""
 
 
 class Calibrator:
-    """A `MakeMatrix` that looks at what text makes of each layer's inputs.
+    """A `MakeMatrix` that rounds each layer by its inputs on calibration text.
 
     Args:
-        model: in floats; `quantize_model` changes it while this follows.
+        model: model in floats; `quantize_model` changes it, block by block, and the calibrator follows.
         batches: calibration text, none of it held-out.
-        config: how.
-        progress: told how many matrices are done.
+        config: settings of the calibration.
+        progress: called with the number of finished matrices.
     """
 
     def __init__(
         self,
         model: Model,
-        batches: Sequence[Asked],
+        batches: Sequence[ScoredBatch],
         config: CalibrationConfig | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._model, self._batches = model.eval(), batches
         self._config, self._progress = config or CalibrationConfig(), progress or silent
-        self._block = ""  # name of the block at hand
-        self._inputs: list[tuple[Tensor, Context]] = []  # of that block, one a batch
+        self._block = ""  # name of the current block
+        self._inputs: list[tuple[Tensor, Context]] = []  # inputs of that block, one for each batch
         self._hessians: dict[str, Tensor] = {}
         self._done = 0
         self._total = sum(isinstance(module, nn.Linear) for block in model.blocks for module in block.modules())
 
     @torch.no_grad()
     def __call__(self, name: str, weight: Tensor, scheme: Scheme) -> QuantizedMatrix:
-        """A matrix of a weight, for the module of that name."""
+        """Make the quantized matrix of a weight, for the module of that name."""
         self._done += 1
         self._progress("round matrices", self._done, max(self._total, self._done))
         if name in (EMBEDDING, HEAD):
@@ -104,7 +104,7 @@ class Calibrator:
         return _matrix(weight, found.value, scheme, how)
 
     def _enter(self, name: str) -> None:
-        """Find what the block of that name gets, and the Hessians of its layers."""
+        """Find the inputs of the block of that name, and the Hessians of its layers."""
         block = self._model.get_submodule(name)
         assert isinstance(block, Block)
         if _follows(name, self._block):
@@ -117,7 +117,7 @@ class Calibrator:
 
 
 class _Product:
-    """X'X of some inputs; layers that get the same ones one after the other (queries, keys, values) share it."""
+    """X'X of some inputs; layers in a row with the same inputs (queries, keys, values) share it."""
 
     def __init__(self) -> None:
         self._x: Tensor | None = None
@@ -132,7 +132,7 @@ class _Product:
 
 
 class _Hessian:
-    """X'X of all inputs shown to it, over their number."""
+    """X'X of all added inputs, over their number."""
 
     def __init__(self, size: int, product: _Product | None = None) -> None:
         self._sum = torch.zeros(size, size, dtype=torch.float64)
@@ -140,7 +140,7 @@ class _Hessian:
         self._product = product or _Product()
 
     def add(self, x: Tensor) -> None:
-        """(..., K) inputs."""
+        """Add (..., K) inputs."""
         self._sum += self._product.of(x)
         self._count += x.shape[:-1].numel()
 
@@ -172,18 +172,18 @@ def _gather(block: Block, name: str, inputs: Sequence[tuple[Tensor, Context]]) -
     return {layer: one.value for layer, one in found.items()}
 
 
-def _first_input(model: Model, block: Block, batch: Asked) -> tuple[Tensor, Context]:
-    """What a stack's first block gets for a batch, from whatever runs before it."""
+def _first_input(model: Model, block: Block, batch: ScoredBatch) -> tuple[Tensor, Context]:
+    """The input of a stack's first block for a batch, from the modules before it."""
     seen: list[tuple[Tensor, Context]] = []
 
     def look(module: nn.Module, given: tuple[Any, ...]) -> None:
         seen.append((given[0], given[1]))
-        raise _Entered(_STOP_AT)
+        raise _StopHere(_STOP_AT)
 
     hook = block.register_forward_pre_hook(look)
     try:
         batch.hidden(model)
-    except _Entered:
+    except _StopHere:
         pass
     finally:
         hook.remove()
@@ -198,7 +198,7 @@ def _matrix(weight: Tensor, hessian: Tensor, scheme: Scheme, how: Compensation) 
 
 
 def _block_of(name: str) -> str:
-    """`decoder.blocks.3` of `decoder.blocks.3.attention.query`."""
+    """The block in a name: `decoder.blocks.3` of `decoder.blocks.3.attention.query`."""
     parts = name.split(".")
     return ".".join(parts[: parts.index("blocks") + 2])
 

@@ -1,7 +1,7 @@
-"""The quality card: what a compression saved and what it cost, and whether that is within its bars.
+"""The quality card: the bytes that a compression saved, the quality that it cost, and the bars for that cost.
 
 Measured on held-out text with a trained model, from the folder as it was saved and opened again.  A card that misses a
-bar is an error unless the user allows it, and then it says so for ever.
+bar is an error unless the user allows it, and then the card keeps that fact.
 """
 
 from __future__ import annotations
@@ -21,12 +21,19 @@ QUALITY_FILE: Final = "quality.json"
 
 
 class QualityError(LavraError):
-    """A compression costs more than its bars allow."""
+    """A compression costs more quality than its bars allow.
+
+    Example:
+        >>> try:
+        ...     made = lavra.compress("tiny", "int4", text="heldout.txt", name="tiny-int4", progress=False)
+        ... except lavra.QualityError as error:
+        ...     print(error)  # each missed bar with both numbers, and the remedies
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bars:
-    """What a compression may cost.
+    """The allowed cost of a compression.
 
     Attributes:
         bits_increase: largest share by which bits per unit may grow.
@@ -41,7 +48,7 @@ class Bars:
 
 _EIGHT_BITS: Final = Bars(bits_increase=0.003, mean_kl=0.0015, mean_cosine=0.999)
 _FOUR_BITS: Final = Bars(bits_increase=0.03, mean_kl=0.05, mean_cosine=0.98)
-# Float32 in another file: what is left is the order of sums.
+# Float32 in another file: only the order of sums differs.
 _SAME: Final = Bars(bits_increase=1e-4, mean_kl=1e-5, mean_cosine=0.99999)
 
 BARS: Final[Mapping[str, Bars]] = {
@@ -61,25 +68,30 @@ BARS: Final[Mapping[str, Bars]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class QualityCard:
-    """What a compression saved and what it cost.
+    """The savings and the cost of a compression.
 
     Attributes:
-        target: what was asked for (`int4`).
+        target: the target (`int4`).
         layout: `native` or `interchange`; empty where there is no choice.
-        family: the model's.
-        calibration: what text its rounding looked at; `none` where none was.
-        text: what text it was measured on.
-        reference: how the original had been rounded itself, where it had; empty where nothing says so.
-        source_bytes: of all files of the original folder; of a token in the cache, where that is made smaller.
-        bytes: of all files of the compressed one; of a token in the smaller cache.
-        matrix_ratio: bytes of the matrices (of the cache) that were made smaller, over what float32 takes for them.
+        family: family of the model.
+        calibration: name of the text that its rounding used; `none` without such text.
+        text: name of the text that it was measured on.
+        reference: earlier rounding of the original itself; empty where none is known.
+        source_bytes: bytes of all files of the original folder; for a cache, of a token in the original cache.
+        bytes: bytes of all files of the compressed folder; for a cache, of a token in the smaller cache.
+        matrix_ratio: bytes of the matrices (of the cache) that were made smaller, over their bytes in float32.
         source_peak_bytes: memory to open the original and read some tokens; `None` where it was not measured.
-        peak_bytes: the same of the compressed one.
-        source_written_per_second: tokens the original writes in a second, one stream; `None` where none can be written.
-        written_per_second: the same of the compressed one.
+        peak_bytes: the same memory for the compressed model.
+        source_written_per_second: tokens the original writes in a second, one stream; `None` where it cannot write.
+        written_per_second: the same speed of the compressed model.
         comparison: both models on the same text.
-        bars: what it may cost.
-        allowed_miss: the user wanted it whatever it costs.
+        bars: allowed cost.
+        allowed_miss: whether the user allowed a missed bar.
+
+    Example:
+        >>> card = lavra.compress("tiny", "bf16", text="heldout.txt", allow_miss=True, name="tiny-bf16").card
+        >>> card.target, card.bytes < card.source_bytes
+        ('bf16', True)
     """
 
     target: str
@@ -101,7 +113,7 @@ class QualityCard:
 
     @property
     def misses(self) -> tuple[str, ...]:
-        """Each bar that is not held, in words with both numbers."""
+        """Each missed bar, in words with both numbers."""
         found, bars = self.comparison, self.bars
         checks = (
             (found.bits_increase, bars.bits_increase, "bits grew by {:.2%}, over the bar of {:.2%}"),
@@ -119,7 +131,7 @@ class QualityCard:
         return not self.misses
 
     def check(self) -> None:
-        """Refuse a compression that costs too much, unless that was allowed.
+        """Check that the compression keeps its bars, unless the user allowed a miss.
 
         Raises:
             QualityError: naming each value, its bar and the remedies.
@@ -140,7 +152,7 @@ class QualityCard:
         return {**plain, "holds": self.holds, "misses": list(self.misses)}
 
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """For people: figure, before, after, and bar."""
+        """Rows of a table for people: figure, before, after, and bar."""
         found, bars = self.comparison, self.bars
         unit, increase = f"bits per {found.unit}", found.bits_increase
         cached = TARGETS[self.target].form is Form.CACHE
@@ -173,7 +185,7 @@ class QualityCard:
 
 
 def write_quality(card: QualityCard, folder: Path) -> None:
-    """Write `quality.json`."""
+    """Write the card as `quality.json`."""
     write_json(folder / QUALITY_FILE, card.as_mapping())
 
 

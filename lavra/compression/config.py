@@ -1,4 +1,4 @@
-"""Settings of a compression, and the table of what a model can be made into."""
+"""Settings of a compression, and the table of its targets."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 from lavra.base.errors import ConfigError
-from lavra.quantize import PackedLayout
+from lavra.quantize.scheme import PackedLayout
 
 
 class Form(Enum):
-    """What kind of file comes out."""
+    """The kind of the made file."""
 
     QUANTIZED = "quantized"  # a model folder with packed integers
     SIXTEEN_BIT = "16-bit floats"  # a model folder like any other
@@ -24,11 +24,11 @@ class Form(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What a model is made into.
+    """A target of compression.
 
     Attributes:
         form: the kind of file.
-        detail: the scheme's name, the dtype's, the type of GGUF's matrices, or of the engine's cache.
+        detail: name of the scheme, of the dtype, of the type of GGUF's matrices, or of the engine's cache.
     """
 
     form: Form
@@ -55,19 +55,26 @@ TUNABLE: Final = ("int4", "gguf:q4_0")  # eight bits hold their bars as they are
 
 @dataclass(frozen=True, kw_only=True)
 class CompressConfig:
-    """How a model is made smaller, and on what that is measured.
+    """The settings of a compression and of its measurement.
 
     Attributes:
-        to: what it is made into; for kv-int8 and kv-bf16 the model stays as it is, and only the card is written.
-        layout: interchange packs what compressed-tensors can say, for other tools to open; native packs the embedding
-            and head too, and only lavra opens it. By default interchange where it can say the model, else native.
-        text: held-out text, a file or folder; for a model of this workspace, what its corpus held out.
-        calibration: text for rounding to look at, none of it held-out; for a model of this workspace, int4 takes
+        to: target of the compression; kv-int8 and kv-bf16 leave the model as it is, and only the card is written.
+        layout: interchange packs the layers that compressed-tensors can express, for other tools to open; native packs
+            the embedding and head too, and only lavra opens it. By default interchange where it can express the model,
+            else native.
+        text: held-out text, a file or folder; for a model of this workspace, the held-out side of its corpus.
+        calibration: text that the rounding uses, none of it held-out; for a model of this workspace, int4 takes
             some of its training text.
-        heldout_tokens: tokens of held-out text that are measured; the card tells the error that leaves.
-        calibration_tokens: tokens of calibration text that are looked at.
+        heldout_tokens: tokens of held-out text that are measured; the card states the remaining error.
+        calibration_tokens: tokens of calibration text that the rounding uses.
         tune_steps: after rounding int4, steps of learning from the original on calibration text; 0 is none.
-        allow_miss: keep the result although it misses its quality card, which then says so.
+        allow_miss: keep the result although it misses a bar of its quality card; the card then records the miss.
+
+    Example:
+        >>> lavra.CompressConfig(to="int8", heldout_tokens=0)
+        Traceback (most recent call last):
+            ...
+        lavra.base.errors.ConfigError: heldout_tokens is 0; give 1 or more, usually tens of thousands
     """
 
     to: TargetName
@@ -84,7 +91,7 @@ class CompressConfig:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give 1 or more, usually tens of thousands")
         if self.calibration is not None and self.target.form is Form.CACHE:
-            raise ConfigError(f"{self.to} looks at no calibration text; leave `calibration` out")
+            raise ConfigError(f"{self.to} uses no calibration text; leave `calibration` out")
         if self.tune_steps < 0:
             raise ConfigError(f"tune_steps is {self.tune_steps}; give 0 or more, usually 200")
         if self.tune_steps and self.to not in TUNABLE:
@@ -94,5 +101,5 @@ class CompressConfig:
 
     @property
     def target(self) -> Target:
-        """The entry of the table."""
+        """The target, from the table."""
         return TARGETS[self.to]

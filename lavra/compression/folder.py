@@ -1,8 +1,8 @@
-"""From a model folder to a smaller one with its quality card: what `lavra compress` runs.
+"""From a model folder to a smaller folder with its quality card: the work of `lavra compress`.
 
 The smaller folder is written, opened again and measured before it appears under its name; where it costs more than its
-bars allow, it does not appear at all.  It is measured as `lavra.load` computes it, its weights expanded; only the
-inputs of `int8-dynamic`, which other tools round and lavra then does not, are rounded here too.
+bars allow, it does not appear at all.  It is measured as `lavra.load` computes it, with expanded weights.  The
+inputs of `int8-dynamic`, which lavra does not round but other tools do, are rounded here too.
 """
 
 from __future__ import annotations
@@ -30,50 +30,45 @@ from lavra.compression.config import CompressConfig, Form
 from lavra.compression.gguf import GGUF_FILE, GgufOptions, export_gguf, load_gguf_weights
 from lavra.compression.measure import Comparison, compare_answers, compare_models
 from lavra.compression.memory import peak_memory
+from lavra.compression.packed_source import open_original, packed_matrices
 from lavra.compression.provenance import rounded_reference
 from lavra.compression.samples import QualitySample, sample_text
 from lavra.compression.texts import Texts
 from lavra.compression.tune import TuneConfig, tune
-from lavra.model import Encoder, Model, load_checkpoint, save_checkpoint
-from lavra.model.checkpoint import DTYPES
+from lavra.model.build import Model
+from lavra.model.checkpoint import DTYPES, load_checkpoint, save_checkpoint
 from lavra.model.lineage import model_parents, source_facts
-from lavra.quantize import (
-    PackedLayout,
-    Scheme,
-    load_model,
-    open_model,
-    quantize_model,
-    quantized_ratio,
-    save_quantized,
-    scheme_named,
-)
+from lavra.model.transformer import Encoder
+from lavra.quantize.expand import open_model
+from lavra.quantize.folder import load_model, save_quantized
 from lavra.quantize.interchange import check_layout
-from lavra.quantize.swap import quantized_matrices
-from lavra.tokens import Tokenizer
+from lavra.quantize.scheme import PackedLayout, Scheme, scheme_named
+from lavra.quantize.swap import quantize_model, quantized_matrices, quantized_ratio
+from lavra.tokens.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
-_FEWEST: Final = 256  # positions; a card of fewer would be chance
+_FEWEST: Final = 256  # positions; a card of fewer would show chance
 _READ: Final = 256  # tokens read while memory is watched
-_WRITTEN: Final = 48  # tokens written while time is taken, twice, of which the better counts
+_WRITTEN: Final = 48  # tokens written while time is taken, twice; the better time counts
 _TIMES: Final = 2
 
 OpenModel = Callable[[Path], LanguageModel]
 OpenRunner = Callable[[Path, int], Runner | None]
-"""Opens the runner that serves a folder, with so many blocks; none where another one would."""
+"""A function that opens the runner of a folder, with this many blocks; None where another runner serves it."""
 
 _BLOCK: Final = 16  # tokens in a block of such runners
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What a compression looks at besides the model.
+    """The other inputs of a compression besides the model.
 
     Attributes:
-        heldout: measures it.
-        calibration: for rounding to look at; `None` rounds without.
-        opener: opens a folder as a `LanguageModel`, to time it; `None` leaves that row out.
-        runner: opens what will compute the folder, which may round inputs too: the card is then of its logits.
+        heldout: text to measure on.
+        calibration: text for rounding; `None` rounds without text.
+        opener: function that opens a folder as a `LanguageModel`, to time it; `None` leaves that row out.
+        runner: function that opens the folder's runner, which may round inputs too: the card is then of its logits.
     """
 
     heldout: Texts
@@ -84,7 +79,7 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class _Made:
-    """A compressed model in a folder: it, opened again, and what is known of its making."""
+    """A compressed model in a folder: the model, opened again, and the facts of its making."""
 
     model: Model
     ratio: float
@@ -98,22 +93,21 @@ def compress_folder(
     """Make a smaller folder of a model, measure it, and write its card beside it.
 
     Args:
-        source: an unquantized model folder.
-        out: appears whole or not at all; an existing folder is replaced.
-        config: into what.
-        inputs: text to measure on and to calibrate with.
-        progress: told what is being done and how far it is.
+        source: folder of an unquantized model; a packed folder for the GGUF target that takes its integers as they are.
+        out: folder to write; appears whole or not at all; an existing folder is replaced.
+        config: settings of the compression.
+        inputs: text to measure on and to calibrate with, and functions that open folders.
+        progress: called with the current step and its progress.
 
     Raises:
-        QualityError: the result costs more than its bars allow, and that was not allowed.
+        QualityError: the result costs more than its bars allow, and `allow_miss` is off.
         InputError: there is too little held-out text, or the result would replace the model.
         MissingDependencyError: the target needs a package that is not installed.
     """
     tell = progress or silent
     if out.resolve() == source.resolve():
         raise InputError(f"{out} is the model itself, and would be replaced; name another folder with `out`")
-    model, _ = load_checkpoint(source, dtype=torch.float32)
-    tokenizer = Tokenizer.load(source)
+    model, tokenizer = open_original(source, config.to), Tokenizer.load(source)
     sample = heldout_sample(model, tokenizer, inputs.heldout, config.heldout_tokens)
     with atomic_folder(out) as work:
         made = _make(source, work, config, inputs, tell)
@@ -125,10 +119,10 @@ def compress_folder(
 
 
 def heldout_sample(model: Model, tokenizer: Tokenizer, heldout: Texts, max_tokens: int) -> QualitySample:
-    """What a card is measured on.
+    """The sample that a card is measured on.
 
     Raises:
-        InputError: there is too little of it.
+        InputError: there is too little text.
     """
     sample = sample_text(model, tokenizer, heldout.documents(), max_tokens=max_tokens)
     if sample.num_tokens < _FEWEST:
@@ -158,7 +152,7 @@ def _make(source: Path, work: Path, config: CompressConfig, inputs: Inputs, prog
 
 
 def _quantized(source: Path, name: str, config: CompressConfig, inputs: Inputs, progress: Progress) -> _Made:
-    """A quantized model that is not saved yet, and what its rounding looked at."""
+    """A quantized model that is not saved yet, and the name of its calibration text."""
     looks = inputs.calibration is not None
     model, stored = load_checkpoint(source, dtype=torch.float32 if looks or config.tune_steps else None)
     scheme, calibration = scheme_named(name), "none"
@@ -179,16 +173,16 @@ def _quantized(source: Path, name: str, config: CompressConfig, inputs: Inputs, 
             teacher, _ = load_checkpoint(source, dtype=torch.float32)
             tune(model, teacher, sample.batches, TuneConfig(steps=config.tune_steps), progress)
             calibration += f", {config.tune_steps} steps of tuning"
-        for parameter in model.parameters():  # what is not packed goes back to the type it is stored in
+        for parameter in model.parameters():  # parameters that are not packed go back to their stored type
             parameter.data = parameter.data.to(DTYPES[stored.dtype])
     return _Made(model=model, ratio=quantized_ratio(model), layout=layout.value, calibration=calibration)
 
 
 def _layout(model: Model, scheme: Scheme, chosen: PackedLayout | None) -> PackedLayout:
-    """The layout that was asked for; else the one that others open, where it can say the model.
+    """The layout that was asked for; else the layout that other tools open, where it can express the model.
 
     Raises:
-        ConfigError: the layout asked for cannot.
+        ConfigError: the layout asked for cannot express the model.
     """
     if chosen is PackedLayout.NATIVE:
         return chosen
@@ -203,21 +197,22 @@ def _layout(model: Model, scheme: Scheme, chosen: PackedLayout | None) -> Packed
 
 
 def _export_gguf(source: Path, work: Path, config: CompressConfig, inputs: Inputs, progress: Progress) -> _Made:
-    kind, matrices, calibration = config.target.detail, None, "none"
-    model, _ = load_checkpoint(source, dtype=torch.float32)
-    if kind == "q4_0":  # of the form of our int4, so that it can be rounded as well as that
+    kind, calibration = config.target.detail, "none"
+    model, matrices = open_original(source, config.to), packed_matrices(source)
+    rest = "float16" if matrices is None else model.config.dtype
+    if kind == "q4_0" and matrices is None:  # of the form of our int4, so that it can be rounded as well
         small = _quantized(source, "int4", replace(config, layout=PackedLayout.NATIVE), inputs, progress)
         matrices = {name.removesuffix(".matrix"): matrix for name, matrix in quantized_matrices(small.model)}
         calibration = small.calibration
         model.load_state_dict(dict(small.model.named_parameters()), strict=False)  # tuning moves norms and biases too
-    options = GgufOptions(kind=kind, pooling=_pooling(source), rounded=matrices)
+    options = GgufOptions(kind=kind, pooling=_pooling(source), rounded=matrices, rest=rest)
     ratio = export_gguf(model, Tokenizer.load(source), work / GGUF_FILE, options)
     load_gguf_weights(model, work / GGUF_FILE)
     return _Made(model=model, ratio=ratio, calibration=calibration)
 
 
 def _pooling(source: Path) -> str:
-    """How a sentence-transformers folder makes one vector of a text; the mean where nothing is said."""
+    """The pooling of a sentence-transformers folder; the mean where the folder sets none."""
     if is_gguf(source):
         return read_embedding_config(source).pooling.value
     path = source / "1_Pooling" / "config.json"
@@ -272,7 +267,7 @@ def _compared(
     sample: QualitySample,
     progress: Progress,
 ) -> Comparison:
-    """By the runners that will compute both folders, where an opener has them; else by the models' modules."""
+    """Compare by the runners that will compute both folders, where an opener has them; else by the models' modules."""
     most = num_blocks(sample, _BLOCK)
     runners = [] if opener is None else [opener(folder, most) for folder in folders]
     found = [one for one in runners if one is not None]
@@ -296,7 +291,7 @@ def written_per_second(port: LanguageModel, heldout: Texts) -> float:
 
 
 def write_identity(source: Path, work: Path, config: CompressConfig, card: QualityCard, kind: str = "model") -> None:
-    """Write `lavra.json`: what a folder was made of and how."""
+    """Write `lavra.json`: the parents and the settings of a folder."""
     made = {
         "compress": {"to": config.to, "layout": card.layout, "calibration": card.calibration},
         **source_facts(source),

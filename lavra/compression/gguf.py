@@ -1,10 +1,10 @@
 """Export to GGUF, the file llama.cpp runs (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
 
 Names and settings are those of llama.cpp's own converter.  Matrices whose rows are no multiple of 32 stay in 16 bits,
-as with its own tool; norms, biases, positions and types stay in float32.  Q4_0 has the form of our `int4`, so a matrix
-that was rounded with an eye on data goes into it as it is.
+as with its own tool; norms, biases, positions and types stay in float32.  Q4_0 has the form of our `int4` and Q8_0 that
+of `int8`, so matrices that were rounded with an eye on data, or that a packed folder holds, go into it as they are.
 
-llama.cpp is not needed to write the file, nor used here: what the file costs is measured by reading its weights back
+llama.cpp is not needed to write the file, nor used here: the file's cost is measured by reading its weights back
 into our own model.
 """
 
@@ -24,17 +24,19 @@ from torch import Tensor
 from lavra.base.errors import ConfigError
 from lavra.base.gguf_file import read_gguf
 from lavra.compression.gguf_tokenizer import write_tokenizer
-from lavra.model import Model, ModelConfig
-from lavra.model.config import Kind, Norm, Scaling
+from lavra.model.build import Model
+from lavra.model.config import Kind, ModelConfig, Norm, Scaling
 from lavra.model.gguf_checkpoint import read_tensor
+from lavra.model.gguf_config import PLAIN
 from lavra.model.gguf_library import gguf_library
 from lavra.model.gguf_names import Planned, check_expressible, gguf_form, plan_tensors
 from lavra.model.position_formulas import scaled_frequencies
 from lavra.quantize.modules import QuantizedMatrix
-from lavra.tokens import Tokenizer
+from lavra.tokens.tokenizer import Tokenizer
 
 GGUF_FILE: Final = "model.gguf"
-KINDS: Final = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7, "bf16": 32}  # and what llama.cpp calls a file of mostly those
+KINDS: Final = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7, "bf16": 32}  # and llama.cpp's number of such a file
+_PLAIN: Final = {name: kind for kind, name in PLAIN.items()}
 BLOCK: Final = 32  # weights that share a scale in Q8_0 and Q4_0
 
 log = logging.getLogger(__name__)
@@ -42,17 +44,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class GgufOptions:
-    """What a file is to hold.
+    """The settings of a file.
 
     Attributes:
-        kind: of the matrices: `f32`, `f16`, `q8_0` or `q4_0`.
-        pooling: how an encoder's texts become vectors, `mean` or `cls`.
-        rounded: matrices of `int4` by the name of their module, for Q4_0 to take as they are.
+        kind: type of the matrices: `f32`, `f16`, `q8_0` or `q4_0`.
+        pooling: pooling of an encoder's texts, `mean` or `cls`.
+        rounded: packed matrices by the name of their module, to be taken as they are into blocks of as many bits; None
+            rounds all matrices here.
+        rest: type of matrices that are not in `rounded`: `float32`, `float16` or `bfloat16`.
     """
 
     kind: str
     pooling: str = "mean"
     rounded: Mapping[str, QuantizedMatrix] | None = None
+    rest: str = "float16"
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -66,13 +71,13 @@ def export_gguf(model: Model, tokenizer: Tokenizer, path: Path, options: GgufOpt
     """Write a model as one GGUF file.
 
     Args:
-        model: in floats.
-        tokenizer: its own, which goes into the file.
-        path: the file.
-        options: what it is to hold.
+        model: model in floats.
+        tokenizer: tokenizer of the model, which goes into the file.
+        path: path of the file.
+        options: settings of the file.
 
     Returns:
-        Bytes of the matrices over what float32 takes for them.
+        Bytes of the matrices over their bytes in float32.
 
     Raises:
         ConfigError: llama.cpp cannot run this shape or this tokenizer, or not with the same results.
@@ -100,7 +105,7 @@ def export_gguf(model: Model, tokenizer: Tokenizer, path: Path, options: GgufOpt
 
 @torch.no_grad()
 def load_gguf_weights(model: Model, path: Path) -> None:
-    """Put the weights of a file that `export_gguf` wrote into a model of the same shape, as floats."""
+    """Load the weights of a file that `export_gguf` wrote into a model of the same shape, as floats."""
     file = read_gguf(path)
     parameters = dict(model.named_parameters())
     for one in plan_tensors(model.config, list(parameters)):
@@ -115,7 +120,8 @@ def _write_settings(writer: Any, config: ModelConfig, options: GgufOptions) -> N
     context = min([config.max_positions, *windows])
     if context < config.max_positions:
         log.warning(
-            "llama.cpp has no sliding window here: the file's context is %d tokens, not %d, so that none is missed",
+            "llama.cpp has no sliding window for this family: the file's context is %d tokens instead of %d, so that "
+            "none is needed",
             context,
             config.max_positions,
         )
@@ -161,23 +167,46 @@ def _encoded(one: Planned, rows: Tensor, options: GgufOptions) -> tuple[Any, npt
     kind = kinds[options.kind.upper()]
     if rows.dim() < 2 or one.whole:
         kind = kinds.F32
-    elif kind in (kinds.Q8_0, kinds.Q4_0) and rows.shape[1] % BLOCK:
-        kind = kinds.F16
-    if kind == kinds.Q4_0 and options.rounded is not None:
-        return kind, _blocks(one, [options.rounded[name.removesuffix(".weight")] for name in one.ours])
+    elif kind in (kinds.Q8_0, kinds.Q4_0):
+        matrices = _rounded(one, options)
+        if rows.shape[1] % BLOCK or matrices == []:
+            kind = kinds.F16 if matrices is None else kinds[_PLAIN[options.rest]]
+        elif matrices is not None:
+            return kind, _blocks(one, matrices)
     if kind == kinds.F16 and float(rows.abs().max()) > torch.finfo(torch.float16).max:
         raise ConfigError(f"{one.name} has weights too large for 16 bits; export to gguf:f32")
     return kind, gguf_library().quants.quantize(rows.contiguous().numpy(), kind)
 
 
-def _blocks(one: Planned, matrices: list[QuantizedMatrix]) -> npt.NDArray[np.uint8]:
-    """Q4_0 of matrices in groups of 32: a scale in 16 bits, then the first half's integers low and the second's high.
+def _rounded(one: Planned, options: GgufOptions) -> list[QuantizedMatrix] | None:
+    """The packed matrices of a tensor, empty where it has none; None where all matrices are rounded here."""
+    if options.rounded is None:
+        return None
+    return [options.rounded[name] for ours in one.ours if (name := ours.removesuffix(".weight")) in options.rounded]
 
-    A bfloat16 scale has fewer digits than a float16 one, so it keeps its value.
+
+def _blocks(one: Planned, matrices: list[QuantizedMatrix]) -> npt.NDArray[np.uint8]:
+    """Blocks of matrices whose scales are of 32 inputs or of a multiple: a scale in 16 bits, then the integers.
+
+    Q8_0 stores them in order; Q4_0 stores the first half in the low bits and the second in the high.  A bfloat16 scale
+    has fewer digits than a float16 one, so it keeps its value; under 0.00006 it is rounded, and from 0.000015 on comes
+    back when it is rounded to bfloat16 again.
     """
     integers = one.join([matrix.integers() for matrix in matrices], torch.cat)  # (N, K)
-    scale = one.join([matrix.scale.float() for matrix in matrices], torch.cat).to(torch.float16)  # (N, K / 32)
-    halves = (integers.to(torch.int16) + 8).to(torch.uint8).view(len(integers), -1, 2, BLOCK // 2)
-    packed = halves[:, :, 0] | (halves[:, :, 1] << 4)  # (N, K / 32, 16)
+    scale = one.join([_scales_of_blocks(matrix) for matrix in matrices], torch.cat).to(torch.float16)  # (N, K / 32)
+    groups = integers.view(len(integers), -1, BLOCK)
+    if matrices[0].scheme.bits == 8:
+        packed = groups.contiguous().view(torch.uint8)
+    else:
+        low, high = ((groups.to(torch.int16) + 8).to(torch.uint8)).split(BLOCK // 2, dim=2)
+        packed = low | (high << 4)  # (N, K / 32, 16)
     head = scale.contiguous().view(torch.uint8).view(len(scale), -1, 2)
     return torch.cat((head, packed), dim=2).flatten(1).numpy()
+
+
+def _scales_of_blocks(matrix: QuantizedMatrix) -> Tensor:
+    """Scales (N, K / 32), each repeated for all its blocks."""
+    scale = matrix.scale.float()
+    return scale.repeat_interleave((matrix.scheme.group_size or matrix.columns) // BLOCK, dim=1)[
+        :, : matrix.columns // BLOCK
+    ]

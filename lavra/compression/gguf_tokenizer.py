@@ -1,10 +1,10 @@
-"""A tokenizer as llama.cpp keeps it in a GGUF file.
+"""A tokenizer in the form of a GGUF file for llama.cpp.
 
     byte-level BPE           `gpt2`    tokens and merges; the regular expression by the name llama.cpp knows it by
     SentencePiece-like BPE   `llama`   tokens with scores: the earlier a merge was learned, the better
     WordPiece                `bert`    tokens with a mark before words instead of one inside them
 
-A tokenizer that llama.cpp would run otherwise is refused: a model with foreign tokens is worse than none.
+A tokenizer that llama.cpp would run otherwise is refused: a model with wrong tokens is worse than no model.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.model import ModelConfig
-from lavra.tokens import Tokenizer
+from lavra.model.config import ModelConfig
 from lavra.tokens.conversation import begins_texts, conversation_ids, wrong_beginning
 from lavra.tokens.definition import BYTE_TOKENS, SPACE_MARK
 from lavra.tokens.gguf_cuts import name_of_cut
 from lavra.tokens.gguf_tokenizer import TokenKind
 from lavra.tokens.parts import ROLES
+from lavra.tokens.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
 _TURN: Final = ({"role": "user", "content": "a"},)
-_NO_MERGE: Final = -1e6  # of pieces no merge makes: the bytes and letters a text starts from
+_NO_MERGE: Final = -1e6  # score of pieces that no merge makes: the bytes and letters a text starts from
 
 
 def write_tokenizer(writer: Any, tokenizer: Tokenizer, config: ModelConfig) -> None:
-    """Put a tokenizer into a file that is being written.
+    """Write a tokenizer into an open file.
 
     Raises:
-        ConfigError: llama.cpp has no such tokenizer.
+        ConfigError: llama.cpp cannot run this tokenizer.
     """
     raw: Mapping[str, Any] = json.loads(tokenizer.backend.to_str())
     tokens, kinds = _tokens(tokenizer, config)
@@ -56,7 +56,7 @@ def write_tokenizer(writer: Any, tokenizer: Tokenizer, config: ModelConfig) -> N
 
 
 def _tokens(tokenizer: Tokenizer, config: ModelConfig) -> tuple[list[str], list[int]]:
-    """Every row of the embedding has a token; rows beyond the tokenizer get names that no text can spell."""
+    """The tokens, one for every row of the embedding; rows beyond the tokenizer get names that no text can spell."""
     by_id = {number: token for token, number in tokenizer.backend.get_vocab(with_added_tokens=True).items()}
     added = {number for number, token in tokenizer.backend.get_added_tokens_decoder().items() if not token.special}
     tokens, kinds = [], []
@@ -92,7 +92,7 @@ def _write_byte_level(writer: Any, raw: Mapping[str, Any], tokens: list[str]) ->
 
 
 def _pre_name(node: Mapping[str, Any]) -> str:
-    """llama.cpp's name of what cuts text into words."""
+    """llama.cpp's name of the pre-tokenizer, which cuts text into words."""
     steps = list(node.get("pretokenizers") or [node])
     name = name_of_cut(steps)
     if name is None:
@@ -135,7 +135,7 @@ def _write_wordpiece(
 ) -> None:
     normalizer = raw.get("normalizer") or {}
     if normalizer.get("type") != "BertNormalizer" or not normalizer.get("lowercase"):
-        # Older llama.cpp lowercases whatever the file says, and its words would be other ones.
+        # Older llama.cpp always lowercases, whatever the file sets, and would make other words.
         raise ConfigError("llama.cpp's WordPiece lowercases, and this tokenizer does not; export the model to onnx")
     mark = tokenizer.definition.continuation
 
@@ -169,13 +169,13 @@ def _write_special(writer: Any, tokenizer: Tokenizer) -> None:
 
 
 def _templates(tokenizer: Tokenizer, template: str) -> str | list[dict[str, str]]:
-    """The chat template, or two of them where functions are offered by one of their own.
+    """The chat template, or two templates where the model has one of its own for functions.
 
     llama.cpp puts a beginning of text in front of a conversation whose template writes none, as in front of any text.
     """
     try:
         wrong = wrong_beginning(tokenizer, conversation_ids(tokenizer, _TURN))
-    except InputError:  # a template that wants more than one turn of the user
+    except InputError:  # a template that needs more than one turn of the user
         wrong = ""
     if wrong:
         log.warning("conversations: %s; llama.cpp puts one there: begin the template with {{ bos_token }}", wrong)
@@ -187,9 +187,9 @@ def _templates(tokenizer: Tokenizer, template: str) -> str | list[dict[str, str]
 
 
 def _with_tokens(tokenizer: Tokenizer, template: str) -> str:
-    """A template that sets the special tokens it names and llama.cpp does not know.
+    """Add to a template the special tokens that it names and llama.cpp does not know.
 
-    llama.cpp gives a template two of them, and where the file has none it takes token 11, or 1 and 2 (llama-vocab.cpp).
+    llama.cpp gives a template two of them; without them in the file it takes token 11, or 1 and 2 (llama-vocab.cpp).
     """
     known = {"bos_token": tokenizer.bos_id, "eos_token": tokenizer.eos_id}
     tokens = tokenizer.special.as_variables()

@@ -1,9 +1,9 @@
-"""A compressed model beside the one it was made of: the same text, position by position.
+"""A compressed model beside its original: the same text, position by position.
 
     KL(p || q) = sum over the vocabulary of p (log p - log q),   p the original's, q the compressed one's
 
-It sees what a loss cannot: a model that errs elsewhere than before may have the same loss (Dutta et al. 2024, "Accuracy
-is not all you need", arXiv:2407.09141).  Logits are compared in float32, a bounded number of rows at a time.
+It sees a change that a loss cannot: a model that errs elsewhere than before may have the same loss (Dutta et al. 2024,
+"Accuracy is not all you need", arXiv:2407.09141).  Logits are compared in float32, a bounded number of rows at a time.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from torch import Tensor, nn
 
 from lavra.base.errors import InputError
 from lavra.base.ports import Progress
-from lavra.compression.samples import Asked, QualitySample
-from lavra.model import Model
+from lavra.compression.samples import QualitySample, ScoredBatch
+from lavra.model.build import Model
 from lavra.model.token_scores import LOGITS_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What compressing changed on some text; `None` where a kind of model has no such figure.
+    """The changes that compression made on some text; `None` for a figure that the kind of model lacks.
 
     Attributes:
-        unit: what bits are counted per: `byte`, `hidden token`, or nothing for a model without a head.
+        unit: unit that bits are counted per: `byte`, `hidden token`, or nothing for a model without a head.
         num_tokens: positions compared.
-        num_bytes: UTF-8 bytes of the tokens there.
+        num_bytes: UTF-8 bytes of the tokens at these positions.
         source_bits: bits per unit before.
         bits: bits per unit after.
         mean_kl: nats a position.
-        mean_kl_error: standard error of that, over positions.
+        mean_kl_error: standard error of `mean_kl`, over positions.
         bits_increase_error: standard error of the growth of bits, as a share of them, over positions.
         p99_kl: nats, the 99th percentile.
-        top1_agreement: share of positions where both find the same token likeliest.
+        top1_agreement: share of positions where both models find the same token likeliest.
         mean_cosine: between the two mean hidden states of a row (models without a head).
-        least_cosine: the smallest of those.
+        least_cosine: the smallest of these cosines.
         source_read_per_second: tokens the original reads in a second.
-        read_per_second: tokens the compressed one reads in a second.
+        read_per_second: tokens the compressed model reads in a second.
     """
 
     unit: str
@@ -62,7 +62,7 @@ class Comparison:
 
     @property
     def bits_increase(self) -> float | None:
-        """Share by which bits grew; below 0 where they fell."""
+        """Share by which bits grew; below 0 for a decrease."""
         if self.source_bits is None or self.bits is None:
             return None
         return self.bits / self.source_bits - 1.0
@@ -72,13 +72,13 @@ class Comparison:
 def compare_models(
     source: Model, compressed: Model, sample: QualitySample, progress: Progress | None = None
 ) -> Comparison:
-    """Run both models over a sample.
+    """Compare two models on a sample.
 
     Args:
         source: the original, in floats.
-        compressed: what was made of it.
+        compressed: the compressed model.
         sample: held-out text, as `sample_text` made it for the original.
-        progress: told how many tokens are done.
+        progress: called with the number of finished tokens.
 
     Raises:
         InputError: the compressed model's numbers are not finite.
@@ -102,13 +102,13 @@ def compare_models(
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What two ways of reading the same tokens say comes next.
+    """The predictions of two models at the same positions.
 
     Attributes:
         before: (M, V) logits of the original.
-        after: (M, V) logits of what it is compared with.
-        labels: (M,) what was really there.
-        seconds: what reading took each of them.
+        after: (M, V) logits of the compared model.
+        labels: (M,) the true tokens.
+        seconds: reading time of each model.
     """
 
     before: Tensor
@@ -119,15 +119,15 @@ class Answers:
 
 @torch.inference_mode()
 def compare_answers(parts: Iterable[Answers], sample: QualitySample, progress: Progress | None = None) -> Comparison:
-    """Compare two ways of reading a sample, part by part.
+    """Compare the predictions of two models for a sample, part by part.
 
     Args:
-        parts: what both say of all of it, in any order.
-        sample: what was read.
-        progress: told how many tokens are done.
+        parts: predictions of both for the whole sample, in any order.
+        sample: the sample.
+        progress: called with the number of finished tokens.
 
     Raises:
-        InputError: the numbers of the second one are not finite.
+        InputError: the numbers of the second model are not finite.
     """
     seconds, done, rows = [0.0, 0.0], 0, []
     for part in parts:
@@ -155,8 +155,10 @@ def _comparison(rows: Sequence[dict[str, Tensor]], seconds: Sequence[float], sam
     )
 
 
-def _compare_batch(source: Model, compressed: Model, batch: Asked, before: Tensor, after: Tensor) -> dict[str, Tensor]:
-    """Figures of each position asked for; of each row, for a model without a head."""
+def _compare_batch(
+    source: Model, compressed: Model, batch: ScoredBatch, before: Tensor, after: Tensor
+) -> dict[str, Tensor]:
+    """Figures of each scored position; for a model without a head, of each row."""
     scored = batch.scored.to(before.device)
     if source.head is None:
         weight = scored[:, :, None].float()
@@ -169,7 +171,7 @@ def _compare_batch(source: Model, compressed: Model, batch: Asked, before: Tenso
 def _compare_rows(
     source: Model, compressed: Model, before: Tensor, after: Tensor, labels: Tensor
 ) -> Iterator[dict[str, Tensor]]:
-    """(M, D) hidden states of both, some rows of logits at a time."""
+    """Figures from (M, D) hidden states of both, some rows of logits at a time."""
     size = max(16, LOGITS_BYTES // (8 * source.config.vocab_size))
     for start in range(0, len(labels), size):
         rows = slice(start, start + size)
@@ -177,7 +179,7 @@ def _compare_rows(
 
 
 def _compare_logits(before: Tensor, after: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """(M, V) logits of both where (M,) tokens were really there."""
+    """Figures from (M, V) logits of both and the (M,) true tokens."""
     p, q = before.float().log_softmax(dim=-1), after.float().log_softmax(dim=-1)
     return {
         "kl": (p.exp() * (p - q)).sum(dim=-1).double(),
@@ -210,7 +212,7 @@ def _token_figures(found: dict[str, Tensor], sample: QualitySample) -> dict[str,
 
 
 def _standard_error(values: Tensor) -> float:
-    """Of the mean of (M,) values, taken as independent."""
+    """Standard error of the mean of (M,) values, taken as independent."""
     return float(values.std()) / math.sqrt(len(values))
 
 

@@ -1,8 +1,8 @@
 """Peak memory of opening a model folder and reading some tokens, measured in a process of its own.
 
-What is told is the growth over that process with everything imported and used once, and nothing opened, so that the
+The result is the growth over a process that has imported and used everything once, with no model open, so that the
 interpreter and torch, hundreds of megabytes, do not hide a small model.  Run as
-`python -m lavra.compression.memory FOLDER TOKENS FAMILY…`, each family `module:NAME` of one that was added.
+`python -m lavra.compression.memory FOLDER TOKENS FAMILY…`, each family `module:NAME` of an added family.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import Final
 import torch
 
 from lavra.base.errors import LavraError
-from lavra.model import EncoderDecoder, Model, build_model, preset
-from lavra.model.build import new_model
-from lavra.model.families import DEFAULT_FAMILY, add_family, added_families
-from lavra.quantize import open_model
+from lavra.model.build import Model, build_model, new_model
+from lavra.model.families.table import DEFAULT_FAMILY, add_family, added_families, preset
+from lavra.model.transformer import EncoderDecoder
+from lavra.quantize.expand import open_model
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_RESET_PEAK: Final = "5"  # proc(5): sets the peak to what is resident now
+_RESET_PEAK: Final = "5"  # proc(5): sets the peak to the resident bytes now
 
 
 def peak_memory(folder: Path, num_tokens: int) -> int:
-    """Bytes a fresh process grows by, at most, while it opens a folder and reads that many tokens.
+    """Most bytes that a fresh process grows by, while it opens a folder and reads that many tokens.
 
     Raises:
         LavraError: the process failed.
@@ -54,7 +54,7 @@ def _measure(folder: Path, num_tokens: int) -> int:
 
 
 def _warm_up() -> None:
-    """Let torch take what it takes once, some 80 MB, on a model of no size."""
+    """Let torch allocate its own memory once, some 80 MB, on a tiny model."""
     config = preset(DEFAULT_FAMILY, vocab_size=16, hidden_size=16, num_layers=1, num_heads=1, max_positions=16)
     with torch.device("meta"):
         new_model(config)
@@ -69,8 +69,8 @@ def _read(model: Model, ids: torch.Tensor) -> None:
 
 
 def _start() -> int:
-    """Forget the peak so far; what is resident now, in bytes."""
-    if not _CLEAR.exists():  # elsewhere the peak cannot be reset: growth is told over the peak of importing
+    """Reset the peak; the resident bytes now."""
+    if not _CLEAR.exists():  # elsewhere the peak cannot be reset: the growth is over the peak of importing
         return _peak()
     _CLEAR.write_text(_RESET_PEAK)
     return _status("VmRSS")

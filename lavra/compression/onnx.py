@@ -1,4 +1,4 @@
-"""Export to ONNX (https://onnx.ai), the format ONNX Runtime and many others run: float32, any batch and length.
+"""Export to ONNX (https://onnx.ai), the format of ONNX Runtime and many others: float32, any batch and length.
 
     decoder            model.onnx           input_ids, attention_mask -> logits
     encoder            model.onnx           input_ids, attention_mask, token_type_ids -> last_hidden_state,
@@ -6,8 +6,8 @@
     encoder-decoder    encoder_model.onnx   input_ids, attention_mask -> last_hidden_state
                        decoder_model.onnx   input_ids, encoder_hidden_states, encoder_attention_mask -> logits
 
-Files, inputs and outputs have the names that optimum gives and looks for (optimum-onnx, `onnxruntime/modeling*.py`),
-and so do sentence-transformers' ONNX backend and transformers.js; all inputs are int64.  `token_type_ids` is there
+Files, inputs and outputs have optimum's names (optimum-onnx, `onnxruntime/modeling*.py`), which
+sentence-transformers' ONNX backend and transformers.js use too; all inputs are int64.  `token_type_ids` is an input
 where the model has more than one type; optimum and transformers.js fill in zeros where a tokenizer gives none.
 
 Whole sequences are computed: a cache between steps, which fast generation needs, is not in the file.
@@ -26,11 +26,12 @@ import torch
 from torch import Tensor, nn
 
 from lavra.base.errors import ConfigError, MissingDependencyError
-from lavra.model import Decoder, Encoder, EncoderDecoder, Model
+from lavra.model.build import Model
 from lavra.model.config import Positions
+from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 
 _NEEDED: Final = ("onnx", "onnxscript")
-_EXAMPLE: Final = (2, 24, 17)  # batch, tokens, tokens of the decoder: no two alike, so that none is taken for another
+_EXAMPLE: Final = (2, 24, 17)  # batch, tokens, decoder's tokens: all different, so that no axis is mistaken for another
 
 
 class _DecoderFile(nn.Module):
@@ -79,10 +80,10 @@ class _TargetFile(nn.Module):
 
 
 def check_onnx_libraries() -> None:
-    """Refuse early when what writes the files is not installed.
+    """Refuse early when the packages that write the files are not installed.
 
     Raises:
-        MissingDependencyError: naming the extra.
+        MissingDependencyError: a package is missing; the message names the extra.
     """
     for package in _NEEDED:
         if importlib.util.find_spec(package) is None:
@@ -93,8 +94,8 @@ def export_onnx(model: Model, folder: Path) -> list[Path]:
     """Write a model as ONNX files.
 
     Args:
-        model: in floats; it is exported as float32.
-        folder: exists.
+        model: model in floats; it is exported as float32.
+        folder: an existing folder.
 
     Returns:
         The files: one, or two for an encoder-decoder.
@@ -112,15 +113,15 @@ def export_onnx(model: Model, folder: Path) -> list[Path]:
             "keep the model as it is"
         )
     model = model.float().eval()
-    batch, time, said = _EXAMPLE
+    batch, time, length = _EXAMPLE
     ids, mask = _ids(batch, time, model), torch.ones(batch, time, dtype=torch.int64)
-    mask[0, time - 3 :] = 0  # so that no branch takes every token for a real one
+    mask[0, time - 3 :] = 0  # so that no traced branch assumes that every token is real
     given, axes = {"input_ids": ids, "attention_mask": mask}, {0: "batch", 1: "time"}
     if isinstance(model, EncoderDecoder):
         first = _export(_SourceFile(model), folder / "encoder_model.onnx", given, [axes, axes], ["last_hidden_state"])
         hidden = model.encode(ids, attention_mask=mask != 0).detach()
         target = {
-            "input_ids": _ids(batch, said, model),
+            "input_ids": _ids(batch, length, model),
             "encoder_hidden_states": hidden,
             "encoder_attention_mask": mask,
         }

@@ -1,7 +1,7 @@
-"""Whether the original of a compression had been rounded itself: then the card flatters every target of as many bits.
+"""Whether a compression's original was itself rounded: then the card flatters every target of as many bits.
 
-A model that was dequantized from four bits has at most 16 different weights in each block; rounding it to four bits
-again in the same blocks would cost nothing, and says little of what four bits cost a model of full precision.
+A model that was dequantized from four bits has at most 16 different weights in each block.  Rounding it to four bits
+again in the same blocks would cost nothing, and that is not a measure of the cost for a model of full precision.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import torch
 from torch import Tensor
 
 from lavra.base.card import CARD_FILE, read_card
-from lavra.model import Model
+from lavra.model.build import Model
 from lavra.model.config_files import read_config_file
 from lavra.quantize.swap import linear_names
 
 DEQUANTIZED: Final = "dequantized_from"  # field of a card's config, or of config.json: the type the weights came from
 _BLOCK: Final = 32  # inputs of an output that share a scale, in GGUF's Q4 and in many others (a divisor of the rest)
 _LEVELS: Final = 16
-_ROWS, _MATRICES = 64, 8  # looked at
-_SHARE: Final = 0.99  # of the blocks; a block of zeros says nothing and is left out
+_ROWS, _MATRICES = 64, 8  # examined
+_SHARE: Final = 0.99  # share of the blocks; blocks of zeros are left out
 
 
 def rounded_reference(folder: Path, model: Model) -> str:
-    """How the weights of a model had been rounded before, in a few words; empty where nothing says so.
+    """The earlier rounding of a model's weights, in a few words; empty where none is known.
 
     Args:
-        folder: of the model; its card or config.json may say it.
-        model: opened from it, in floats.
+        folder: folder of the model; its card or config.json may name the rounding.
+        model: model opened from the folder, in floats.
     """
     card = read_card(folder).config if (folder / CARD_FILE).exists() else {}
     stated = card.get(DEQUANTIZED) or read_config_file(folder).get(DEQUANTIZED)
@@ -39,7 +39,7 @@ def rounded_reference(folder: Path, model: Model) -> str:
 
 
 def _has_four_bits(model: Model) -> bool:
-    """Whether blocks of some rows of some matrices have so few different weights."""
+    """Whether the blocks of some rows of some matrices have at most 16 different weights."""
     names = linear_names(model)
     chosen = names[:: max(1, len(names) // _MATRICES)]
     matrices = [model.get_parameter(f"{name}.weight").detach() for name in chosen]

@@ -1,13 +1,13 @@
-"""Rounding one matrix so that its products, not its weights, stay what they were.
+"""Rounding of one matrix that keeps its products, not its weights.
 
     H = X'X of the layer's inputs;   least |W X - Q X|^2  =  least sum over rows of (w - q) H (w - q)'
 
-Columns are rounded one after the other and each one's error is made good by those still to come (GPTQ, Frantar et al.
-2022, arXiv:2210.17323, algorithm 1: the inverse Hessian's Cholesky factor says by how much).  Then integers and scales
-are gone over again, each the best there is given all the others: coordinate descent (Behdin et al. 2023, QuantEase,
-arXiv:2309.01885, section 3) and least squares.  Every step keeps what lowers the error only.
+Columns are rounded one after the other, and later columns make good the error of each (GPTQ, Frantar et al.
+2022, arXiv:2210.17323, algorithm 1: the inverse Hessian's Cholesky factor gives the amounts).  Then integers and scales
+are improved again, each to its best value given all the others: coordinate descent (Behdin et al. 2023, QuantEase,
+arXiv:2309.01885, section 3) and least squares.  A step is kept only where it lowers the error.
 
-The storage is that of `lavra.quantize`; which inputs there were is `calibrate`'s business.
+The storage is that of `lavra.quantize`; `calibrate` gathers the inputs.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from lavra.base.errors import ConfigError
 from lavra.quantize.rounding import SCALE_DTYPE, choose_scales, to_integers, to_weight
 from lavra.quantize.scheme import Scheme
 
-_BLOCK: Final = 128  # columns whose errors are handed to the rest of the matrix in one product
+_BLOCK: Final = 128  # columns whose errors are passed to the rest of the matrix in one product
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compensation:
-    """How errors are compensated.
+    """The settings of the compensation of errors.
 
     Attributes:
-        damping: share of the Hessian's mean diagonal that is added to it: errors in directions no input took count
-            that much.
+        damping: share of the Hessian's mean diagonal that is added to it: the weight of errors in directions that no
+            input took.
         order_by_diagonal: round the columns with the largest inputs first, when most others can still make good.
-        sweeps: times integers and scales are gone over again.
+        sweeps: number of times that integers and scales are improved again.
     """
 
     damping: float = 0.01
@@ -57,12 +57,12 @@ def output_error(weight: Tensor, rounded: Tensor, hessian: Tensor) -> Tensor:
 def round_compensated(
     weight: Tensor, hessian: Tensor, scheme: Scheme, how: Compensation | None = None
 ) -> tuple[Tensor, Tensor]:
-    """(N, K) weights and the (K, K) Hessian of their inputs -> (N, K) int8 integers and (N, G) bfloat16 scales.
+    """Round (N, K) weights by the (K, K) Hessian of their inputs -> (N, K) int8 integers, (N, G) bfloat16 scales.
 
-    The error over those inputs (damping counted) is never above that of rounding to nearest.
+    The error over those inputs (damping included) is never above that of rounding to nearest.
 
     Raises:
-        CheckpointError: some weight is not a number.
+        CheckpointError: a weight is not a number.
     """
     how = how or Compensation()
     wide = weight.detach().float()
@@ -79,7 +79,7 @@ def round_compensated(
 
 
 def _damped(hessian: Tensor, damping: float) -> Tensor:
-    """(K, K) float64, positive definite; inputs that were always zero keep their weights as rounding finds them."""
+    """The Hessian (K, K) float64 made positive definite; inputs that were always zero keep their weights' rounding."""
     wide = hessian.double()
     mean = wide.diagonal().mean()
     share = torch.where(mean > 0, damping * mean, torch.ones_like(mean))
@@ -91,7 +91,7 @@ def _error(weight: Tensor, hessian: Tensor, integers: Tensor, scale: Tensor, sch
 
 
 def _weighed_scales(weight: Tensor, importance: Tensor, start: Tensor, scheme: Scheme) -> Tensor:
-    """(N, G) scales whose rounding errs least where inputs are large; around the ones that weigh all inputs alike."""
+    """The scales (N, G) whose rounding errs least where inputs are large, near the scales that weigh inputs alike."""
     if scheme.bits == 8:
         return start
     columns = torch.arange(weight.shape[1], device=weight.device) // (scheme.group_size or weight.shape[1])
@@ -107,7 +107,7 @@ def _weighed_scales(weight: Tensor, importance: Tensor, start: Tensor, scheme: S
 def _compensate(weight: Tensor, hessian: Tensor, scale: Tensor, scheme: Scheme, by_diagonal: bool) -> Tensor:
     """GPTQ's algorithm 1 with the scales fixed beforehand, so that columns may come in any order.
 
-    Columns are taken one by one, so they lie as rows here: each is then one stretch of memory.
+    Columns are taken one by one, so they lie as rows here: each is then a contiguous stretch of memory.
     """
     size = scheme.group_size or weight.shape[1]
     columns = torch.arange(weight.shape[1], device=weight.device)
@@ -131,7 +131,7 @@ def _compensate(weight: Tensor, hessian: Tensor, scale: Tensor, scheme: Scheme, 
 
 
 def _refit_scales(weight: Tensor, hessian: Tensor, integers: Tensor, scale: Tensor, scheme: Scheme) -> Tensor:
-    """Each group's scale in turn by least squares, given the integers and the other groups: (N, G)."""
+    """Refit each group's scale in turn by least squares, given the integers and the other groups: (N, G)."""
     found, size = scale.clone(), scheme.group_size or weight.shape[1]
     near = hessian.float()
     rest = (weight - to_weight(integers, scale, scheme)) @ near  # (N, K) = (w - q s) H
@@ -151,7 +151,7 @@ def _refit_scales(weight: Tensor, hessian: Tensor, integers: Tensor, scale: Tens
 
 
 def _descend(weight: Tensor, hessian: Tensor, integers: Tensor, scale: Tensor, scheme: Scheme) -> Tensor:
-    """Each integer in turn the best there is, given all the others: (N, K) int8. Columns lie as rows."""
+    """Set each integer in turn to its best value, given all the others: (N, K) int8. Columns lie as rows."""
     size, steps = scheme.group_size or weight.shape[1], scale.float().T.contiguous()  # (G, N)
     near = hessian.float()
     diagonal = near.diagonal().tolist()

@@ -1,11 +1,11 @@
-"""Text as a model is asked about it: what calibration reads and what a quality card measures.
+"""Samples of text with positions to predict: calibration reads them, and a quality card is measured on them.
 
     decoder            windows of a document, every token scored once, with half a window before it where there is one
     encoder            [CLS] piece [SEP], a seventh of the tokens hidden (Devlin et al. 2019, section 3.1, masks alone)
     encoder-decoder    a piece with spans cut out, and the spans (Raffel et al. 2020, section 3.1.4)
 
-Rows of a batch are equally long, so nothing is ever padded.  What is hidden is drawn from a fixed seed: two models are
-asked exactly the same.
+Rows of a batch are equally long, so there is never any padding.  Hidden tokens are drawn from a fixed seed: two models
+predict exactly the same positions.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from lavra.base.errors import InputError
 from lavra.data.pretraining.dataset import Frame
 from lavra.data.pretraining.span_corruption import SHORTEST_PIECE, noise_mask, replace_spans
 from lavra.data.tokenizer import required_token
-from lavra.generate.plan import special_frame
-from lavra.generate.reading import context_length
-from lavra.model import Decoder, Encoder, EncoderDecoder, Model
+from lavra.generate.prompt_encoding import context_length, special_frame
+from lavra.model.build import Model
 from lavra.model.config import ModelConfig
-from lavra.tokens import Tokenizer
+from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
+from lavra.tokens.tokenizer import Tokenizer
 from lavra.tokens.windows import plan_windows
 
 MASK_SHARE: Final = 0.15
@@ -36,14 +36,14 @@ _BATCH_TOKENS: Final = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """One batch of equally long rows, and what is asked of it.
+class ScoredBatch:
+    """A batch of equally long rows, and the positions to predict.
 
     Attributes:
-        input_ids: (B, T) what the model reads; the source, for an encoder-decoder.
-        decoder_input_ids: (B, U) what the decoder has written so far; `None` for the others.
-        scored: (B, T) or (B, U) True where a prediction is asked for.
-        labels: (M,) what was really there, row by row.
+        input_ids: (B, T) ids that the model reads; the source, for an encoder-decoder.
+        decoder_input_ids: (B, U) ids that the decoder has written so far; `None` for other models.
+        scored: (B, T) or (B, U) True at positions to predict.
+        labels: (M,) true tokens at these positions, row by row.
     """
 
     input_ids: Tensor
@@ -63,22 +63,22 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class QualitySample:
-    """Batches made of some text.
+    """Batches of some text.
 
     Attributes:
-        batches: in the order in which they are run, longest rows first.
-        num_tokens: predictions asked for.
+        batches: batches in the order in which they are run, longest rows first.
+        num_tokens: number of predictions.
         num_bytes: UTF-8 bytes of the tokens to be predicted.
-        unit: what bits are counted per: `byte`, or `hidden token` where only some of the text is asked for.
+        unit: unit that bits are counted per: `byte`, or `hidden token` where only a part of the text is predicted.
     """
 
-    batches: tuple[Asked, ...]
+    batches: tuple[ScoredBatch, ...]
     num_tokens: int
     num_bytes: int
     unit: str
 
     def bits(self, nats: float) -> float:
-        """Bits per unit, of all predictions together."""
+        """Bits per unit, from the nats of all predictions together."""
         return nats / math.log(2.0) / (self.num_bytes if self.unit == "byte" else self.num_tokens)
 
 
@@ -87,7 +87,7 @@ class _Row:
     ids: tuple[int, ...]
     scored: tuple[bool, ...]
     labels: tuple[int, ...]
-    said: tuple[int, ...] = ()
+    decoder_ids: tuple[int, ...] = ()
 
 
 def sample_text(
@@ -100,21 +100,21 @@ def sample_text(
     seed: int = 0,
     overlap: bool = True,
 ) -> QualitySample:
-    """Batches of the first texts, up to a number of tokens.
+    """Make batches of the first texts, up to a number of tokens.
 
     Args:
-        model: says which way it reads, and how much at once.
-        tokenizer: its own.
-        texts: whole documents; those after the last one needed are not read.
-        max_tokens: of text; the last document is cut.
-        longest: tokens of a row at most.
-        seed: fixes what is hidden.
-        overlap: a decoder's windows share half their tokens, so that every token is asked for behind a long context;
-            False reads each token once, for calibration, which looks at what is read.
+        model: model, whose kind and context decide the form of the rows.
+        tokenizer: tokenizer of the model.
+        texts: whole documents; documents after the last needed document are not read.
+        max_tokens: most tokens of text; the last document is cut.
+        longest: most tokens of a row.
+        seed: fixes the hidden tokens.
+        overlap: a decoder's windows share half their tokens, so that every token is predicted behind a long context;
+            False reads each token once, for calibration, which uses the tokens that are read.
 
     Raises:
         InputError: there is too little text for one prediction.
-        ConfigError: the tokenizer lacks a special token that this way of asking needs.
+        ConfigError: the tokenizer lacks a special token that this form of rows needs.
     """
     documents = _tokenize(tokenizer, texts, max_tokens)
     length = min(context_length(model.config) or longest, longest)
@@ -147,12 +147,12 @@ def _tokenize(tokenizer: Tokenizer, texts: Iterable[str], max_tokens: int) -> li
 
 
 def _start(tokenizer: Tokenizer) -> list[int]:
-    """What stands before a document: as the tokenizer says, else as lavra's own batches have it."""
+    """The tokens in front of a document: those of the tokenizer, else those of lavra's own batches."""
     return list(special_frame(tokenizer).before) or Frame.of(tokenizer).head
 
 
 def _scored_bytes(documents: Sequence[Sequence[int]], tokenizer: Tokenizer) -> int:
-    """Without a token in front, a document's first token is never predicted."""
+    """Bytes of the predicted tokens; without a token in front, a document's first token is never predicted."""
     skipped = 0 if _start(tokenizer) else 1
     return sum(len(tokenizer.decode(list(ids)[skipped:]).encode()) for ids in documents)
 
@@ -200,12 +200,12 @@ def _span_rows(
         tokens, cut = np.asarray(piece, dtype=np.int64), noise_mask(len(piece), MASK_SHARE, 3.0, draw)
         source = [*replace_spans(tokens, cut, sentinels).tolist(), eos]
         target = [*replace_spans(tokens, ~cut, sentinels).tolist(), eos]
-        said = (required_token(begin, "decoder start", "<pad>"), *target[:-1])
-        yield _Row(ids=tuple(source), scored=(True,) * len(target), labels=tuple(target), said=said)
+        decoder_ids = (required_token(begin, "decoder start", "<pad>"), *target[:-1])
+        yield _Row(ids=tuple(source), scored=(True,) * len(target), labels=tuple(target), decoder_ids=decoder_ids)
 
 
 def _pieces(documents: Sequence[Sequence[int]], length: int) -> Iterator[Sequence[int]]:
-    """Documents cut into pieces of a length; a rest too short to ask anything of is left out."""
+    """Cut documents into pieces of a length; a rest too short for a prediction is left out."""
     for document in documents:
         for start in range(0, len(document), length):
             piece = document[start : start + length]
@@ -213,18 +213,18 @@ def _pieces(documents: Sequence[Sequence[int]], length: int) -> Iterator[Sequenc
                 yield piece
 
 
-def _batched(rows: Sequence[_Row]) -> Iterator[Asked]:
-    """Rows of equal lengths together; the longest first, so that memory runs out at once or not at all."""
+def _batched(rows: Sequence[_Row]) -> Iterator[ScoredBatch]:
+    """Batches of rows of equal lengths; the longest first, so that memory runs out at once or not at all."""
     by_shape: dict[tuple[int, int], list[_Row]] = {}
     for row in rows:
-        by_shape.setdefault((len(row.ids), len(row.said)), []).append(row)
+        by_shape.setdefault((len(row.ids), len(row.decoder_ids)), []).append(row)
     for shape, alike in sorted(by_shape.items(), reverse=True):
         size = max(1, _BATCH_TOKENS // sum(shape))
         for start in range(0, len(alike), size):
             part = alike[start : start + size]
-            yield Asked(
+            yield ScoredBatch(
                 input_ids=torch.tensor([row.ids for row in part]),
-                decoder_input_ids=torch.tensor([row.said for row in part]) if shape[1] else None,
+                decoder_input_ids=torch.tensor([row.decoder_ids for row in part]) if shape[1] else None,
                 scored=torch.tensor([row.scored for row in part]),
                 labels=torch.tensor([label for row in part for label in row.labels]),
             )

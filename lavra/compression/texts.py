@@ -1,7 +1,7 @@
-"""Which text a model is measured on, and which its rounding may look at.
+"""Choose the text that a model is measured on, and the text for its rounding.
 
-Text that a user names is taken as it is.  For a model that lavra trained, its card leads to the tokens and from there
-to the corpus: the held-out side measures, the training side calibrates, so that neither has to be looked for.
+A text that the user names is taken as it is.  For a model that lavra trained, its card leads to the tokens and from
+there to the corpus: the held-out side measures, the training side calibrates, and the user need not look for either.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Final
 from lavra.base.card import CARD_FILE, Card, read_card
 from lavra.base.errors import InputError
 from lavra.base.workspace import Workspace
-from lavra.text import Corpus, as_source
-from lavra.text.corpus import SplitName
-from lavra.text.sources import ReadConfig
+from lavra.text.corpus import Corpus, SplitName
+from lavra.text.sources.reading import ReadConfig
+from lavra.text.sources.source import as_source
 from lavra.text.tally import Tally
 
 _BYTES_PER_TOKEN: Final = 8  # generous: text is spread over a corpus so that this much is left of each token wanted
@@ -28,8 +28,8 @@ class Texts:
     """Documents with a name.
 
     Attributes:
-        name: as the quality card tells it.
-        documents: iterates over them anew.
+        name: name of the text in the quality card.
+        documents: function that iterates over the documents anew.
     """
 
     name: str
@@ -40,14 +40,14 @@ def named_texts(path: Path) -> Texts:
     """The documents of a file or folder.
 
     Raises:
-        InputError: nothing is there.
+        InputError: the path does not exist.
     """
     source = as_source(path)
     return Texts(source.name, lambda: (document.text for document in source.documents(ReadConfig(), Tally())))
 
 
 def corpus_texts(model: Path, workspaces: Sequence[Workspace], split: SplitName, max_tokens: int) -> Texts | None:
-    """One side of the corpus a model was trained on, spread over all of it; `None` where its card leads to none."""
+    """A side of the corpus that a model was trained on, spread over all of it; `None` where its card leads to none."""
     corpus = _corpus_of(model, workspaces)
     if corpus is None:
         return None
@@ -59,10 +59,10 @@ def corpus_texts(model: Path, workspaces: Sequence[Workspace], split: SplitName,
 
 
 def heldout_texts(model: Path, given: Path | None, workspaces: Sequence[Workspace], max_tokens: int) -> Texts:
-    """What a compression of a model is measured on.
+    """The text to measure a model's compression on.
 
     Raises:
-        InputError: none was given, and none is known.
+        InputError: no text was given, and none is known.
     """
     found = named_texts(given) if given is not None else corpus_texts(model, workspaces, "heldout", max_tokens)
     if found is None:
@@ -74,7 +74,7 @@ def heldout_texts(model: Path, given: Path | None, workspaces: Sequence[Workspac
 
 
 def _corpus_of(model: Path, workspaces: Sequence[Workspace]) -> Corpus | None:
-    """Model to tokens to corpus, by the identities in their cards."""
+    """The corpus of a model, by the tokens' and the corpus's identities in their cards."""
     if not (model / CARD_FILE).exists():
         return None
     wanted = read_card(model).parents.get("tokens")

@@ -1,11 +1,11 @@
-"""Tuning after rounding: the quantized model learns to say what the original says.
+"""Tuning after rounding: the quantized model learns to predict like the original.
 
     least KL(original || quantized) on calibration text;   w = round(q) s,   both q and s learned
 
 Scales, norms and biases move freely (Chen et al. 2024, EfficientQAT, arXiv:2407.11062); integers move through the
 straight-through estimator (Bengio et al. 2013, arXiv:1308.3432), and the teacher is the model itself (Liu et al.
-2023, LLM-QAT, arXiv:2305.17888).  It costs training steps, which a small model has in minutes and a large one has not:
-so it is asked for by name.
+2023, LLM-QAT, arXiv:2305.17888).  Its training steps take minutes for a small model and too long for a large one,
+so it runs only on request.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from lavra.base.errors import ConfigError
 from lavra.base.ports import Progress
-from lavra.compression.samples import Asked
-from lavra.model import Model
+from lavra.compression.samples import ScoredBatch
+from lavra.model.build import Model
 from lavra.model.divergence import kl_of_logits
 from lavra.quantize.modules import QuantizedEmbedding, QuantizedHead, QuantizedLinear, QuantizedMatrix
 from lavra.quantize.rounding import SCALE_DTYPE
@@ -29,10 +29,10 @@ from lavra.quantize.rounding import SCALE_DTYPE
 
 @dataclass(frozen=True, kw_only=True)
 class TuneConfig:
-    """How a quantized model is tuned.
+    """The settings of the tuning of a quantized model.
 
     Attributes:
-        steps: of Adam, one batch of calibration text each.
+        steps: steps of Adam, one batch of calibration text each.
         scale_rate: learning rate of scales (their logarithms), norms and biases; falls to 0 in a line.
         integer_rate: learning rate of integers, in units of one.
     """
@@ -47,7 +47,7 @@ class TuneConfig:
 
 
 class _Round(torch.autograd.Function):
-    """Rounds on the way forward; on the way back nothing happened."""
+    """Rounding with the gradient of the identity."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class _Round(torch.autograd.Function):
 
 
 class TunedMatrix(QuantizedMatrix):
-    """A quantized matrix whose integers and scales are being learned."""
+    """A quantized matrix with integers and scales that are being learned."""
 
     def __init__(self, matrix: QuantizedMatrix) -> None:
         super().__init__(matrix.rows, matrix.columns, matrix.scheme)
@@ -76,7 +76,7 @@ class TunedMatrix(QuantizedMatrix):
         return self._learned()[ids]
 
     def settled(self) -> QuantizedMatrix:
-        """What was learned, as it is stored."""
+        """The learned matrix in its stored form."""
         made = QuantizedMatrix(self.rows, self.columns, self.scheme)
         made.dtype = self.dtype
         scale = (self.scale.float() * self.growth.detach().exp()).to(SCALE_DTYPE)
@@ -84,7 +84,7 @@ class TunedMatrix(QuantizedMatrix):
         return made
 
     def _learned(self) -> Tensor:
-        """(N, K) in floats, with a gradient."""
+        """The matrix (N, K) in floats, with a gradient."""
         size = self.scheme.group_size or self.columns
         steps = (self.scale.float() * self.growth.exp()).repeat_interleave(size, dim=1)[:, : self.columns]
         rounded: Tensor = _Round.apply(self.latent)  # type: ignore[no-untyped-call]
@@ -97,25 +97,25 @@ class TunedMatrix(QuantizedMatrix):
 def tune(
     model: Model,
     source: Model,
-    batches: Sequence[Asked],
+    batches: Sequence[ScoredBatch],
     config: TuneConfig | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Tune a quantized model in place.
 
     Args:
-        model: quantized; what it keeps in floats is float32.
+        model: quantized model; its parameters that stay floats are float32.
         source: the original, in floats.
         batches: calibration text, none of it held-out.
-        config: how.
-        progress: told how many steps are done.
+        config: settings of the tuning.
+        progress: called with the number of finished steps.
 
     Raises:
         ConfigError: the model has no head to learn from, or rounds its inputs.
     """
     config = config or TuneConfig()
     if source.head is None:
-        raise ConfigError("a model without a head says nothing to learn from; leave tuning out")
+        raise ConfigError("a model without a head has no outputs to learn from; leave tuning out")
     matrices = _replace(model, TunedMatrix)
     if any(matrix.scheme.rounds_inputs for matrix in matrices):
         raise ConfigError("a scheme that rounds inputs cannot be tuned; use int8 or int4")
@@ -135,8 +135,8 @@ def tune(
     model.requires_grad_(False)
 
 
-def _divergence(model: Model, source: Model, batch: Asked) -> Tensor:
-    """Mean KL(source || model), in nats a position asked for."""
+def _divergence(model: Model, source: Model, batch: ScoredBatch) -> Tensor:
+    """Mean KL(source || model), in nats a scored position."""
     with torch.no_grad():
         hidden = batch.hidden(source)
         scored = batch.scored.to(hidden.device)
@@ -153,7 +153,7 @@ def _groups(model: Model, config: TuneConfig) -> list[dict[str, Any]]:
 
 
 def _replace(model: Model, make: Callable[[Any], QuantizedMatrix]) -> list[QuantizedMatrix]:
-    """Give every module another matrix made of its own."""
+    """Replace the matrix of every module by a matrix made from it."""
     found = []
     for module in model.modules():
         if isinstance(module, QuantizedLinear | QuantizedEmbedding | QuantizedHead) and module.matrix is not None:

@@ -1,4 +1,4 @@
-"""What the training loop eats: a batch of fixed shape, and the protocol of whoever makes it.
+"""Batches of fixed shape for the training loop, and the protocol of their makers.
 
 A maker is a pure function from an index to a batch: it holds no position and no generator, so resuming needs only
 the number of the next batch and two processes agree without talking.  Randomness comes from Philox, a counter-based
@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 
 from lavra.base.errors import ConfigError
+
+if TYPE_CHECKING:  # a word for mypy: code that reads text for a model may run without torch
+    import torch
 
 IGNORE = -100
 """Label of a position that carries no loss (the default `ignore_index` of PyTorch's cross-entropy)."""
@@ -30,10 +32,10 @@ class Batch:
 
     Attributes:
         input_ids: (B, T) int64.
-        labels: (B, T) int64, or (B, U) for an encoder-decoder; `IGNORE` where there is nothing to predict.
+        labels: (B, T) int64, or (B, U) for an encoder-decoder; `IGNORE` at places without a target.
         positions: (B, T) int64, counted from 0 again at each document.
         segments: (B, T) int32, document number within the row from 1; 0 is padding.
-        sample_ids: one name a row, for error messages.
+        sample_ids: a name for each row, for error messages.
         decoder_input_ids: (B, U) int64 for an encoder-decoder.
         decoder_segments: (B, U) int32, the segment of the input each target belongs to.
     """
@@ -48,7 +50,7 @@ class Batch:
 
     @property
     def num_targets(self) -> int:
-        """Positions that carry loss."""
+        """The number of positions that carry loss."""
         return int((self.labels != IGNORE).sum())
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
@@ -56,7 +58,7 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking), self.sample_ids)
 
     def rows(self, start: int, stop: int) -> Batch:
-        """Some of its rows."""
+        """The batch of the rows `start` to `stop`."""
         return self._each(lambda tensor: tensor[start:stop], self.sample_ids[start:stop])
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor], sample_ids: tuple[str, ...]) -> Batch:
@@ -94,26 +96,26 @@ class BatchMaker(Protocol):
 
     @property
     def used_ids(self) -> frozenset[int] | None:
-        """Every token that some batch holds, padding included; None where that is not known beforehand."""
+        """Every token that some batch holds, padding included; None where a maker cannot list them beforehand."""
         ...
 
 
 class FixedShape:
-    """A maker whose batches have one shape, of text whose tokens are not known beforehand."""
+    """A maker whose batches have one shape, and whose text is not searched for its tokens beforehand."""
 
     @property
     def fixed_shape(self) -> bool:
-        """They have."""
+        """True: all batches have one shape."""
         return True
 
     @property
     def used_ids(self) -> frozenset[int] | None:
-        """Not known."""
+        """None: the tokens are not listed beforehand."""
         return None
 
 
 class Purpose(Enum):
-    """What random numbers are for; each purpose has a stream of its own."""
+    """The purposes of random numbers; each purpose has a stream of its own."""
 
     BATCH = 0  # masks and noise of one batch
     DOCUMENTS = 1  # order of documents in an epoch

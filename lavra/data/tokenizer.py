@@ -1,4 +1,4 @@
-"""What each part of this package asks of a tokenizer, and no more.
+"""The protocols of a tokenizer: each names only the methods that one part of this package calls.
 
 `lavra.tokens.Tokenizer` has all of it; a test needs to fake only the part it uses.
 """
@@ -17,7 +17,7 @@ TokenArray = npt.NDArray[np.unsignedinteger[Any]]
 
 
 class TextEncoder(Protocol):
-    """Asked for by `write_tokens`."""
+    """The tokenizer of `write_tokens`."""
 
     @property
     def vocab_size(self) -> int:
@@ -26,17 +26,17 @@ class TextEncoder(Protocol):
 
     @property
     def bos_id(self) -> int | None:
-        """Begins a text."""
+        """The token that begins a text."""
         ...
 
     @property
     def eos_id(self) -> int | None:
-        """Ends a text."""
+        """The token that ends a text."""
         ...
 
     @property
     def unk_id(self) -> int | None:
-        """Stands for what the vocabulary lacks."""
+        """The token that stands for text outside the vocabulary."""
         ...
 
     @property
@@ -54,12 +54,12 @@ class TextEncoder(Protocol):
         ...
 
     def num_unknown(self, ids: TokenArray) -> int:
-        """How many of these ids are unknown tokens."""
+        """The number of unknown tokens among these ids."""
         ...
 
 
 class MaskingTokenizer(Protocol):
-    """Asked for by `MaskedToken`."""
+    """The tokenizer of `MaskedToken`."""
 
     @property
     def vocab_size(self) -> int:
@@ -68,22 +68,22 @@ class MaskingTokenizer(Protocol):
 
     @property
     def mask_id(self) -> int | None:
-        """Hides a token."""
+        """The token that hides a token."""
         ...
 
     @property
     def cls_id(self) -> int | None:
-        """Stands before a piece of text."""
+        """The token before a piece of text."""
         ...
 
     @property
     def sep_id(self) -> int | None:
-        """Stands behind a piece of text."""
+        """The token behind a piece of text."""
         ...
 
     @property
     def pad_id(self) -> int | None:
-        """Fills a row."""
+        """The token that fills a row."""
         ...
 
     @property
@@ -97,16 +97,16 @@ class MaskingTokenizer(Protocol):
 
 
 class SpanTokenizer(Protocol):
-    """Asked for by `SpanCorruption`."""
+    """The tokenizer of `SpanCorruption`."""
 
     @property
     def eos_id(self) -> int | None:
-        """Ends an input and a target."""
+        """The token that ends an input and a target."""
         ...
 
     @property
     def pad_id(self) -> int | None:
-        """Fills a row and starts the decoder."""
+        """The token that fills a row and starts the decoder."""
         ...
 
     @property
@@ -116,7 +116,7 @@ class SpanTokenizer(Protocol):
 
 
 class TokenNames(Protocol):
-    """Asked for by `inspect_rows`."""
+    """The tokenizer of `inspect_rows`."""
 
     def token(self, token_id: int, /) -> str:
         """The token as the vocabulary spells it."""

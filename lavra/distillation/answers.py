@@ -2,12 +2,12 @@
 arXiv:1606.07947).
 
 It needs no common vocabulary and no logits, so any `LanguageModel` is a teacher: a model in this process, an engine, a
-URL.  The file has a `prompt` and a `completion` a row, which `lavra.data.labelled` reads, and beside them who wrote it,
-how and when.  Answers that were cut off, are empty, or say what another answer to the prompt says are left out,
-counted, and written to a file of their own with the reason.
+URL.  The file has a `prompt` and a `completion` a row, which `lavra.data.labelled` reads, and beside them the
+teacher's name, its settings and the time.  Answers that were cut off, are empty, or repeat another answer to the
+prompt are left out, counted, and written to a file of their own with the reason.
 
-Asking is slow and may break off, so every few answers are appended to `FILE.part`; the same call goes on from there,
-and the file itself appears when all are there.
+Asking is slow and may be interrupted, so every few answers are appended to `FILE.part`; the same call continues from
+there, and the file itself appears when it is complete.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ CANCELLED: Final = "cancelled by the teacher's side"
 REPEATED: Final = "the same as another answer to this prompt"
 
 FramePrompt = Callable[[str], str | tuple[int, ...]]
-"""How a prompt is put to the teacher: its chat template, a few examples in front."""
+"""A function that puts a prompt into the teacher's form: its chat template, a few examples in front."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnswersConfig:
-    """How a teacher is asked.
+    """The settings of the questions to a teacher.
 
     Attributes:
-        max_tokens: most tokens of an answer; one that reaches them is left out.
-        sampling: greedy unless said otherwise; of a sampled answer the seed is this one plus the prompt's number, and
-            is drawn where there is none.
+        max_tokens: most tokens of an answer; an answer that reaches them is left out.
+        sampling: settings of sampling, greedy by default; the seed of a sampled answer is their seed plus the prompt's
+            number, and a missing seed is drawn.
         stop: an answer ends before the first of these.
-        samples: answers to each prompt.
-        batch_size: prompts asked together, and written together.
+        samples: number of answers to each prompt.
+        batch_size: number of prompts asked together, and written together.
     """
 
     max_tokens: int = 512
@@ -66,16 +66,16 @@ class AnswersConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswersReport:
-    """What came of it.
+    """The result of asking a teacher.
 
     Attributes:
         path: the file of answers.
-        num_prompts: prompts there were.
+        num_prompts: number of prompts.
         num_kept: answers in the file.
         num_resumed: prompts whose answers an earlier call had written.
         left_out: answers left out, by reason.
-        left_out_path: the file of those, where there are any.
-        warnings: what the teacher's side warned of in this call, and how often.
+        left_out_path: file of the answers left out, where there are any.
+        warnings: warnings of the teacher's side in this call, and their counts.
     """
 
     path: Path
@@ -105,20 +105,20 @@ def write_answers(
     frame: FramePrompt | None = None,
     progress: Progress | None = None,
 ) -> AnswersReport:
-    """Ask a teacher and keep its answers; goes on where an earlier call of the same kind broke off.
+    """Ask a teacher and keep its answers; continues where an earlier call of the same kind was interrupted.
 
     Args:
-        teacher: who is asked.
-        prompts: what; they stand in the file as they are here.
-        path: the `.jsonl` to be made.
-        config: how.
-        teacher_name: what stands in every row; an address holds no key.
-        frame: how a prompt is put to the teacher; as it is by default.
-        progress: told `answers`, prompts done, and prompts there are.
+        teacher: the teacher.
+        prompts: prompts; the file has them unchanged.
+        path: the `.jsonl` file to write.
+        config: settings of the questions.
+        teacher_name: the teacher's name in every row; an address must hold no key.
+        frame: function that puts a prompt into the teacher's form; without it, prompts are used unchanged.
+        progress: called with `answers`, the number of finished prompts, and their total.
 
     Raises:
-        InputError: the file exists, there are no prompts, or what an earlier call began was another thing.
-        LavraError: whatever the teacher raises; what is written stays and the next call goes on.
+        InputError: the file exists, there are no prompts, or an earlier call began with other settings.
+        LavraError: any error of the teacher; the written answers stay, and the next call continues.
     """
     if path.exists():
         raise InputError(f"{path} exists; name another file, or remove it to ask again")
@@ -157,10 +157,10 @@ def _request(prompt: str, number: int, seed: int, config: AnswersConfig, frame: 
 def _rows(
     prompt: str, number: int, request: GenerateRequest, found: Sequence[Completion], teacher_name: str
 ) -> list[dict[str, Any]]:
-    """One row an answer, with the reason where it is to be left out."""
+    """Rows of answers, one each, with the reason where the answer is to be left out."""
     usual = asdict(SamplingConfig())
     sampling = {name: value for name, value in asdict(request.sampling).items() if value != usual[name]}
-    date, said, rows = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), set[str](), []
+    date, seen_texts, rows = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), set[str](), []
     for one in found:
         row: dict[str, Any] = {
             "prompt": prompt,
@@ -171,8 +171,8 @@ def _rows(
             "finish_reason": one.finish_reason.value,
             "number": number,
         }
-        reason = REPEATED if one.text in said else _reason(one)
-        said.add(one.text)
+        reason = REPEATED if one.text in seen_texts else _reason(one)
+        seen_texts.add(one.text)
         rows.append(row if reason is None else {**row, "left_out": reason})
     return rows
 
@@ -186,7 +186,7 @@ def _reason(one: Completion) -> str | None:
 
 
 class _Journal:
-    """`FILE.part`: what was asked, in its first line, and then every row as it came."""
+    """The file `FILE.part`: the settings in its first line, and then every row in the order of arrival."""
 
     def __init__(self, path: Path, teacher_name: str, config: AnswersConfig, prompts: Sequence[str]) -> None:
         self._path, self._part = path, path.with_name(path.name + ".part")
@@ -198,17 +198,17 @@ class _Journal:
         before = self._read(head, config.samples, prompts)
         self.seed = before["seed"] if before else _first_seed(config.sampling)
         lines = [json.dumps({**head, "seed": self.seed}), *self._lines(sorted(self.rows))]
-        write_text(self._part, "".join(f"{line}\n" for line in lines))  # without what a kill left half-written
+        write_text(self._part, "".join(f"{line}\n" for line in lines))  # without a line that a kill left half-written
 
     def append(self, numbers: Sequence[int]) -> None:
-        """Keep the rows of these prompts, on disk when this returns."""
+        """Append the rows of these prompts; they are on disk when this returns."""
         with naming_full_disk(self._part), self._part.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in self._lines(numbers))
             file.flush()
             os.fsync(file.fileno())
 
     def finish(self, resumed: int, warnings: Mapping[str, int]) -> AnswersReport:
-        """Make the file of what was journalled."""
+        """Make the final file from the journal."""
         rows = [row for number in sorted(self.rows) for row in self.rows[number]]
         out = [row for row in rows if "left_out" in row]
         kept = [row for row in rows if "left_out" not in row]
@@ -230,10 +230,10 @@ class _Journal:
         return (_line(row) for number in numbers for row in self.rows[number])
 
     def _read(self, head: Mapping[str, Any], samples: int, prompts: Sequence[str]) -> dict[str, Any] | None:
-        """The first line of an earlier call, whose whole rows are taken over; None where there was none."""
+        """The first line of an earlier call, whose whole rows are kept; None without an earlier call."""
         if not self._part.exists():
             return None
-        lines = self._part.read_text(encoding="utf-8").split("\n")[:-1]  # what follows the last newline is torn
+        lines = self._part.read_text(encoding="utf-8").split("\n")[:-1]  # text behind the last newline is torn
         before: dict[str, Any] = json.loads(lines[0]) if lines else {}
         asked = {name: value for name, value in before.items() if name != "seed"}
         if asked != head:

@@ -1,14 +1,14 @@
-"""What a teacher says of the batches of a run, on disk: written once, read by every student.
+"""A teacher's predictions for the batches of a run, on disk: written once, read by every student.
 
     ids.bin        (N, k)      uint16 or uint32   the k likeliest tokens of each target
     logprobs.bin   (N, k + 1)  float16            their log-probabilities, and that of all other tokens together
-    keys.npy       (M,)        uint64             what names each batch: a hash of what it holds
+    keys.npy       (M,)        uint64             the name of each batch: a hash of its contents
     offsets.npy    (M + 1,)    int64              where each batch's targets begin
 
-A distribution is kept at one temperature, for a tempered one does not follow from its k likeliest.  Reading maps the
-files; a batch is looked up by what it holds, so that another data set, seed or shape is refused, not misread.
+A distribution is kept at one temperature, because its k likeliest do not determine a tempered distribution.  Reading
+maps the files.  A batch is looked up by its contents, so that another data set, seed or shape is refused, not misread.
 
-What a task's head says is in `head_cache`, text by text.
+The predictions of a task's head are in `head_cache`, text by text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lavra.base.files import atomic_folder
 from lavra.base.ports import Progress
 from lavra.data.batch import Batch, BatchMaker
 from lavra.distillation.passes import target_hidden
-from lavra.model import Model
+from lavra.model.build import Model
 from lavra.model.config import Kind
 from lavra.model.divergence import TopTeacher
 from lavra.model.loss import chunk_rows
@@ -40,12 +40,12 @@ KIND: Final = "teacher-cache"
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherCacheConfig:
-    """What is kept of a teacher.
+    """The settings of a teacher's cache.
 
     Attributes:
-        num_batches: micro-batches from number 0 on; a run looks at steps x accumulation x processes of them.
+        num_batches: micro-batches from number 0 on; a run reads steps x accumulation x processes of them.
         top_k: tokens kept of each distribution.
-        temperature: of the distributions; the run's.
+        temperature: temperature of the distributions; that of the run.
     """
 
     num_batches: int
@@ -61,26 +61,26 @@ class TeacherCacheConfig:
 
 
 class TeacherCache:
-    """A teacher as it was written, to be read while training.
+    """A teacher's written predictions, to be read while training.
 
     Args:
-        folder: what `write_teacher_cache` wrote.
+        folder: folder that `write_teacher_cache` wrote.
 
     Attributes:
         teacher: 16 hex digits that name the teacher's weights.
-        kind: of model the teacher is.
-        vocab_size: tokens it knows.
-        temperature: that its distributions have.
-        top_k: tokens kept of each.
+        kind: kind of the teacher's model.
+        vocab_size: size of its vocabulary.
+        temperature: temperature of its distributions.
+        top_k: tokens kept of each distribution.
 
     Raises:
-        InputError: the folder is no such cache, or its files are not as long as they should be.
+        InputError: the folder is no such cache, or a file has the wrong length.
     """
 
     def __init__(self, folder: Path) -> None:
         card = read_card(folder)
         if card.kind != KIND:
-            raise InputError(f"{folder} is a {card.kind}, not what was kept of a teacher; name such a folder")
+            raise InputError(f"{folder} is a {card.kind}, not a teacher's saved outputs; name a folder of them")
         self.folder, self.teacher = folder, card.parents["teacher"]
         self.kind, self.vocab_size = Kind(card.config["kind"]), int(card.config["vocab_size"])
         self.temperature, self.top_k = float(card.config["temperature"]), int(card.config["top_k"])
@@ -92,7 +92,7 @@ class TeacherCache:
         self._logprobs = mapped(folder / "logprobs.bin", np.float16, (rows, self.top_k + 1))
 
     def __len__(self) -> int:
-        """Different batches kept."""
+        """Number of different batches in the cache."""
         return len(self._numbers)
 
     def check(self, batch: Batch) -> None:
@@ -100,17 +100,17 @@ class TeacherCache:
         self._number(batch)
 
     def of(self, batch: Batch) -> TopTeacher:
-        """What the teacher says of a batch's targets.
+        """The teacher's predictions for a batch's targets.
 
         Raises:
-            InputError: the cache does not hold it.
+            InputError: the cache does not hold the batch.
         """
         number = self._number(batch)
         rows = slice(self._offsets[number], self._offsets[number + 1])
         device = batch.labels.device
         ids = torch.from_numpy(self._ids[rows].astype(np.int64)).to(device)
         kept = torch.from_numpy(self._logprobs[rows].astype(np.float32)).to(device)
-        kept = kept - kept.logsumexp(-1, keepdim=True)  # sixteen bits do not sum to one
+        kept = kept - kept.logsumexp(-1, keepdim=True)  # rounded to 16 bits, they do not sum to one
         return TopTeacher(ids=ids, logprobs=kept[:, :-1], log_rest=kept[:, -1])
 
     def _number(self, batch: Batch) -> int:
@@ -118,8 +118,8 @@ class TeacherCache:
         if key not in self._numbers:
             named = batch.sample_ids[0] if batch.sample_ids else "a batch"
             raise InputError(
-                f"{self.folder} holds {len(self)} batches and not this one ({named}): data, order, seed or shape are "
-                "others, or the run is longer; write the cache again with this run's batches"
+                f"{self.folder} holds {len(self)} batches and not this one ({named}): data, order, seed or shape "
+                "differ, or the run is longer; write the cache again with this run's batches"
             )
         return self._numbers[key]
 
@@ -127,17 +127,17 @@ class TeacherCache:
 def write_teacher_cache(
     teacher: Model, batches: BatchMaker, folder: Path, config: TeacherCacheConfig, progress: Progress | None = None
 ) -> TeacherCache:
-    """Ask a teacher about a run's batches and keep what it says; the folder appears whole or not at all.
+    """Run a teacher on a run's batches and keep its predictions; the folder appears whole or not at all.
 
     Args:
         teacher: a language model, put in evaluation mode.
-        batches: the run's own.
-        folder: where; an existing folder is replaced.
-        config: what is kept.
-        progress: told `teacher`, batches done, and batches there are.
+        batches: batches of the run.
+        folder: folder to write; an existing folder is replaced.
+        config: settings of the cache.
+        progress: called with `teacher`, the number of finished batches, and their total.
 
     Raises:
-        ConfigError: more tokens are to be kept than the teacher knows.
+        ConfigError: `top_k` exceeds the teacher's vocabulary.
     """
     known = teacher.config.vocab_size
     if config.top_k > known:
@@ -165,7 +165,7 @@ def write_teacher_cache(
 
 @torch.no_grad()
 def _write(teacher: Model, batch: Batch, config: TeacherCacheConfig, ids: BinaryIO, logprobs: BinaryIO) -> int:
-    """Append a batch; its number of targets."""
+    """Append a batch; returns its number of targets."""
     hidden = target_hidden(teacher, batch)
     size = chunk_rows(teacher.config.vocab_size, hidden.device)
     for start in range(0, len(hidden), size):
@@ -177,7 +177,7 @@ def _write(teacher: Model, batch: Batch, config: TeacherCacheConfig, ids: Binary
 
 
 def top_and_rest(logits: Tensor, k: int, temperature: float) -> tuple[Tensor, Tensor]:
-    """(n, V) logits -> (n, k) likeliest ids, and (n, k + 1) log-probabilities of each and of all others together."""
+    """From (n, V) logits: (n, k) likeliest ids, and (n, k + 1) log-probabilities of each and of all others together."""
     logp = functional.log_softmax(logits.float() / temperature, dim=-1)
     values, ids = logp.topk(k, dim=-1)
     rest = logp.scatter(1, ids, float("-inf")).logsumexp(-1, keepdim=True)
@@ -193,10 +193,10 @@ def _id_type(vocab_size: int) -> type[np.uint16] | type[np.uint32]:
 
 
 def mapped(path: Path, dtype: Any, shape: tuple[int, int]) -> npt.NDArray[Any]:
-    """A file as an array that is read as it is needed.
+    """Map a file as an array, which is read where it is used.
 
     Raises:
-        InputError: the file is not as long as its shape says.
+        InputError: the file's length does not match the shape.
     """
     expected = shape[0] * shape[1] * np.dtype(dtype).itemsize
     if not path.exists() or path.stat().st_size != expected:

@@ -1,4 +1,4 @@
-"""What a student learns of its teacher, and how much of each."""
+"""Settings of a student's learning: the imitated parts of its teacher, and their weights."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Compare = Literal["maps", "relations"]
 
 @dataclass(frozen=True, kw_only=True)
 class HiddenConfig:
-    """Hidden states after blocks.
+    """The settings of imitating hidden states after blocks.
 
     Attributes:
         weight: the mean distance is added this many times to the mean loss.
         distance: squared difference of each channel (Jiao et al. 2020, TinyBERT, arXiv:1909.10351), or one minus the
-            cosine of each token (Sanh et al. 2019), which no channel of large numbers rules.
-        layers: the teacher's layer for each of the student's, from 0; by default the i-th of n looks at the teacher's
-            layer after as large a share of its depth.
-        decoder_layers: the same for the decoder of an encoder-decoder.
+            cosine of each token (Sanh et al. 2019), in which no channel of large numbers dominates.
+        layers: the teacher's layer for each of the student's, from 0; by default the i-th of n imitates the
+            teacher's layer after as large a share of its depth.
+        decoder_layers: the teacher's layers for the decoder of an encoder-decoder.
     """
 
     weight: float = 1.0
@@ -37,12 +37,12 @@ class HiddenConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionConfig:
-    """Self-attention.
+    """The settings of imitating self-attention.
 
     Attributes:
         weight: the mean divergence is added this many times to the mean loss.
-        compare: `maps`: whom each head attends to (Wang et al. 2020, MiniLM, arXiv:2002.10957), for as many heads as
-            the teacher's; `relations`: how alike queries, keys and values are among themselves (MiniLMv2,
+        compare: `maps`: the attention weights of each head (Wang et al. 2020, MiniLM, arXiv:2002.10957), for as many
+            heads as the teacher's; `relations`: the likeness of queries, keys and values among themselves (MiniLMv2,
             arXiv:2012.15828), for any number of heads.
         layers: `last` block of each stack, or `all`, matched as hidden states are.
         relation_heads: heads that relations are cut into; 0 is the student's number of key heads.
@@ -63,11 +63,11 @@ class AttentionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DistillConfig:
-    """How a student learns; parts that are `None` are left out.
+    """The settings of a student's learning; parts that are `None` are left out.
 
     Attributes:
-        temperature: T of both distributions: over 1 shows more of what the teacher thinks of wrong answers.
-        share: of the loss that is the teacher's logits; the rest is the labels'.
+        temperature: T of both distributions; a value over 1 shows more of the teacher's probabilities of wrong answers.
+        share: share of the teacher's logits in the loss; the labels have the rest.
         hidden: imitate hidden states.
         attention: imitate attention.
     """

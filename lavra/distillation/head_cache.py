@@ -1,11 +1,11 @@
-"""What a teacher with a task's head says of the texts of a run, on disk: each text is asked about once.
+"""A teacher's logits from a task's head for the texts of a run, on disk: each text is computed once.
 
     logits.bin     float32       of each row, without its padding: (N,), (T, N) where there is a logit a token
-    keys.npy       (M,)  uint64  what names each row: a hash of its tokens
+    keys.npy       (M,)  uint64  the name of each row: a hash of its tokens
     offsets.npy    (M + 1,)      where each row's logits begin
 
 A pass over the teacher costs as much as most of a student's step; from the second epoch on, and for every other
-student, temperature or order, it need not be made again.  Rows are looked up by what they hold.
+student, temperature or order, it is not needed again.  Rows are looked up by their contents.
 """
 
 from __future__ import annotations
@@ -28,31 +28,34 @@ from lavra.base.ports import Progress
 from lavra.data.rows.batch import TaskBatch, TaskBatchMaker
 from lavra.distillation.cache import mapped
 from lavra.distillation.passes import task_logits
-from lavra.model.heads import TaskConfig, TaskModel
+from lavra.model.heads import TaskModel
+from lavra.model.task_config import TaskConfig
 from lavra.train.identity import weights_id
 
 KIND: Final = "teacher-head-cache"
 
 
 class HeadCache:
-    """A teacher's logits as they were written, to be read while training.
+    """A teacher's written logits, to be read while training.
 
     Args:
-        folder: what `write_head_cache` wrote.
+        folder: folder that `write_head_cache` wrote.
 
     Attributes:
         teacher: 16 hex digits that name the teacher's weights.
-        task: what the teacher's head is for.
-        shape: how many logits, and whether each token of a row has so many or the row as a whole.
+        task: task of the teacher's head.
+        shape: number of logits, and whether they are given for each token of a row or for the row as a whole.
 
     Raises:
-        InputError: the folder is no such cache, or its file is not as long as it should be.
+        InputError: the folder is no such cache, or a file has the wrong length.
     """
 
     def __init__(self, folder: Path) -> None:
         card = read_card(folder)
         if card.kind != KIND:
-            raise InputError(f"{folder} is a {card.kind}, not what was kept of a teacher's head; name such a folder")
+            raise InputError(
+                f"{folder} is a {card.kind}, not the saved outputs of a teacher's head; name a folder of them"
+            )
         self.folder, self.teacher = folder, card.parents["teacher"]
         self.task = TaskConfig.from_facts(card.config["task"], where=str(folder))
         self.shape = (int(card.config["width"]), bool(card.config["each_token"]))
@@ -61,15 +64,15 @@ class HeadCache:
         self._logits = mapped(folder / "logits.bin", np.float32, (int(self._offsets[-1]), self.shape[0]))
 
     def __len__(self) -> int:
-        """Different rows kept."""
+        """Number of different rows in the cache."""
         return len(self._numbers)
 
     def lacks(self, batch: TaskBatch) -> bool:
-        """Whether a row of a batch is not there."""
+        """Whether the cache lacks a row of a batch."""
         return any(key not in self._numbers for key in _keys(batch))
 
     def rows(self) -> Iterator[tuple[int, Float32s]]:
-        """What names each row, and its logits."""
+        """The name of each row, and its logits."""
         for key, number in self._numbers.items():
             yield key, self._at(number)
 
@@ -79,10 +82,10 @@ class HeadCache:
             self._row(key, batch)
 
     def of(self, batch: TaskBatch) -> Tensor:
-        """The teacher's logits, as `task_logits` has them; 0 on padding.
+        """The teacher's logits, as `task_logits` returns them; 0 on padding.
 
         Raises:
-            InputError: the cache does not hold a row.
+            InputError: the cache does not hold a row of the batch.
         """
         rows = [torch.from_numpy(np.array(self._row(key, batch))) for key in _keys(batch)]
         width, each_token = self.shape
@@ -115,15 +118,15 @@ def write_head_cache(
     *,
     known: HeadCache | None = None,
 ) -> HeadCache:
-    """Ask a teacher about the rows of a run and keep what it says; the folder appears whole or not at all.
+    """Run a teacher on the rows of a run and keep its logits; the folder appears whole or not at all.
 
     Args:
-        teacher: put in evaluation mode.
-        batches: the run's own.
-        folder: where; an existing folder is replaced.
-        num_batches: micro-batches from number 0 on; a run looks at steps x accumulation x processes of them.
-        progress: told `teacher`, batches done, and batches there are.
-        known: what was kept of this teacher before; it is kept again and not asked.
+        teacher: the teacher, put in evaluation mode.
+        batches: batches of the run.
+        folder: folder to write; an existing folder is replaced.
+        num_batches: micro-batches from number 0 on; a run reads steps x accumulation x processes of them.
+        progress: called with `teacher`, the number of finished batches, and their total.
+        known: an earlier cache of this teacher; its rows are kept and not computed again.
 
     Raises:
         ConfigError: `num_batches` is under 1.
@@ -158,7 +161,7 @@ def write_head_cache(
 
 
 def _append(file: BinaryIO, batch: TaskBatch, logits: Tensor, keys: list[int], known: dict[int, int]) -> None:
-    """Write the rows that are new, and how many logits' rows each has."""
+    """Write the new rows, and the number of logits' rows of each."""
     lengths = batch.attention_mask.sum(dim=1).tolist()
     for key, length, row in zip(keys, lengths, logits, strict=True):
         if key not in known:
@@ -168,7 +171,7 @@ def _append(file: BinaryIO, batch: TaskBatch, logits: Tensor, keys: list[int], k
 
 
 def _keys(batch: TaskBatch) -> list[int]:
-    """What names each row: its tokens and their types, without padding."""
+    """The name of each row, from its tokens and their types, without padding."""
     ids, types = batch.input_ids.cpu().numpy(), batch.token_type_ids
     marks = None if types is None else types.cpu().numpy()
     keys = []

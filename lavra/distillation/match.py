@@ -1,4 +1,4 @@
-"""Which layers of a student look at which of its teacher, and whether their shapes allow it."""
+"""Match the layers of a student to those of its teacher, and check that their shapes allow it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import nn
 from lavra.base.errors import ConfigError
 from lavra.distillation.config import AttentionConfig, HiddenConfig
 from lavra.distillation.watch import WatchedPlace, stacks
-from lavra.model import ModelConfig
+from lavra.model.config import ModelConfig
 
 PlacePairs = dict[WatchedPlace, WatchedPlace]
 """The teacher's block for each of the student's."""
 
 
 def as_deep(num_student: int, num_teacher: int) -> tuple[int, ...]:
-    """For each of the student's layers the teacher's after as large a share of its depth; the last looks at the last.
+    """The teacher's layer for each of the student's, after as large a share of its depth; the last for the last.
 
     >>> as_deep(3, 12)
     (3, 7, 11)
@@ -25,10 +25,10 @@ def as_deep(num_student: int, num_teacher: int) -> tuple[int, ...]:
 
 
 def state_pairs(student: nn.Module, teacher: nn.Module, config: HiddenConfig | None) -> PlacePairs:
-    """Blocks whose outputs are compared.
+    """The blocks whose outputs are compared.
 
     Raises:
-        ConfigError: layers are named that are not there, or not one for each of the student's.
+        ConfigError: a named layer does not exist, or the layers are not one for each of the student's.
     """
     if config is None:
         return {}
@@ -41,7 +41,7 @@ def state_pairs(student: nn.Module, teacher: nn.Module, config: HiddenConfig | N
 
 
 def attention_pairs(student: nn.Module, teacher: nn.Module, config: AttentionConfig | None) -> PlacePairs:
-    """Blocks whose self-attention is compared.
+    """The blocks whose self-attention is compared.
 
     Raises:
         ConfigError: shapes do not allow it.
@@ -62,10 +62,10 @@ def attention_pairs(student: nn.Module, teacher: nn.Module, config: AttentionCon
 
 
 def check_relation_heads(student: nn.Module, teacher: nn.Module, config: AttentionConfig | None) -> int:
-    """Heads that relations are cut into; 0 where none are compared.
+    """The number of heads that relations are cut into; 0 where none are compared.
 
     Raises:
-        ConfigError: a width cannot be cut into so many.
+        ConfigError: a width cannot be cut into that many heads.
     """
     if config is None or config.compare == "maps":
         return 0

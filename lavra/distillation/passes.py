@@ -1,4 +1,4 @@
-"""One pass over a batch, for a student and its teacher alike: what is read, and which tokens are real."""
+"""The pass over a batch, for a student and its teacher alike: hidden states of the targets, logits, and real tokens."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from torch import Tensor
 from lavra.base.errors import ConfigError
 from lavra.data.batch import IGNORE, PADDING_SEGMENT, Batch
 from lavra.data.rows.batch import TaskBatch
-from lavra.model import Decoder, Encoder, EncoderDecoder, Model
+from lavra.model.build import Model
 from lavra.model.heads import TaskModel
+from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 
 
 def target_hidden(model: Model, batch: Batch) -> Tensor:
-    """(N, D) of the positions that carry loss, ready for the head's matrix.
+    """Hidden states (N, D) of the positions that carry loss, ready for the head's matrix.
 
     Raises:
         ConfigError: the batch is of another kind than the model.
@@ -23,7 +24,7 @@ def target_hidden(model: Model, batch: Batch) -> Tensor:
 
 
 def _decoded(model: Model, batch: Batch) -> Tensor:
-    """(B, T, D) of the tokens that are predicted."""
+    """Hidden states (B, T, D) of the tokens that are predicted."""
     if isinstance(model, EncoderDecoder) != (batch.decoder_input_ids is not None):
         kind = "has" if batch.decoder_input_ids is not None else "lacks"
         raise ConfigError(f"the batch {kind} a decoder's input and the model is a {model.config.kind.value}")
@@ -37,7 +38,7 @@ def _decoded(model: Model, batch: Batch) -> Tensor:
 
 
 def targets(batch: Batch) -> Tensor:
-    """(N,) the labels of the same positions."""
+    """The labels (N,) of the same positions."""
     flat = batch.labels.flatten()
     return flat[flat != IGNORE]
 
@@ -46,9 +47,9 @@ def task_logits(model: TaskModel, batch: TaskBatch, *, whole: bool) -> Tensor:
     """Logits of labelled rows.
 
     Args:
-        model: with a task's head.
-        batch: what it reads.
-        whole: every block computes every token, for whoever watches it; a head may need the first token only.
+        model: model with a task's head.
+        batch: the batch.
+        whole: every block computes every token, for a watch that keeps them all; a head may need the first token only.
     """
     mask = None if bool(batch.attention_mask.all()) else batch.attention_mask
     types = batch.token_type_ids

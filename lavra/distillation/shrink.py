@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from lavra.base.errors import ConfigError
-from lavra.model import Decoder, Encoder, EncoderDecoder, Model, ModelConfig
-from lavra.model.build import new_model
+from lavra.model.build import Model, new_model
+from lavra.model.config import ModelConfig
 from lavra.model.heads import TaskModel, strip
+from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 
 AnyModel = TypeVar("AnyModel", bound=Decoder | Encoder | EncoderDecoder | TaskModel)
 
@@ -32,26 +33,26 @@ _BLOCK = re.compile(r"((?:backbone\.)?(encoder|decoder)\.blocks\.)(\d+)(\..+)")
 
 @dataclass(frozen=True, kw_only=True)
 class KeptLayers:
-    """Which layers of a teacher a student has.
+    """The layers of a teacher that a student keeps.
 
     Attributes:
-        layers: of the only stack, or of the encoder of an encoder-decoder; numbers from 0, rising.
-        decoder_layers: of an encoder-decoder's decoder; empty for other models.
+        layers: layers of the only stack, or of the encoder of an encoder-decoder; numbers from 0, rising.
+        decoder_layers: layers of an encoder-decoder's decoder; empty for other models.
     """
 
     layers: tuple[int, ...]
     decoder_layers: tuple[int, ...] = ()
 
     def of(self, stack: str, config: ModelConfig) -> tuple[int, ...]:
-        """Those of the stack called `encoder` or `decoder`."""
+        """The kept layers of the stack called `encoder` or `decoder`."""
         return self.decoder_layers if stack == "decoder" and config.num_decoder_layers else self.layers
 
 
 def evenly_spaced(num_layers: int, num_kept: int) -> tuple[int, ...]:
-    """Numbers of the layers that are kept: the first, the last, and as many between as are asked for.
+    """The numbers of the kept layers: the first, the last, and evenly spaced layers between.
 
     Raises:
-        ConfigError: fewer than one or more than all are asked for.
+        ConfigError: `num_kept` is under one or over the number of layers.
     """
     if not 1 <= num_kept <= num_layers:
         raise ConfigError(f"{num_kept} layers are asked for and the model has {num_layers}; give 1 to {num_layers}")
@@ -72,16 +73,17 @@ def shrink(
 
     Args:
         teacher: a language model or a model with a task's head, neither quantized nor adapted.
-        num_layers: of the student, evenly spaced; of the encoder where there are two stacks.
-        layers: instead of `num_layers`, which ones, from 0 and rising.
-        num_decoder_layers: of an encoder-decoder's decoder; by default as large a share as `num_layers` is.
-        decoder_layers: instead, which ones; by default evenly spaced, as large a share as `layers` are.
+        num_layers: layers of the student, evenly spaced; of the encoder where there are two stacks.
+        layers: the kept layers, in place of `num_layers`, from 0 and rising.
+        num_decoder_layers: layers of an encoder-decoder's decoder; by default as large a share as `num_layers` is.
+        decoder_layers: the decoder's kept layers, in place of `num_decoder_layers`; by default evenly spaced, as large
+            a share as `layers` are.
 
     Returns:
-        The student in the teacher's mode, type and place; with all layers kept it computes what the teacher computes.
+        The student in the teacher's mode, type and place; with all layers kept it computes the same as the teacher.
 
     Raises:
-        ConfigError: the layers asked for are not there, or the teacher is wrapped by something (LoRA, INT8).
+        ConfigError: a layer asked for does not exist, or the teacher is wrapped by something (LoRA, INT8).
     """
     backbone = teacher.backbone if isinstance(teacher, TaskModel) else teacher
     kept = choose_layers(backbone, num_layers, layers, num_decoder_layers, decoder_layers)
@@ -102,10 +104,10 @@ def choose_layers(
     num_decoder_layers: int | None = None,
     decoder_layers: Sequence[int] | None = None,
 ) -> KeptLayers:
-    """The layers that `shrink` keeps, from the same arguments.
+    """The layers that `shrink` keeps, for the same arguments.
 
     Raises:
-        ConfigError: they contradict each other or are not there.
+        ConfigError: the arguments contradict each other, or a layer does not exist.
     """
     found = _chosen("layers", model.config.num_layers, num_layers, layers)
     total = model.config.num_decoder_layers
@@ -155,7 +157,7 @@ def _empty_like(teacher: AnyModel, config: ModelConfig) -> AnyModel:
 
 
 def _renumbered(weights: Mapping[str, Tensor], kept: KeptLayers, config: ModelConfig) -> dict[str, Tensor]:
-    """The tensors a student needs, under the names it has for them."""
+    """The tensors of a student, under the student's names."""
     found = {}
     for name, tensor in weights.items():
         match = _BLOCK.fullmatch(name)

@@ -1,4 +1,4 @@
-"""What blocks compute inside, seen from outside: no model has a switch for it.
+"""The inner values of blocks, seen from outside: no model has a switch for them.
 
 A hook on a block keeps its output; a wrapper around an attention's last step keeps queries, keys, values and mask, from
 which the weights that the fused kernel never shows are computed again.  Both stay on for as long as the watch is open,
@@ -25,15 +25,15 @@ WatchedPlace = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What one attention worked with.
+class AttentionInputs:
+    """The inputs of an attention's last step.
 
     Attributes:
         q: (B, T, H, C) queries, turned where positions are rotary.
         k: (B, S, K, C) keys.
         v: (B, S, K, C) values.
-        mask: who may attend to whom.
-        scale: of the scores.
+        mask: mask of the allowed pairs of query and key.
+        scale: scale of the scores.
     """
 
     q: Tensor
@@ -50,8 +50,8 @@ def stacks(model: nn.Module) -> dict[str, list[Block]]:
     return {name: list(stack.blocks) for name, stack in found.items() if stack is not None}
 
 
-class Watch:
-    """Keeps what some blocks compute in the latest pass.
+class BlockRecorder:
+    """A watch that keeps the values of some blocks in the latest pass.
 
     Args:
         model: any model of `lavra.model`.
@@ -60,14 +60,14 @@ class Watch:
 
     Attributes:
         states: (B, T, D) by block.
-        attention: what self-attention worked with, by block.
+        attention: inputs of self-attention, by block.
     """
 
     def __init__(
         self, model: nn.Module, *, states: Iterable[WatchedPlace] = (), attention: Iterable[WatchedPlace] = ()
     ) -> None:
         self.states: dict[WatchedPlace, Tensor] = {}
-        self.attention: dict[WatchedPlace, Seen] = {}
+        self.attention: dict[WatchedPlace, AttentionInputs] = {}
         blocks = stacks(model)
         self._handles: list[RemovableHandle] = []
         self._wrapped: list[Attention] = []
@@ -82,7 +82,7 @@ class Watch:
         self.attention.clear()
 
     def close(self) -> None:
-        """Leave the model as it was."""
+        """Take the hooks off, so that the model is as it was."""
         self.clear()
         for handle in self._handles:
             handle.remove()
@@ -101,7 +101,7 @@ class Watch:
 
         @torch.compiler.disable  # type: ignore[untyped-decorator]
         def keep(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> None:
-            self.attention[place] = Seen(q, k, v, mask, attention.scale)
+            self.attention[place] = AttentionInputs(q, k, v, mask, attention.scale)
 
         def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
             keep(q, k, v, mask)

@@ -1,1 +1,1 @@
-"""Floor 12: one list of checks: what could go wrong with a run, found before hours are spent on it."""
+"""Floor 12: one list of checks that find a run's problems before hours are spent on it."""

@@ -1,7 +1,7 @@
-"""Whether conversations are learnt as they will be read: once begun, and token for token what the server reads.
+"""Checks that conversations are learnt as they will be read: with one beginning, and with the server's tokens.
 
-Rows come from characters and offsets (`lavra.data.rows.turns`), a server's prompts from the template alone; a model
-that learns one and meets the other answers worse and nobody knows why.
+Rows come from characters and offsets (`lavra.data.rows.turns`), a server's prompts from the template alone.  A model
+that learns the tokens of rows and reads different prompts answers worse, and no error shows why.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _LOOKED_AT: Final = 200  # rows, evenly over all
 
 
 def beginning_check(prepared: Prepared) -> Check | None:
-    """Whether what a decoder reads begins with exactly one beginning-of-text token, where its tokenizer writes one.
+    """Check that a decoder's rows begin with exactly one beginning-of-text token, where its tokenizer writes one.
 
     Returns:
-        None where no rows for a decoder are learnt.
+        None where the run learns no rows for a decoder.
     """
-    table = prepared.lesson.rows
+    table = prepared.training_task.rows
     if not isinstance(table, LanguageRows) or table.sequences.decoder_inputs is not None:
         return None
     wrong = []
@@ -45,12 +45,12 @@ def beginning_check(prepared: Prepared) -> Check | None:
 
 
 def serving_check(prepared: Prepared) -> Check | None:
-    """Whether the rows of conversations are the tokens a server reads of the same messages.
+    """Check that the rows of conversations have the tokens that a server reads for the same messages.
 
     Returns:
-        None where no conversations are learnt.
+        None where the run learns no conversations.
     """
-    table = prepared.lesson.rows
+    table = prepared.training_task.rows
     if not _is_chat(prepared) or not isinstance(table, LanguageRows):
         return None
     numbers, wrong = _looked_at(table), ""
@@ -67,7 +67,7 @@ def serving_check(prepared: Prepared) -> Check | None:
         name="conversations are learnt as they are served",
         passed=not wrong,
         detail=wrong or f"{len(numbers)} rows are the template's own tokens",
-        remedy=f"the model would learn what it never reads; {DEFECT}" if wrong else "",
+        remedy=f"the model would learn texts that it never reads; {DEFECT}" if wrong else "",
     )
 
 
@@ -83,6 +83,6 @@ def _looked_at(table: LanguageRows) -> list[int]:
 
 
 def _read(prepared: Prepared, table: LanguageRows, number: int) -> list[int]:
-    """What is read of a sequence, without a soft prompt's tokens in front."""
+    """The tokens read of a sequence, without a soft prompt's tokens in front."""
     ids: list[int] = table.sequences.inputs[number].tolist()
     return ids[prepared.recipe.num_virtual :]

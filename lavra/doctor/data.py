@@ -1,7 +1,7 @@
-"""What `lavra doctor` checks of labelled data before a model is asked: what is left out, lengths, labels, leaks.
+"""The checks of `lavra doctor` on labelled data before a model is run: samples left out, lengths, labels, leaks.
 
-Each check has a bound, and says the value and what to do about it.  Whether rows say what samples say is
-the business of `lavra.doctor.rows`.
+Each check has a bound, and reports the value and the remedy.  `lavra.doctor.rows` checks that rows match
+their samples.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import numpy as np
 from lavra.base.checks import Check
 from lavra.data.labelled.samples import Sample
 from lavra.data.rows.batches import TaskRows
-from lavra.generate.reading import context_length
+from lavra.generate.prompt_encoding import context_length
 from lavra.runs.finetune import Prepared
 from lavra.tasks.keys import sample_key
 from lavra.tasks.spec import TaskSpec
 
-_MOST_LEFT_OUT: Final = 0.05  # of the samples read
-_MOST_LONG: Final = 0.05  # of the samples: what is cut off one may be what its label is about
-_LEAST: Final = 2  # samples of a label, or nothing is left to learn from when one is held out
+_MOST_LEFT_OUT: Final = 0.05  # share of the samples read
+_MOST_LONG: Final = 0.05  # share of the samples: the cut may remove the part that explains the label
+_LEAST: Final = 2  # samples of a label; with fewer, none is left to learn from when one is held out
 _UNBOUNDED: Final = 1 << 20  # tokens; no text is as long
 _SHOWN: Final = 5  # labels named in a message
 
 
 def left_out_check(prepared: Prepared) -> Check:
-    """How many samples were read, and how many are left out."""
+    """Check the share of samples that are left out."""
     reports = prepared.reports()
     read = sum(report.num_read for report in reports)
     left_out = read - sum(report.num_usable for report in reports)
@@ -48,10 +48,10 @@ def left_out_check(prepared: Prepared) -> Check:
 
 
 def length_check(prepared: Prepared) -> Check:
-    """How long samples are beside a row, what becomes of those that are longer, and which is the longest."""
-    room, task = prepared.recipe.form.max_tokens, prepared.config.task
+    """Check the lengths of samples against a row: the treatment of longer samples, and the longest sample."""
+    max_length, task = prepared.recipe.form.max_tokens, prepared.config.task
     lengths, sources = whole_lengths(prepared)
-    long = float((lengths > room).mean())
+    long = float((lengths > max_length).mean())
     has_windows = task.head is not None and task.head.has_windows
     passed = has_windows or long <= _MOST_LONG
     longest = prepared.data.train[sources[int(lengths.argmax())]].place
@@ -63,18 +63,18 @@ def length_check(prepared: Prepared) -> Check:
         passed=passed,
         detail=(
             f"half of the samples have up to {middle:,} tokens, 95% up to {most:,}, the longest {int(lengths.max()):,} "
-            f"({longest}); a row holds {room:,}: {long:.1%} are longer and {fate}"
+            f"({longest}); a row holds {max_length:,}: {long:.1%} are longer and {fate}"
         ),
         remedy="" if passed else _longer_rows(prepared, most),
     )
 
 
 def whole_lengths(prepared: Prepared) -> tuple[np.ndarray, tuple[int, ...]]:
-    """(N,) tokens of each training sample if nothing were cut, and (N,) its number among them."""
+    """The uncut length (N,) in tokens of each training sample, and (N,) its number among them."""
     recipe = copy.copy(prepared.recipe)
     recipe.form = replace(recipe.form, max_tokens=_UNBOUNDED)
     recipe.virtual = ()
-    rows = recipe.lesson(prepared.data.train).rows
+    rows = recipe.training_task(prepared.data.train).rows
     if isinstance(rows, TaskRows):
         return np.asarray(rows.lengths), rows.sources
     return np.asarray([len(ids) for ids in rows.sequences.inputs]), rows.sequences.sources
@@ -91,10 +91,10 @@ def _longer_rows(prepared: Prepared, wanted: int) -> str:
 
 
 def balance_check(task: TaskSpec, samples: Sequence[Sample]) -> Check | None:
-    """How often each label occurs: one that hardly does is not learnt, one that always does teaches nothing.
+    """Check how often each label occurs: a rare label is not learnt, and a constant label teaches nothing.
 
     Returns:
-        None where there are no labels to count: questions, pairs without scores, conversations, texts to be written.
+        None for samples without labels to count: questions, pairs without scores, conversations, texts to be written.
     """
     labels = [label for sample in samples for label in task.labels(sample)]
     numbers = [label for label in labels if isinstance(label, float)]
@@ -108,7 +108,7 @@ def balance_check(task: TaskSpec, samples: Sequence[Sample]) -> Check | None:
     hidden = f", and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
     remedy = ""
     if len(counts) == 1:
-        remedy = f"it is always {next(iter(counts))!r}, so there is nothing to tell apart: give samples of others"
+        remedy = f"it is always {next(iter(counts))!r}, so there is nothing to learn: give samples of other labels"
     rare = [] if task.has_places else [name for name in counts if counts[name] < _LEAST]
     if rare and not remedy:
         names = ", ".join(sorted(rare)[:_SHOWN])
@@ -127,7 +127,7 @@ def _spread(numbers: Sequence[float]) -> Check:
 
 
 def overlap_check(task: TaskSpec, train: Sequence[Sample], heldout: Sequence[Sample]) -> Check:
-    """Whether what is measured on was learnt from; letter case, accents and white space do not make another text."""
+    """Check that no held-out text was learnt from; letter case, accents and white space do not make another text."""
     learnt = {sample_key(task, sample) for sample in train}
     found = [sample for sample in heldout if sample_key(task, sample) in learnt]
     first = f", the first at {found[0].place}" if found else ""

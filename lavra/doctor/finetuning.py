@@ -1,7 +1,7 @@
-"""What `lavra doctor` checks of a finetuning run as a whole: memory, time, and the loss before training.
+"""The checks of `lavra doctor` on a finetuning run as a whole: memory, time, and the loss before training.
 
-Memory is counted, time is measured on real batches, and the loss before training is held beside that of a guess.  The
-model is as it was when the checks are done.
+Memory is counted, time is measured on real batches, and the loss before training is compared with a guess's loss.  The
+checks leave the model unchanged.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from lavra.base.device import available_memory
 from lavra.base.lazy import resolve
 from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
-from lavra.model.task_folder import task_in
+from lavra.model.task_files import task_in
 from lavra.runs.finetune import Prepared
-from lavra.tasks.learning.settings import Method
-from lavra.train import CallbackHook, train
 from lavra.train.checks import loss_of, only_steps, with_batches
 from lavra.train.estimate import memory_limit
+from lavra.train.hooks import CallbackHook
+from lavra.train.loop import train
 from lavra.train.objective import AnyBatch
 from lavra.train.untouched import unchanged, without_dropout
 
-_GUESSES: Final = 4  # batches the loss before training is measured on
-_TIMED: Final = 3  # steps, after one that warms up
-_MOST_HOURS: Final = 12.0  # of a run on the user's machine
+_GUESSES: Final = 4  # batches for the loss before training
+_TIMED: Final = 3  # steps, after a step that warms up
+_MOST_HOURS: Final = 12.0  # hours of a run on the user's machine
 _WORSE_THAN_GUESSING: Final = 1.5
 
 
@@ -38,7 +38,7 @@ _WORSE_THAN_GUESSING: Final = 1.5
 
 
 def memory_check(prepared: Prepared) -> Check:
-    """What training takes, for its longest batch, beside what the machine has."""
+    """Check the memory that training needs, for its longest batch, against the machine's."""
     needed, available = prepared.footprint(), available_memory()
     limit = memory_limit(available)
     passed = needed.total <= limit
@@ -60,21 +60,21 @@ def _what_fits(prepared: Prepared, left: float, activations: int) -> str:
     if fits >= 1:
         parts = math.ceil(size / fits) * prepared.config.accumulation
         return f"--batch-size {fits} --accumulation {parts} would fit; so may a smaller --max-tokens"
-    if prepared.config.method is Method.FULL:
+    if prepared.config.method is None:
         return "not even one row fits: --method lora trains a small part of the weights; or take a smaller model"
     return "not even one row fits: take a smaller model, a smaller --max-tokens, or a machine with more memory"
 
 
 def time_check(prepared: Prepared) -> Check:
-    """A few real steps, short and long rows among them, and what that makes of the whole run."""
-    batches, parts = prepared.lesson.objective.batches, prepared.train.accumulation
+    """Time a few real steps, short and long rows among them, and estimate the time of the whole run."""
+    batches, parts = prepared.training_task.objective.batches, prepared.train.accumulation
     taken = np.linspace(0, len(batches) - 1, _TIMED * parts).astype(int).tolist()
     shown = [batches.batch(index) for index in [*taken[:parts], *taken]]
     seconds: list[float] = []
     settings = replace(only_steps(prepared.train, _TIMED + 1), accumulation=parts, compile="off")
     with unchanged(prepared.recipe.module()) as model:
         hook = CallbackHook(lambda step, metrics: seconds.append(metrics["seconds"]))
-        train(model, with_batches(prepared.lesson.objective, shown), settings, hooks=[hook])
+        train(model, with_batches(prepared.training_task.objective, shown), settings, hooks=[hook])
     a_step = sum(seconds[1:]) / _TIMED
     total = a_step * prepared.train.num_steps
     passed = total <= _MOST_HOURS * 3600
@@ -93,12 +93,12 @@ def time_check(prepared: Prepared) -> Check:
 
 
 def guess_check(prepared: Prepared) -> Check:
-    """The loss before training beside that of a guess.
+    """Check the loss before training against a guess's loss.
 
-    A fresh head guesses: its loss is near ln N for N labels.  A head or a model that goes on must be better than a
-    guess; one that is worse has other labels, pairs or tokens before it than those it learnt.
+    A fresh head guesses: its loss is near ln N for N labels.  A trained head or model must be better than a
+    guess; a worse loss means that its labels, pairs or tokens differ from those it learnt.
     """
-    recipe, objective = prepared.recipe, prepared.lesson.objective
+    recipe, objective = prepared.recipe, prepared.training_task.objective
     fresh = recipe.head is not None and not goes_on(prepared)
     found = guessed = 0.0
     targets = 0
@@ -118,7 +118,7 @@ def guess_check(prepared: Prepared) -> Check:
             "If both are, the model has learnt other labels, or the same in another order"
         )
     elif fresh and found < guessed / 2:
-        remedy = f"a head that has learnt nothing cannot be as good; {DEFECT}"
+        remedy = f"an untrained head cannot reach this loss; {DEFECT}"
     return Check(
         name="loss before training",
         passed=not remedy,
@@ -128,31 +128,31 @@ def guess_check(prepared: Prepared) -> Check:
 
 
 def goes_on(prepared: Prepared) -> bool:
-    """Whether the run goes on with the base model's head, as the recipe does where that says the same."""
+    """Whether the run continues with the base model's head, as the recipe does where the head matches."""
     found, head = task_in(prepared.base), prepared.recipe.head
     return found is not None and head is not None and found.says_the_same(head)
 
 
 def guess(prepared: Prepared, batch: AnyBatch) -> float:
-    """Summed loss of a batch for who knows nothing: all answers alike, the number 0, the same vector."""
+    """Summed loss of a batch for a model without knowledge: equal answers, the number 0, the same vector."""
     recipe, head = prepared.recipe, prepared.config.task.head
     if isinstance(batch, Batch):
         return batch.num_targets * math.log(recipe.model_config.vocab_size)
     if head is None or recipe.head is None:
-        return float(loss_of(Indifferent(recipe.model_config.hidden_size), prepared.lesson.objective, batch))
+        return float(loss_of(ConstantModel(recipe.model_config.hidden_size), prepared.training_task.objective, batch))
     return float(resolve(head.guess)(batch, recipe.head))
 
 
-class Indifferent:
+class ConstantModel:
     """A model that gives every text the same vector.
 
     Args:
-        size: channels of it.
+        size: number of channels of the vector.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
 
     def __call__(self, input_ids: Tensor, **_: object) -> Tensor:
-        """(B, D) of length 1."""
+        """Vectors (B, D) of length 1."""
         return torch.full((len(input_ids), self.size), self.size**-0.5, device=input_ids.device)

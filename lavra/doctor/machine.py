@@ -1,4 +1,4 @@
-"""What `lavra doctor` checks of the machine: Python, torch, the native runner, compiler, disk."""
+"""The checks of `lavra doctor` on the machine: Python, torch, the native runner, compiler, disk."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _OLDEST, _NEWEST = (3, 11), (3, 14)
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What a run finds where it is made.
+    """The machine that a run is made on.
 
     Attributes:
-        workspace: folder whose disk the result would be on.
+        workspace: folder on the disk of the result.
         compiles: whether the run would compile anything.
     """
 
@@ -34,7 +34,7 @@ class Machine:
 
 
 def python_check(machine: Machine) -> Check:
-    """Whether this Python is one that lavra is tested with."""
+    """Check that this version of Python is among those that lavra is tested with."""
     own, passed = sys.version_info[:2], _OLDEST <= sys.version_info[:2] <= _NEWEST
     return Check(
         name="Python",
@@ -45,14 +45,14 @@ def python_check(machine: Machine) -> Check:
 
 
 def torch_check(machine: Machine) -> Check:
-    """Which torch there is, and what it computes on."""
+    """Report the version of torch and its device."""
     where = "CUDA" if torch.cuda.is_available() else torch.backends.cpu.get_cpu_capability()
     detail = f"{torch.__version__}, {where}, {torch.get_num_threads()} threads"
     return Check(name="PyTorch", passed=True, detail=detail)
 
 
 def native_check(machine: Machine) -> Check:
-    """Whether the native runner is there, and its instruction set; without it torch answers, slower."""
+    """Check the native runner and its instruction set; without the runner, torch computes, slower."""
     try:
         library = open_native_library()
     except NativeError as error:
@@ -66,7 +66,7 @@ def native_check(machine: Machine) -> Check:
 
 
 def compiler_check(machine: Machine) -> Check | None:
-    """Whether training is compiled: used where there is a compiler, never required.
+    """Check that training can be compiled: a compiler is used where there is one, and never required.
 
     Returns:
         None where the run compiles nothing.
@@ -79,7 +79,7 @@ def compiler_check(machine: Machine) -> Check | None:
 
 
 def disk_check(machine: Machine) -> Check:
-    """Whether the disk of the workspace, which need not be there yet, has room."""
+    """Check the free room on the disk of the workspace, which need not exist yet."""
     free = free_bytes(machine.workspace)
     enough = free >= _LEAST_DISK
     return Check(

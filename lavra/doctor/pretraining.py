@@ -1,4 +1,4 @@
-"""What `lavra doctor` checks of a run of `lavra up`, on small versions of the run's own model, text and settings."""
+"""The checks of `lavra doctor` on a run of `lavra up`, with small versions of its own model, text and settings."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from typing import Final
 import torch
 
 from lavra.base.checks import Check
-from lavra.model import Model, ModelConfig, build_model
-from lavra.model.config import Kind
+from lavra.model.build import Model, build_model
+from lavra.model.config import Kind, ModelConfig
 from lavra.pipeline import fit
 from lavra.pipeline.objective import make_objective
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stages.prepare import open_tokens
-from lavra.text import Corpus
-from lavra.tokens import Tokenizer, checks
+from lavra.text.corpus import Corpus
+from lavra.tokens import checks
 from lavra.tokens.conversation import with_template
-from lavra.train import Objective
+from lavra.tokens.tokenizer import Tokenizer
 from lavra.train.checks import accumulation_check, resume_check
+from lavra.train.objective import Objective
 from lavra.train.packing import most_documents, packing_check
 
 _NUM_TEXTS: Final = 50
-_ROWS: Final = 2  # of every batch that is computed
+_ROWS: Final = 2  # rows computed of every batch
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingRun:
-    """A run that is planned.
+    """A planned run.
 
     Attributes:
         plan: shape, batch, steps and time.
-        tokenizer: made for it; where conversations are to be learnt, with the template they are learnt in.
-        model: that is to be trained.
-        texts: some held-out ones.
-        make: number of rows -> the run's objective with batches of that many.
+        tokenizer: tokenizer made for the run; for a run on conversations, with their template.
+        model: model to be trained.
+        texts: some held-out texts.
+        make: number of rows -> the run's objective with batches of that many rows.
     """
 
     plan: Plan
@@ -53,8 +54,8 @@ class PretrainingRun:
         """The run that finished stages describe.
 
         Args:
-            config: of the run.
-            folders: of the stages corpus, tokenizer, tokens and plan.
+            config: settings of the run.
+            folders: folders of the stages corpus, tokenizer, tokens and plan.
         """
         tokenizer, plan = Tokenizer.load(folders["tokenizer"]), Plan.load(folders["plan"])
         model = plan.model_config(tokenizer)
@@ -81,54 +82,54 @@ class PretrainingRun:
 
     @cached_property
     def fresh(self) -> Model:
-        """The model with fresh weights, which every check leaves as they are."""
+        """The model with fresh weights, which every check leaves unchanged."""
         torch.manual_seed(0)
         return build_model(self.model)
 
     @cached_property
     def small(self) -> Objective:
-        """The objective, a few rows at a time."""
+        """The objective with batches of a few rows."""
         return self.make(_ROWS)
 
 
 def round_trip(run: PretrainingRun) -> Check:
-    """Held-out texts come back from their tokens."""
+    """Check that held-out texts come back from their tokens."""
     return checks.round_trip_check(run.tokenizer, run.texts)
 
 
 def stop_token(run: PretrainingRun) -> Check | None:
-    """A model that writes can learn where to stop."""
+    """Check that a writing model can learn where to stop."""
     return None if run.model.kind is Kind.ENCODER else checks.stop_check(run.tokenizer)
 
 
 def chat_template(run: PretrainingRun) -> Check | None:
-    """Conversations begin once; only decoders learn them."""
+    """Check that conversations have one beginning; only decoders learn them."""
     return checks.template_check(run.tokenizer) if run.model.kind is Kind.DECODER else None
 
 
 def memory(run: PretrainingRun) -> Check:
-    """Training fits into memory."""
+    """Check that training fits into memory."""
     batch = run.make(run.plan.batch_size).batches.batch(0)
     return fit.memory_check(run.plan, run.model, batch, compiled=run.plan.compiled)
 
 
 def time(run: PretrainingRun) -> Check:
-    """Training fits into its time."""
+    """Check that training fits into its time."""
     return fit.time_check(run.plan, run.plan.train.num_steps)
 
 
 def packing(run: PretrainingRun) -> Check:
-    """Packed documents cost what they cost alone."""
+    """Check that packed documents have the same loss as each alone."""
     return packing_check(run.fresh, run.small, most_documents(run.small))
 
 
 def accumulation(run: PretrainingRun) -> Check:
-    """A batch's rows, one by one, are the batch."""
+    """Check that the rows of a batch, one by one, have the batch's loss and gradient."""
     batch = run.small.batches.batch(0)
     parts = [batch.rows(row, row + 1) for row in range(len(batch.sample_ids))]
     return accumulation_check(run.fresh, run.small, [batch], parts, run.plan.train)
 
 
 def resuming(run: PretrainingRun) -> Check:
-    """An interrupted run goes on where it was."""
+    """Check that an interrupted run continues where it was."""
     return resume_check(run.fresh, run.small, run.plan.train)

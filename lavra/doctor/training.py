@@ -1,11 +1,11 @@
-"""What `lavra doctor` checks of a finetuning run's training: promises put to a few rows of the user's own data.
+"""The checks of `lavra doctor` on a finetuning run's training, with a few rows of the user's own data.
 
-A row costs the same padded, packed and alone; accumulated parts are the big batch; a gradient reaches all that is
-trained; an interrupted run ends where another does, bit by bit.  The checks themselves are those of
-`lavra.train.checks`; here their rows are chosen, and added is what only a task's head has: rows computed one by one,
-and gradients.
+A row has the same loss padded, packed and alone; accumulated parts equal the big batch; a gradient reaches every
+trained parameter; an interrupted run ends exactly like an uninterrupted one, bit by bit.  The checks themselves are
+in `lavra.train.checks`.  This module chooses their rows, and adds the checks that only a task's head needs: rows
+computed one by one, and gradients.
 
-Deliberately absent: compiled blocks.  What is checked here is checked uncompiled.
+Deliberately absent: compiled blocks; all checks here run uncompiled.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from lavra.train.packing import packing_check
 from lavra.train.untouched import without_dropout
 
 _ROWS: Final = 4  # compared with each other
-_OUTPUT_TOLERANCE: Final = 1e-3  # of the outputs' standard deviation
+_OUTPUT_TOLERANCE: Final = 1e-3  # as a share of the outputs' standard deviation
 
 
 def rows_alone_check(prepared: Prepared) -> Check:
-    """A batch, padded or packed, and the same rows each alone: what they cost must be the same."""
-    objective, batch = prepared.lesson.objective, unlike(prepared)
+    """Check that a batch, padded or packed, has the same loss as its rows each alone."""
+    objective, batch = prepared.training_task.objective, unlike(prepared)
     if isinstance(batch, Batch):
         assert isinstance(objective, Objective)
         return packing_check(prepared.recipe.module(), objective, batch)
@@ -66,21 +66,21 @@ def _distance(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
 
 
 def accumulation_check(prepared: Prepared) -> Check | None:
-    """One step on a batch, and the same step sample by sample: loss and gradient must agree.
+    """Check that a step on a batch and the same step sample by sample agree in loss and gradient.
 
     Returns:
         None where a loss compares the samples of a batch, so that its parts are another loss by design.
     """
     if _compares_within_batches(prepared):
         return None
-    table, alike, objective = prepared.lesson.rows, _alike(prepared), prepared.lesson.objective
+    table, alike, objective = prepared.training_task.rows, _alike(prepared), prepared.training_task.objective
     whole, parts = [table.batch(alike)], [table.batch([one]) for one in alike]
     return checks.accumulation_check(prepared.recipe.module(), objective, whole, parts, prepared.train)
 
 
 def gradient_check(prepared: Prepared) -> Check:
-    """Something is trained, and a gradient reaches all of it."""
-    objective = prepared.lesson.objective
+    """Check that the run trains a parameter, and that a gradient reaches every trained parameter."""
+    objective = prepared.training_task.objective
     with without_dropout(prepared.recipe.module()) as model:
         trained = {name: part for name, part in model.named_parameters() if part.requires_grad}
         reached: dict[str, Tensor] = {}
@@ -95,7 +95,7 @@ def gradient_check(prepared: Prepared) -> Check:
     elif missed:
         remedy = f"no gradient reaches {len(missed)} of {len(trained)} tensors ({', '.join(missed[:3])}); {DEFECT}"
     elif not 0 < norm < math.inf:
-        remedy = "the gradient is nothing or not finite: are all labels the same, or do weights hold NaN?"
+        remedy = "the gradient is zero or not finite: are all labels the same, or do weights hold NaN?"
     return Check(
         name="gradients reach what is trained",
         passed=not remedy,
@@ -105,7 +105,7 @@ def gradient_check(prepared: Prepared) -> Check:
 
 
 def _gradients(loss: Tensor, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of those a loss depends on."""
+    """Gradients of the parameters that a loss depends on."""
     found: Sequence[Tensor | None] = [None] * len(trained)
     if loss.requires_grad:
         found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
@@ -113,27 +113,27 @@ def _gradients(loss: Tensor, trained: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 
 def resume_check(prepared: Prepared) -> Check:
-    """A few steps on few rows, cut short and resumed, beside the same uninterrupted; dropout is as in training."""
+    """Check that a few steps, cut short and resumed, end like uninterrupted steps; dropout is as in training."""
     few = _alike(prepared)
-    table, pairs = prepared.lesson.rows, [few[place : place + 2] for place in range(0, len(few), 2)]
-    return interrupted(prepared, with_batches(prepared.lesson.objective, [table.batch(pair) for pair in pairs]))
+    table, pairs = prepared.training_task.rows, [few[place : place + 2] for place in range(0, len(few), 2)]
+    return interrupted(prepared, with_batches(prepared.training_task.objective, [table.batch(pair) for pair in pairs]))
 
 
 def interrupted(prepared: Prepared, objective: AnyObjective) -> Check:
-    """Two runs of one objective, one of them interrupted."""
+    """Compare two runs of one objective, one of them interrupted."""
     return checks.resume_check(prepared.recipe.module(), objective, replace(prepared.train, compile="off"))
 
 
-# ---------------------------------------------------------------- what the checks are made of
+# ---------------------------------------------------------------- parts of the checks
 
 
 class OneByOne:
-    """A model for losses that computes every row by itself, without padding, and keeps what it says.
+    """A model for losses that computes every row by itself, without padding, and keeps its outputs.
 
     Args:
-        model: takes rows of ids, a mask and token types.
-        mask: (B, T) of the batch, whatever mask a loss may show instead; a part of the rows brings its own.
-        padded: compute rows together after all, as they come; to compare.
+        model: model that reads rows of ids, a mask and token types.
+        mask: (B, T) mask of the batch, even where a loss passes another mask; a part of the rows brings its own.
+        padded: compute rows together, padded as they come, for comparison.
     """
 
     def __init__(self, model: nn.Module, mask: Tensor, *, padded: bool = False) -> None:
@@ -169,14 +169,14 @@ def _compares_within_batches(prepared: Prepared) -> bool:
     """Whether a loss compares the samples of a batch with each other."""
     if prepared.config.task is not EMBED:
         return False
-    scored = prepared.lesson.objective.batches.batch(0).labels.is_floating_point()
+    scored = prepared.training_task.objective.batches.batch(0).labels.is_floating_point()
     loss = prepared.config.embed.loss or ("cosine" if scored else "in-batch")
     return loss in ("in-batch", "cosent")
 
 
 def _alike(prepared: Prepared) -> list[int]:
-    """A few rows that may share a batch, of lengths as unlike as there are; of packed ones the fullest, too."""
-    table = prepared.lesson.rows
+    """A few rows that may share a batch, with lengths as different as possible; of packed rows also the fullest."""
+    table = prepared.training_task.rows
     kinds, order = table.kinds, np.argsort(table.lengths, kind="stable").tolist()
     if kinds is not None:
         order = [one for one in order if kinds[one] == kinds[order[0]]]
@@ -189,5 +189,5 @@ def _alike(prepared: Prepared) -> list[int]:
 
 
 def unlike(prepared: Prepared) -> AnyBatch:
-    """A batch of rows of unlike lengths; packed ones as they are packed."""
-    return prepared.lesson.rows.batch(_alike(prepared))
+    """A batch of rows of different lengths; packed rows stay packed."""
+    return prepared.training_task.rows.batch(_alike(prepared))

@@ -1,7 +1,7 @@
 """Texts of many callers computed together: while one batch is computed, the next one gathers.
 
-Nobody waits for company: what finds the worker idle is computed at once.  What arrives meanwhile is one batch, which
-whoever computes sorts by length.  A request that cannot be served fails alone.
+No request waits for others: a request that finds the worker idle is computed at once.  Requests that arrive meanwhile
+become one batch, which the model sorts by length.  A request that cannot be served fails alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FoundT = TypeVar("FoundT", bound=_Sliceable)
 
 @dataclass(eq=False)
 class _Waiting(Generic[Item, FoundT]):
-    """One caller's items, and what becomes of them."""
+    """The items of one caller, and their results."""
 
     items: Sequence[Item]
     done: threading.Event = field(default_factory=threading.Event)
@@ -39,13 +39,13 @@ class _Waiting(Generic[Item, FoundT]):
 
 
 class Batcher(Generic[Item, FoundT]):
-    """One thread that computes what many callers bring.
+    """A thread that computes the items of many callers.
 
     Args:
-        compute: from items to as many answers, a list or an array; used by the one thread.
-        most_items: computed together; a single request may bring more.
-        max_queue: requests that may wait; the next one is refused.
-        size: how many an item counts for, where one holds several texts.
+        compute: function from items to the same number of answers, a list or an array; called by one thread only.
+        most_items: most items computed together; a single request may bring more.
+        max_queue: most requests that wait; the next request is refused.
+        size: function that gives the size of an item, for items that hold several texts.
     """
 
     def __init__(
@@ -64,19 +64,20 @@ class Batcher(Generic[Item, FoundT]):
         self.num_batches = 0
 
     def answers(self, items: Sequence[Item]) -> FoundT:
-        """One answer an item, in their order; waits for them.
+        """The answer to each item, in the order of the items; waits for them.
 
         Raises:
             OverloadedError: too many requests wait.
-            LavraError: it is closed; and what `compute` raises for these items.
+            LavraError: the batcher is closed; and any error of `compute` for these items.
         """
         mine: _Waiting[Item, FoundT] = _Waiting(items)
         with self._changed:
             if self._closing:
                 raise LavraError("the batch worker is closed")
             if len(self._waiting) >= self._max_queue:
+                waiting = len(self._waiting)
                 raise OverloadedError(
-                    f"{len(self._waiting)} requests wait already, at most {self._max_queue} may; try again later"
+                    f"the queue is full: {waiting} of at most {self._max_queue} requests wait; try again later"
                 )
             self._waiting.append(mine)
             if self._thread is None:
@@ -90,7 +91,7 @@ class Batcher(Generic[Item, FoundT]):
         return mine.found
 
     def close(self) -> None:
-        """Serve what waits, then stop; safe to call twice."""
+        """Serve the waiting requests, then stop; safe to call twice."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -111,7 +112,7 @@ class Batcher(Generic[Item, FoundT]):
                 one.done.set()
 
     def _next(self) -> list[_Waiting[Item, FoundT]]:
-        """Requests of the next batch, in order of arrival; none when it is time to stop."""
+        """Requests of the next batch, in order of arrival; an empty list when it is time to stop."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._waiting)
             count, items = 0, 0
@@ -135,7 +136,7 @@ class Batcher(Generic[Item, FoundT]):
             first += len(one.items)
 
     def _one_by_one(self, batch: Sequence[_Waiting[Item, FoundT]]) -> None:
-        """One of them cannot be served: find out which."""
+        """Answer the requests of a failed batch one by one, to find the request that fails."""
         for one in batch:
             try:
                 self._answer([one])
@@ -145,29 +146,29 @@ class Batcher(Generic[Item, FoundT]):
 
 @runtime_checkable
 class LengthyEmbedder(Protocol):
-    """An `Embedder` that knows how long a text may be, and can read the beginning of a longer one."""
+    """An `Embedder` that knows the greatest length of a text, and can read the beginning of a longer text."""
 
     def embed(self, texts: Sequence[str], *, truncate: bool = False) -> npt.NDArray[np.float32]:
-        """(N, D) float32, one row a text; a text that is too long is an error unless it may be truncated."""
+        """(N, D) float32, a row for each text; a text that is too long is an error unless it may be truncated."""
         ...
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, with everything that is read around it."""
+        """Number of tokens of each text, with the tokens around it."""
         ...
 
     @property
     def max_length(self) -> int | None:
-        """Most tokens that are read; `None` where nothing says."""
+        """Most tokens that are read; `None` if unknown."""
         ...
 
 
 class BatchingEmbedder(Batcher[tuple[str, bool], npt.NDArray[np.float32]]):
-    """The `Embedder` port over another one, for many callers at once.
+    """The `Embedder` port over another `Embedder`, for many callers at once.
 
     Args:
-        embedder: what computes.
-        most_texts: computed together; a single request may bring more.
-        max_queue: requests that may wait.
+        embedder: the embedder that computes.
+        most_texts: most texts computed together; a single request may bring more.
+        max_queue: most requests that wait.
     """
 
     def __init__(self, embedder: LengthyEmbedder, *, most_texts: int = 256, max_queue: int = 256) -> None:
@@ -175,30 +176,30 @@ class BatchingEmbedder(Batcher[tuple[str, bool], npt.NDArray[np.float32]]):
         self._embedder = embedder
 
     def embed(self, texts: Sequence[str], *, truncate: bool = False) -> npt.NDArray[np.float32]:
-        """(N, D) float32, one row a text; errors as `answers`."""
+        """(N, D) float32, a row for each text; errors as `answers`."""
         return self.answers([(text, truncate) for text in texts])
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, with everything that is read around it."""
+        """Number of tokens of each text, with the tokens around it."""
         return self._embedder.lengths(texts)
 
     @property
     def max_length(self) -> int | None:
-        """Most tokens that are read; `None` where nothing says."""
+        """Most tokens that are read; `None` if unknown."""
         return self._embedder.max_length
 
     def _embed(self, items: Sequence[tuple[str, bool]]) -> npt.NDArray[np.float32]:
-        """All texts together: who refuses a long text has it computed alone, for it fails alone."""
+        """Embed all texts together; if some may not be cut, a long text raises, and then its request fails alone."""
         return self._embedder.embed([text for text, _ in items], truncate=all(truncate for _, truncate in items))
 
 
 class BatchingMaskFiller(Batcher[FillRequest, list[tuple[Gap, ...]]]):
-    """The `MaskFiller` port over another one, for many callers at once.
+    """The `MaskFiller` port over another `MaskFiller`, for many callers at once.
 
     Args:
-        filler: what computes.
-        most_texts: computed together; a single request may bring more.
-        max_queue: requests that may wait.
+        filler: the mask filler that computes.
+        most_texts: most texts computed together; a single request may bring more.
+        max_queue: most requests that wait.
     """
 
     def __init__(self, filler: MaskFiller, *, most_texts: int = 256, max_queue: int = 256) -> None:
@@ -210,12 +211,12 @@ class BatchingMaskFiller(Batcher[FillRequest, list[tuple[Gap, ...]]]):
 
 
 class BatchingPredictor(Batcher[Any, list[Prediction[Any]]]):
-    """The `Predictor` port over another one, for many callers at once.
+    """The `Predictor` port over another `Predictor`, for many callers at once.
 
     Args:
-        predictor: what computes.
-        most_texts: computed together; a single request may bring more.
-        max_queue: requests that may wait.
+        predictor: the predictor that computes.
+        most_texts: most texts computed together; a single request may bring more.
+        max_queue: most requests that wait.
     """
 
     def __init__(self, predictor: Predictor, *, most_texts: int = 256, max_queue: int = 256) -> None:
@@ -224,12 +225,12 @@ class BatchingPredictor(Batcher[Any, list[Prediction[Any]]]):
 
     @property
     def task(self) -> str:
-        """What the model was made for."""
+        """The task of the model."""
         return self._predictor.task
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Labels or tags; none where the outputs are numbers or places."""
+        """Labels or tags; empty if the outputs are numbers or places."""
         return self._predictor.labels
 
     def predict(self, requests: Sequence[Any]) -> list[Prediction[Any]]:
@@ -238,5 +239,5 @@ class BatchingPredictor(Batcher[Any, list[Prediction[Any]]]):
 
 
 def _texts_of(request: Any) -> int:
-    """How many texts a request is computed as; one, unless it says otherwise."""
+    """The number of texts that a request is computed as; 1 unless the request has its own number."""
     return int(getattr(request, "num_texts", 1))

@@ -1,9 +1,9 @@
-"""The blocks of the key-value cache: who holds which, and which hold a prefix that somebody may want again.
+"""The blocks of the key-value cache: the number of holders of each, and the published prefixes in them.
 
 A block holds `block_size` positions of one or several sequences that begin the same.  A full block is *published*
 under the hash of all tokens up to its end, so a later prompt that begins with them takes it instead of computing it
 (Kwon et al. 2023, "PagedAttention", arXiv:2309.06180, sections 4.3 and 4.4).  A released block keeps its content until
-it is needed: free blocks are reused oldest first, unpublished ones before published ones.
+it is needed: free blocks are reused oldest first, unpublished blocks before published blocks.
 
 Numbers only: the bytes are the runner's.
 """
@@ -26,8 +26,8 @@ class BlockPool:
     """Reference-counted blocks.
 
     Args:
-        num_blocks: how many there are.
-        block_size: positions in one.
+        num_blocks: number of blocks.
+        block_size: positions in a block.
     """
 
     def __init__(self, num_blocks: int, block_size: int) -> None:
@@ -35,20 +35,20 @@ class BlockPool:
         self._holders = [0] * num_blocks
         self._hash_of: list[bytes | None] = [None] * num_blocks
         self._by_hash: dict[bytes, int] = {}
-        self._blank = list(range(num_blocks - 1, -1, -1))  # free, nothing worth keeping
+        self._blank = list(range(num_blocks - 1, -1, -1))  # free, without useful content
         self._kept: OrderedDict[int, None] = OrderedDict()  # free, published, the longest unused first
 
     @property
     def num_free(self) -> int:
-        """Blocks nobody holds."""
+        """Number of blocks without a holder."""
         return len(self._blank) + len(self._kept)
 
     def holders(self, block: int) -> int:
-        """Sequences that hold a block."""
+        """Number of sequences that hold a block."""
         return self._holders[block]
 
     def take(self, count: int) -> list[int] | None:
-        """That many blocks for one new holder, or `None` (and nothing taken) when there are not as many."""
+        """Take `count` blocks for a new holder; `None` (and no block taken) if there are fewer."""
         if count > self.num_free:
             return None
         return [self._take_one() for _ in range(count)]
@@ -63,7 +63,7 @@ class BlockPool:
         return block
 
     def find(self, hashes: Sequence[bytes]) -> list[int]:
-        """Blocks of the longest published prefix, held by one holder more from now on."""
+        """Blocks of the longest published prefix, with a holder added to each."""
         found = []
         for one in hashes:
             block = self._by_hash.get(one)
@@ -74,23 +74,23 @@ class BlockPool:
         return found
 
     def num_published(self, hashes: Sequence[bytes]) -> int:
-        """Blocks of the longest published prefix."""
+        """Number of blocks of the longest published prefix."""
         return next((place for place, one in enumerate(hashes) if one not in self._by_hash), len(hashes))
 
     def share(self, block: int) -> None:
-        """One holder more; a free published block comes back to life."""
+        """Add a holder; a free published block is taken back into use."""
         if self._holders[block] == 0:
             del self._kept[block]
         self._holders[block] += 1
 
     def publish(self, block: int, content: bytes) -> None:
-        """A full block can be found from now on; the first one of equal content stays the one that is found."""
+        """Make a full block findable by its content; of blocks with equal content the first stays findable."""
         if content not in self._by_hash and self._hash_of[block] is None:
             self._by_hash[content] = block
             self._hash_of[block] = content
 
     def release(self, blocks: Sequence[int]) -> None:
-        """One holder less of each; a sequence's last blocks are reused first, since prefixes are what is shared."""
+        """Remove a holder of each block; a sequence's last blocks are reused first, since prefixes are shared."""
         for block in reversed(blocks):
             assert self._holders[block] > 0, f"block {block} is released by nobody"
             self._holders[block] -= 1

@@ -8,19 +8,19 @@ from typing import Literal
 from lavra.base.errors import ConfigError
 
 CacheType = Literal["model", "bf16", "int8"]
-"""What a runner keeps keys and values in; `model` is the type of the weights."""
+"""The type of stored keys and values in a runner; `model` is the type of the weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """How requests share the machine.
+    """Settings of sharing the machine between requests.
 
     Attributes:
-        max_running: sequences computed together.
-        max_batch_tokens: tokens read in one pass; longer prompts are read in parts, between other requests' tokens.
-        max_queue: requests that may wait; the next one is refused.
+        max_running: most sequences computed together.
+        max_batch_tokens: most tokens read in a pass; longer prompts are read in parts, between other requests' tokens.
+        max_queue: most requests that wait; the next request is refused.
         prefix_cache: keep the blocks of finished requests for prompts that begin the same.
-        lookup_tokens: tokens guessed a step by looking the last ones up in the text so far; 0 is off.
+        lookup_tokens: tokens guessed a step, by finding the last tokens earlier in the text; 0 is off.
         lookup_ngram: tokens that must match for a guess.
     """
 

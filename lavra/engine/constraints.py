@@ -1,11 +1,11 @@
-"""Text that must match: a JSON schema, a regular expression or a grammar decides which tokens may come next.
+"""Constraints on text: a JSON schema, a regular expression or a grammar decides which tokens may come next.
 
-llguidance walks the grammar byte by byte and says which tokens fit (https://github.com/guidance-ai/llguidance); a
-token that does not fit has no probability, and the text ends where the grammar does.
+llguidance walks the grammar byte by byte and returns the allowed tokens (https://github.com/guidance-ai/llguidance); a
+forbidden token has no probability, and the text ends where the grammar ends.
 
-JSON is written without optional white space: a small model would otherwise write nothing else until its last token.
-A client's schema is prepared first (`lavra.engine.schema`), since the library reads some keywords otherwise.  What the
-library says when it fails goes to the log: it has its inner state in it.
+JSON is written without optional white space: a small model would otherwise write only white space until its last token.
+A client's schema is rewritten first (`lavra.engine.schema`), since the library interprets some keywords differently.
+The library's error messages go to the log: they contain its inner state.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from lavra.tokens.tokenizer import Tokenizer
 logger = logging.getLogger(__name__)
 
 _KEPT = 64  # grammars ready to use
-_MOST_CHARACTERS = 200_000  # of a grammar
-_MOST_RULES = 2_000  # of one in GBNF
+_MOST_CHARACTERS = 200_000  # most characters of a grammar
+_MOST_RULES = 2_000  # most rules of a grammar in GBNF
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|.)", re.DOTALL)
 
 
 class Matcher:
-    """A grammar, and how far one text has come in it.
+    """A grammar, and the position of one text in it.
 
     Attributes:
         warnings: parts of the constraint that are not enforced.
@@ -53,10 +53,10 @@ class Matcher:
         return np.unpackbits(bits, bitorder="little")[: self._vocab_size].astype(bool)
 
     def allowed_bits(self) -> bytes:
-        """A bit for each token, the lowest of a byte first, set where it may come next.
+        """A bit for each token, the lowest bit of a byte first, set if the token is allowed next.
 
         Raises:
-            InputError: the grammar is too complex to go on.
+            InputError: the grammar is too complex to continue.
         """
         bits: bytes = self._matcher.compute_bitmask()
         if self._matcher.is_error():
@@ -68,12 +68,12 @@ class Matcher:
         return bits
 
     def push(self, token: int) -> None:
-        """A token was chosen; one that does not fit shows in `allowed`, which ends this text alone."""
+        """Add a chosen token; a forbidden token shows in `allowed`, which ends this text alone."""
         self._matcher.consume_token(token)
 
     @property
     def finished(self) -> bool:
-        """Whether the text is whole and nothing can follow."""
+        """Whether the text is complete and no token can follow."""
         return bool(self._matcher.is_stopped() and not self._matcher.is_error() and self._matcher.is_accepting())
 
     @property
@@ -84,19 +84,19 @@ class Matcher:
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A grammar ready to be copied."""
+    """A compiled grammar, which each text copies."""
 
     matcher: Any
     warnings: tuple[str, ...]
 
 
 class Constraints:
-    """Compiles constraints for one tokenizer and keeps the latest ones; from any thread.
+    """Compiles constraints for one tokenizer and keeps the latest; callable from any thread.
 
     Args:
-        tokenizer: whose tokens are chosen.
+        tokenizer: tokenizer of the text.
         stop_ids: tokens that end a text.
-        vocab_size: V, of the logits.
+        vocab_size: V, the size of the logits.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop_ids: frozenset[int], vocab_size: int) -> None:
@@ -109,7 +109,7 @@ class Constraints:
         """A fresh matcher.
 
         Raises:
-            InputError: the grammar is malformed, too large, or asks for what cannot be enforced.
+            InputError: the grammar is malformed, too large, or has a part that cannot be enforced.
             MissingDependencyError: llguidance is not installed.
         """
         with self._lock:
@@ -142,7 +142,7 @@ class Constraints:
         return _Compiled(matcher, warnings)
 
     def _spell(self, llguidance: Any) -> Any:
-        """What llguidance must know of the tokenizer: it reads `tokenizer.json`."""
+        """The tokenizer in llguidance's form, which reads `tokenizer.json`."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "tokenizer.json"
             path.write_text(self._tokenizer.backend.to_str(), encoding="utf-8")
@@ -153,7 +153,7 @@ class Constraints:
 
 
 def _grammar(llguidance: Any, constraint: Constraint) -> tuple[str, tuple[str, ...]]:
-    """A constraint in the library's own words, and what is not enforced of it."""
+    """A constraint as a grammar for the library, and warnings about parts that are not enforced."""
     compiler = llguidance.LLMatcher
     if constraint.kind is ConstraintKind.REGEX:
         return str(compiler.grammar_from_regex(constraint.text)), ()
@@ -189,23 +189,23 @@ def _in_lark(text: str) -> str:
 
 
 def _character(escape: re.Match[str]) -> str:
-    """A character by its number as itself, where the library knows no numbers; control characters are left alone."""
+    """Replace an escape by its character, since the library has no numeric escapes; control characters stay escaped."""
     if len(escape[1]) == 1:
         return escape[0]
     number = int(escape[1][1:], 16)
     if number > sys.maxunicode or 0xD800 <= number <= 0xDFFF:
-        raise ValueError(f"{escape[0]} is no character")
+        raise ValueError(f"{escape[0]} is not a character")
     if number < 128 and not chr(number).isalnum():
         return f"\\x{number:02x}"
     return chr(number)
 
 
 def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON's")
+    raise ValueError(f"{name} is not a number of JSON's")
 
 
 def _refused(kind: ConstraintKind, reason: str) -> InputError:
-    """Why a grammar is not taken: of a schema in its own words, of a notation what is wrong with it."""
+    """The error for a refused grammar: for a schema in the schema's terms, for a notation with the mistake in it."""
     logger.info("a %s was refused: %s", kind.value, reason)
     first = reason.strip().splitlines()[0] if reason.strip() else ""
     if kind is not ConstraintKind.JSON_SCHEMA:
@@ -216,7 +216,7 @@ def _refused(kind: ConstraintKind, reason: str) -> InputError:
     return InputError("the JSON schema cannot be enforced: it is too complex; make its patterns and counts simpler")
 
 
-# What the library's errors mean in a schema's words.
+# The library's errors, in a schema's terms.
 _REASONS = (
     ("Regex is empty", "pattern, format, minLength and maxLength together leave no string; loosen one"),
     ("if regex is empty", "a pattern with minLength or maxLength is too complex; leave the lengths out"),

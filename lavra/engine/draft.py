@@ -1,7 +1,7 @@
-"""Guessing the next tokens with a smaller model (Leviathan et al. 2023, arXiv:2211.17192; Chen et al. 2023).
+"""Guess the next tokens with a smaller model (Leviathan et al. 2023, arXiv:2211.17192; Chen et al. 2023).
 
-The small model writes a few tokens greedily, the large one reads them all in one pass and keeps those it would have
-chosen itself.  Here a guess is right when it is the very token that is chosen (greedy, or drawn with the request's own
+The small model writes a few tokens greedily, the large model reads them all in one pass and keeps the tokens it would
+have chosen itself.  Here a guess is right if it equals the chosen token (greedy, or drawn with the request's own
 random number), so no text changes and no correction is needed.
 
 Deliberately absent: guessing for several sequences in one pass of the small model, and trees of guesses.
@@ -23,26 +23,26 @@ class DraftModel:
     """A small model's runner and the blocks of its own cache; used by the engine's thread.
 
     Args:
-        runner: of the small model; closed with it.
+        runner: runner of the small model; closed with it.
         most: tokens guessed at once.
 
     Raises:
-        ConfigError: nothing would ever be guessed.
+        ConfigError: the settings would never guess a token.
     """
 
     def __init__(self, runner: Runner, *, most: int = 4) -> None:
         if most < 1:
-            raise ConfigError(f"a draft model that guesses {most} tokens is none; give 1 or more, usually 4")
+            raise ConfigError(f"a draft model cannot guess {most} tokens; give 1 or more, usually 4")
         self._runner, self.most = runner, most
         self._pool = BlockPool(runner.num_blocks, runner.block_size)
 
     def guesser(self) -> DraftGuesser:
-        """What guesses for one sequence."""
+        """A guesser for one sequence."""
         return DraftGuesser(self._runner, self._pool, self.most)
 
     @property
     def num_free(self) -> int:
-        """Blocks nobody holds."""
+        """Number of blocks without a holder."""
         return self._pool.num_free
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class DraftModel:
 
 
 class DraftGuesser:
-    """What the small model has read of one sequence."""
+    """The small model's state for one sequence."""
 
     def __init__(self, runner: Runner, pool: BlockPool, most: int) -> None:
         self._runner, self._pool, self._most = runner, pool, most
@@ -59,7 +59,7 @@ class DraftGuesser:
         self._read: list[int] = []  # tokens whose keys and values are in the blocks
 
     def guess(self, tokens: Sequence[int], most: int) -> list[int]:
-        """What the small model would write next; nothing where its cache has no room."""
+        """The next tokens by the small model; an empty list if its cache has no room."""
         count = min(most, self._most)
         if count < 1 or not self._make_room(len(tokens) + count):
             return []
@@ -80,12 +80,12 @@ class DraftGuesser:
         return guesses
 
     def close(self) -> None:
-        """Give the blocks back."""
+        """Release the blocks."""
         self._pool.release(self._blocks)
         self._blocks, self._read = [], []
 
     def _forget_wrong(self, tokens: Sequence[int]) -> None:
-        """Keep what was read as long as it is what was written; at least one token is left to read."""
+        """Drop read tokens that differ from the written tokens; at least one token is left to read."""
         same = 0
         while same < min(len(self._read), len(tokens) - 1) and self._read[same] == tokens[same]:
             same += 1

@@ -26,40 +26,41 @@ from lavra.engine.constraints import Constraints
 from lavra.engine.draft import DraftModel
 from lavra.engine.lookup import PromptLookup
 from lavra.engine.passes import EngineStats, Passes
-from lavra.engine.sample_state import SampleState
 from lavra.engine.scored import plan_sequences
 from lavra.engine.sequence import Guesser, TokenSequence, WrittenSequence
 from lavra.engine.stream import EngineStream, PieceWatch
-from lavra.generate.plan import DecodingPlan, PromptReading
-from lavra.generate.writing import Writing, mean_logprob
+from lavra.generate.completion_builder import CompletionBuilder, mean_logprob
+from lavra.generate.planned_request import PlannedRequest
+from lavra.generate.prompt_encoding import PromptEncoding
+from lavra.generate.sample_state import SampleState
 
 logger = logging.getLogger(__name__)
 
-_IDLE: Final = 2.0  # seconds without work after which the thread ends: an engine that nobody has any more is then freed
+_IDLE: Final = 2.0  # seconds without work after which the thread ends: an engine without references is then freed
 
 
 class Engine:
     """The `LanguageModel` port over a `Runner`, for many callers at once.
 
     Args:
-        runner: what computes; closed with the engine.
-        reading: how the model reads (tokenizer, context, special tokens).
+        runner: the runner that computes; closed with the engine.
+        encoding: the model's encoding of prompts (tokenizer, context, special tokens).
         stop_ids: tokens that end a text.
-        config: how requests share the machine.
-        root: the model's name and version; prefixes are shared under one root only.
-        draft: a small model with the same tokenizer that guesses; instead of looking up in the text.
-        adapters: the runner's, that requests may name.
-        usual_adapter: the one of requests that name none; `None` is the model itself.
+        config: settings of sharing the machine.
+        root: name and version of the model; prefixes are shared under one root only.
+        draft: a small model with the same tokenizer that guesses tokens; it replaces the lookup in the text.
+        adapters: adapters of the runner that requests may name.
+        usual_adapter: the adapter of requests that name no adapter; `None` is the model itself.
 
     Raises:
-        InputError: two adapters have one name, the virtual tokens of one leave no room in the context, or there is no
-            such usual one.
+        InputError: two adapters have the same name, the virtual tokens of an adapter leave no room in the context, or
+            `usual_adapter` is unknown.
     """
 
     def __init__(
         self,
         runner: Runner,
-        reading: PromptReading,
+        encoding: PromptEncoding,
         *,
         stop_ids: frozenset[int] = frozenset(),
         config: EngineConfig | None = None,
@@ -70,10 +71,10 @@ class Engine:
     ) -> None:
         self.config = config or EngineConfig()
         self._draft = draft
-        self.reading = reading
-        self._stop_ids, self._variants = stop_ids, Variants(reading, root, adapters, usual_adapter)
-        self._num_tokens = 1 + max(reading.tokenizer.backend.get_vocab(with_added_tokens=True).values())
-        self._constraints = Constraints(reading.tokenizer, stop_ids, reading.vocab_size)
+        self.encoding = encoding
+        self._stop_ids, self._variants = stop_ids, Variants(encoding, root, adapters, usual_adapter)
+        self._num_tokens = 1 + encoding.tokenizer.last_id
+        self._constraints = Constraints(encoding.tokenizer, stop_ids, encoding.vocab_size)
         self._passes = Passes(runner, self.config)
         self._arrivals: list[TokenSequence] = []
         self._changed = threading.Condition()
@@ -81,19 +82,19 @@ class Engine:
         self._numbers = 0
         self._thread: threading.Thread | None = None
 
-    # What callers use, from any thread.
+    # Called by users of the engine, from any thread.
 
     def submit(self, request: GenerateRequest, *, priority: int = 0, deadline: float | None = None) -> EngineStream:
-        """Start one completion.
+        """Start a completion.
 
         Args:
-            request: what to complete.
+            request: the request.
             priority: lower numbers go first.
-            deadline: on the clock of `time.monotonic`; a request that still waits then is refused.
+            deadline: time on the clock of `time.monotonic`; a request that still waits then is refused.
 
         Raises:
             ConfigError: a setting is out of range, or more than one completion is asked for.
-            InputError: there is no such adapter.
+            InputError: the adapter is unknown.
             ContextLengthError: the prompt does not fit the context, or the whole cache.
             OverloadedError: too many requests wait.
         """
@@ -109,14 +110,14 @@ class Engine:
         deadline: float | None = None,
         watch: Callable[[], PieceWatch] | None = None,
     ) -> list[EngineStream]:
-        """Start `request.n` completions, whose prompt is read once; arguments and errors as `submit`.
+        """Start `request.n` completions, with the prompt read once; arguments and errors as `submit`.
 
-        `watch` makes, for each completion, what is told of its pieces in the engine's thread.
+        `watch` makes a function for each completion, which is called with each piece in the engine's thread.
         """
         return self._submit(request, priority=priority, deadline=deadline, watch=watch, bounded=True)
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Completion]]:
-        """`request.n` completions for each request, best mean log-probability first; waits for as long as it takes.
+        """`request.n` completions for each request, best mean log-probability first; waits without a limit.
 
         Raises:
             As `submit`, without `OverloadedError`.
@@ -126,12 +127,12 @@ class Engine:
         return [sorted(completions, key=mean_logprob, reverse=True) for completions in found]
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
-        """Log-probabilities of given texts; what begins the same is read once, here and through the prefix cache.
+        """Log-probabilities of given texts; common beginnings are read once, here and through the prefix cache.
 
         Raises:
             ConfigError: `top_logprobs` or `overlap` is out of range.
-            InputError: there is no such adapter.
-            ContextLengthError: a text does not fit behind virtual tokens, or a window of it into the whole cache.
+            InputError: the adapter is unknown.
+            ContextLengthError: a text does not fit behind virtual tokens, or its window does not fit the whole cache.
         """
         variants = [self._variants.named(request.adapter) for request in requests]
         targets = [variant.target(request) for variant, request in zip(variants, requests, strict=True)]
@@ -144,30 +145,30 @@ class Engine:
 
     @property
     def adapters(self) -> tuple[str, ...]:
-        """Names that requests may give."""
+        """Names of adapters that requests may give."""
         return self._variants.names
 
     @property
     def usual_adapter(self) -> str | None:
-        """The one of requests that name none."""
+        """The adapter of requests that name no adapter."""
         return self._variants.named(None).name
 
-    def room(self, adapter: str | None = None) -> int:
+    def max_length(self, adapter: str | None = None) -> int:
         """Most tokens of a prompt and its completion together: the context, or the whole cache, less virtual tokens."""
         variant, cache = self._variants.named(adapter), self._passes.pool.num_blocks * self._passes.pool.block_size
         left = cache - len(variant.prompt)
-        return left if variant.reading.context is None else min(left, variant.reading.context)
+        return left if variant.encoding.context is None else min(left, variant.encoding.context)
 
     def stats(self) -> EngineStats:
-        """What it is doing now."""
+        """The present state and the counts of the engine."""
         return self._passes.stats(len(self._arrivals))
 
     def close(self) -> None:
-        """Cancel what is left, stop the thread and close the runner; safe to call twice."""
+        """Cancel the remaining requests, stop the thread and close the runner; safe to call twice."""
         with self._changed:
             self._closing = True
             self._changed.notify()
-        thread = self._thread  # which may be ending by itself
+        thread = self._thread  # the thread may be ending
         if thread is not None:
             thread.join()
             self._thread = None
@@ -211,13 +212,13 @@ class Engine:
         return streams
 
     def _sequence(
-        self, variant: Variant, plan: DecodingPlan, sample: int, watch: PieceWatch | None
+        self, variant: Variant, plan: PlannedRequest, sample: int, watch: PieceWatch | None
     ) -> tuple[WrittenSequence, EngineStream]:
         request, source = plan.request, variant.with_front(plan.source)
         matcher = None if request.constraint is None else self._constraints.matcher(request.constraint)
         stream = EngineStream(lambda: self._cancel(sequence), watch)
-        writing = Writing(plan, sample, self.reading.tokenizer, self._stop_ids)
-        writing.warnings = () if matcher is None else matcher.warnings
+        builder = CompletionBuilder(plan, sample, self.encoding.tokenizer, self._stop_ids)
+        builder.warnings = () if matcher is None else matcher.warnings
         tokens = [*variant.prompt, *plan.prompt]
         sequence = WrittenSequence(
             number=self._next_number(),
@@ -229,17 +230,13 @@ class Engine:
             root=variant.root_of(source),
             adapter=variant.name,
             source=source,
-            writing=writing,
-            state=SampleState(
-                config=plan.sampling,
-                sample=sample,
+            builder=builder,
+            state=SampleState.of(
+                plan,
+                sample,
                 num_tokens=self._num_tokens,
-                prompt=plan.prompt,
-                logit_bias=request.logit_bias,
-                min_tokens=request.min_tokens,
-                stop_ids=plan.stop_ids(self._stop_ids),
-                top_logprobs=request.top_logprobs,
-                logprobs=request.logprobs or request.top_logprobs > 0,
+                stop_ids=builder.stop_ids,
+                logprobs=request.logprobs,
                 matcher=matcher,
             ),
             deliver=stream.deliver,
@@ -254,10 +251,10 @@ class Engine:
         return PromptLookup(config.lookup_ngram, config.lookup_tokens) if config.lookup_tokens else None
 
     def _require_room(self, tokens: int) -> None:
-        room = self._passes.pool.num_blocks * self._passes.pool.block_size
-        if tokens > room:
+        capacity = self._passes.pool.num_blocks * self._passes.pool.block_size
+        if tokens > capacity:
             raise ContextLengthError(
-                f"prompt and completion may come to {tokens} tokens and the whole cache holds {room}; "
+                f"prompt and completion may come to {tokens} tokens and the whole cache holds {capacity}; "
                 "lower max_tokens, or give the engine more blocks"
             )
 
@@ -273,7 +270,7 @@ class Engine:
             waiting = len(self._arrivals) + len(self._passes.scheduler.waiting)
             if bounded and waiting + count > self.config.max_queue:
                 raise OverloadedError(
-                    f"{waiting} requests wait already, at most {self.config.max_queue} may; try again later"
+                    f"the queue is full: {waiting} of at most {self.config.max_queue} requests wait; try again later"
                 )
             self._arrivals.append(sequence)
             if self._thread is None:
@@ -291,7 +288,7 @@ class Engine:
     def _run(self) -> None:
         try:
             self._serve()
-        except BaseException as error:  # a fault of ours outside a pass: nobody may wait for ever
+        except BaseException as error:  # a fault of ours outside a pass: no caller may wait for ever
             logger.exception("the engine stops")
             with self._changed:
                 self._closing = True
@@ -302,7 +299,7 @@ class Engine:
         while True:
             with self._changed:
                 if not self._changed.wait_for(lambda: self._closing or self._arrivals or self._passes.busy, _IDLE):
-                    self._thread = None  # the next arrival starts another one; until then nothing holds the engine
+                    self._thread = None  # the next arrival starts another thread; until then no thread holds the engine
                     return
                 for sequence in self._arrivals:
                     self._passes.scheduler.add(sequence)

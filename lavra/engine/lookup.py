@@ -1,7 +1,7 @@
-"""Guessing the next tokens by looking the last ones up in the text so far (Saxena 2023, "Prompt lookup decoding").
+"""Guess the next tokens from an earlier occurrence of the last tokens (Saxena 2023, "Prompt lookup decoding").
 
-Texts that repeat themselves (code, quotations, edits) often go on as they went on before.  A guess costs nothing but
-the extra positions of one pass, and changes no token: each is chosen as always and a guess only saves passes.
+Texts that repeat themselves (code, quotations, edits) often continue as they did before.  A guess costs only
+the extra positions of one pass, and changes no token: each token is chosen as always and a guess only saves passes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class PromptLookup:
         self._read = 0  # runs that end before this position are known
 
     def guess(self, tokens: Sequence[int], most: int) -> list[int]:
-        """What followed the last occurrence of the last tokens; empty when they are new."""
+        """The tokens after the latest earlier occurrence of the last tokens; empty if there is no such occurrence."""
         end = len(tokens)
         if end < self._ngram or most < 1:
             return []
@@ -38,10 +38,10 @@ class PromptLookup:
         return guesses
 
     def close(self) -> None:
-        """It holds nothing."""
+        """Do nothing: there are no resources."""
 
     def _learn(self, tokens: Sequence[int], end: int) -> dict[tuple[int, ...], int]:
-        """All runs but the one that ends the text."""
+        """Record all runs except the run at the end of the text."""
         for place in range(max(self._read, self._ngram), end):
             self._after[tuple(tokens[place - self._ngram : place])] = place
         self._read = end

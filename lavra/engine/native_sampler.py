@@ -14,22 +14,21 @@ import numpy as np
 
 from lavra.base.arrays import Float32s
 from lavra.base.errors import InputError
-from lavra.base.native_library import NativeChoice, NativeLibrary, NativeSampling
-from lavra.engine.drawing import LEAST
-from lavra.engine.numpy_sampler import NONE_LEFT
-from lavra.engine.sample_state import Choice, SampleState
+from lavra.base.native_library import SAMPLING_FIELDS, NativeChoice, NativeLibrary, NativeSampling
+from lavra.generate.drawing import LEAST
+from lavra.generate.numpy_sampler import NONE_LEFT
+from lavra.generate.sample_state import Choice, SampleState
 
-_MOST = 2**31 - 1
 _CHOICE = struct.Struct("iif")  # NativeChoice; unpacking all is faster than asking each for its fields
-_STEP_BYTES = 32  # of the random numbers of one step
+_STEP_BYTES = 32  # bytes of the random numbers of one step
 
 
 class _Row:
-    """One sequence's settings as the library reads them, and the memory they point to.
+    """A sequence's settings in the library's form, and the memory they point to.
 
     Attributes:
-        num_top: likeliest ids to tell.
-        error: why the constraint cannot be followed further.
+        num_top: number of likeliest ids to return.
+        error: reason why the constraint cannot be followed further.
     """
 
     __slots__ = ("_address", "_ahead", "_ahead_address", "_arrays", "_settings", "_state", "error", "num_top")
@@ -46,14 +45,8 @@ class _Row:
         )
         bias_ids, biases, forbidden = (one.buffer_info()[0] for one in self._arrays)
         self._settings = NativeSampling(
+            **{name: getattr(config, name) for name in SAMPLING_FIELDS},
             num_tokens=state.num_tokens,
-            top_k=min(config.top_k, _MOST),
-            temperature=max(config.temperature, LEAST) if state.draws else 0,  # float32 would make it 0
-            top_p=config.top_p,
-            min_p=config.min_p,
-            repetition_penalty=config.repetition_penalty,
-            presence_penalty=config.presence_penalty,
-            frequency_penalty=config.frequency_penalty,
             num_biases=len(state.logit_bias),
             bias_ids=bias_ids,
             biases=biases,
@@ -61,12 +54,14 @@ class _Row:
             logprob=state.logprobs,
             num_top=self.num_top,
         )
+        if state.draws:
+            self._settings.temperature = max(config.temperature, LEAST)  # float32 would make it 0
         self._address = addressof(self._settings)
         self._ahead: object = None
         self._ahead_address = 0
 
     def address(self) -> int:
-        """Of the settings at the state's step."""
+        """Address of the settings at the state's step."""
         state, settings = self._state, self._settings
         if state.draws:
             ahead, place = state.ahead()
@@ -94,9 +89,15 @@ class _Row:
 
 
 def choose_natively(
-    library: NativeLibrary, logits: Float32s, states: Sequence[SampleState]
+    library: NativeLibrary, logits: Float32s, states: Sequence[SampleState], helper: int | None = None
 ) -> list[Choice | InputError]:
-    """As `lavra.engine.sampler.choose`.
+    """See `lavra.engine.sampler.choose`.
+
+    Args:
+        library: the native library.
+        logits: (R, V) of the next position.
+        states: the state of each row.
+        helper: address of a runner between two passes, whose threads share the rows.
 
     Raises:
         NativeError: logits are not numbers.
@@ -110,6 +111,7 @@ def choose_natively(
     top_ids, top_logprobs = array("i", bytes(4 * count * most_top)), array("f", bytes(4 * count * most_top))
     status = library.functions.lavra_sample(
         library.isa.encode(),
+        helper,
         logits.ctypes.data,
         count,
         vocab_size,

@@ -1,6 +1,6 @@
-"""Pass after pass: what is scheduled is computed, chosen and delivered; all of it in the engine's one thread.
+"""The passes of an engine: schedule, compute, choose, deliver; all of it in the engine's one thread.
 
-What goes wrong in a pass ends the sequences of that pass with the reason, and the engine goes on.
+An error in a pass ends the sequences of that pass with the reason, and the engine continues.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from lavra.base.errors import InputError, LavraError, OverloadedError
 from lavra.base.ports import ForwardBatch, ForwardRow, Runner
 from lavra.engine.blocks import BlockPool
 from lavra.engine.config import EngineConfig
-from lavra.engine.sample_state import Choice
-from lavra.engine.sampler import choose
+from lavra.engine.sampler import ChoosingRunner, choose
 from lavra.engine.scheduler import ScheduledRow, Scheduler
 from lavra.engine.scored import ScoredSequence
 from lavra.engine.sequence import TokenSequence, WrittenSequence
+from lavra.generate.sample_state import Choice
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineStats:
-    """What an engine is doing, and has done since it was made.
+    """The present state of an engine, and its counts since it was made.
 
     Attributes:
-        waiting: sequences without a place.
-        running: sequences with one.
-        free_blocks: blocks nobody holds.
-        num_blocks: all of them.
+        waiting: sequences that wait for a place.
+        running: sequences with a place.
+        free_blocks: blocks without a holder.
+        num_blocks: all blocks.
         passes: forward passes.
-        prompt_tokens: tokens read for the first time, virtual ones included.
-        cached_tokens: prompt tokens found in the prefix cache, virtual ones included.
-        written_tokens: tokens chosen.
-        drafted_tokens: tokens guessed.
-        accepted_tokens: guesses that were right.
+        prompt_tokens: tokens read for the first time, virtual tokens included.
+        cached_tokens: prompt tokens found in the prefix cache, virtual tokens included.
+        written_tokens: chosen tokens.
+        drafted_tokens: guessed tokens.
+        accepted_tokens: right guesses.
         preempted: sequences that gave their blocks back.
-        finished: sequences that came to their end.
-        failed: sequences that did not.
-        runner_seconds: spent in the runner.
+        finished: sequences that ended without an error.
+        failed: sequences that ended with an error.
+        runner_seconds: seconds spent in the runner.
     """
 
     waiting: int
@@ -65,8 +65,8 @@ class Passes:
     """Sequences, blocks and the runner; used by one thread.
 
     Args:
-        runner: what computes.
-        config: the bounds.
+        runner: the runner that computes.
+        config: the bounds of passes.
     """
 
     def __init__(self, runner: Runner, config: EngineConfig) -> None:
@@ -77,14 +77,15 @@ class Passes:
             ("passes", "prompt", "cached", "written", "drafted", "accepted", "finished", "failed"), 0
         )
         self.runner_seconds = 0.0
+        self._choose = runner.choose if isinstance(runner, ChoosingRunner) else choose
 
     @property
     def busy(self) -> bool:
-        """Whether anything is left to do."""
+        """Whether any sequence is left."""
         return bool(self.scheduler.running or self.scheduler.waiting)
 
     def stats(self, arrivals: int) -> EngineStats:
-        """What is being done; `arrivals` sequences are not known here yet."""
+        """The present state; `arrivals` sequences are still outside of the scheduler."""
         counts = self.counts
         return EngineStats(
             waiting=len(self.scheduler.waiting) + arrivals,
@@ -104,7 +105,7 @@ class Passes:
         )
 
     def step(self) -> None:
-        """One forward pass and what follows from it."""
+        """Run a forward pass, choose tokens and deliver them."""
         schedule = self.scheduler.schedule()
         if not schedule.rows:
             return
@@ -144,7 +145,7 @@ class Passes:
                 self._finish(row.sequence)
 
     def _write(self, written: Sequence[tuple[WrittenSequence, int]], logits: Float32s) -> None:
-        """Choose tokens; where a guess was right, the logits after it are there already, and the next is chosen too."""
+        """Choose tokens; after a right guess the next logits are known already, so the next token is chosen too."""
         forked = [
             (sibling, first)
             for sequence, first in written
@@ -153,7 +154,7 @@ class Passes:
         ]
         turn, step = [*written, *forked], 0
         while turn:
-            choices = choose(_rows(logits, [first + step for _, first in turn]), [one.state for one, _ in turn])
+            choices = self._choose(_rows(logits, [first + step for _, first in turn]), [one.state for one, _ in turn])
             turn = [one for one, choice in zip(turn, choices, strict=True) if self._take(one[0], choice, step)]
             self.counts["written"] += sum([isinstance(choice, Choice) for choice in choices])
             step += 1
@@ -162,7 +163,7 @@ class Passes:
                 self._finish(sequence)
 
     def _take(self, sequence: WrittenSequence, choice: Choice | InputError, step: int) -> bool:
-        """Write one token; whether it was guessed right, and another one can be chosen after it."""
+        """Write a token; returns whether its guess was right and another token can be chosen after it."""
         if isinstance(choice, InputError):
             sequence.refuse(choice)
             return False
@@ -193,14 +194,14 @@ class Passes:
         self.scheduler.remove(sequence)
 
     def drop_late(self) -> None:
-        """Those leave that have waited until their deadline and were not started."""
+        """Drop sequences that have waited until their deadline without being started."""
         now = time.monotonic()
         for sequence in list(self.scheduler.waiting):
             if sequence.deadline is not None and sequence.deadline < now and not sequence.started:
                 self._fail(sequence, OverloadedError("the request waited until its deadline; try again later"))
 
     def drop_cancelled(self) -> None:
-        """Those leave that nobody wants any more."""
+        """Drop cancelled sequences."""
         for sequence in [*self.scheduler.waiting, *self.scheduler.running]:
             siblings = sequence.siblings if isinstance(sequence, WrittenSequence) else []
             for sibling in [one for one in siblings if one.cancelled]:
@@ -211,7 +212,7 @@ class Passes:
                 sequence.cancel()
 
     def fail_all(self, arrivals: Sequence[TokenSequence], error: BaseException) -> None:
-        """Everything ends here, with an error; nothing is said of blocks, which may be what is wrong."""
+        """End every sequence with an error, without touching blocks, which may be the cause of the error."""
         for sequence in [*arrivals, *self.scheduler.waiting, *self.scheduler.running]:
             siblings = sequence.siblings if isinstance(sequence, WrittenSequence) else []
             for one in [sequence, *siblings]:
@@ -219,7 +220,7 @@ class Passes:
         self.scheduler.waiting, self.scheduler.running = [], []
 
     def cancel_all(self) -> None:
-        """Everything ends here."""
+        """Cancel every sequence."""
         for sequence in [*self.scheduler.waiting, *self.scheduler.running]:
             if isinstance(sequence, WrittenSequence):
                 for one in [sequence, *sequence.siblings]:
@@ -231,7 +232,7 @@ class Passes:
 
 
 def _rows(logits: Float32s, numbers: list[int]) -> Float32s:
-    """Some rows; no copy where they are all of them, as in most passes."""
+    """The numbered rows; not copied if they are all rows, as in most passes."""
     return logits if numbers == list(range(len(logits))) else logits[numbers]
 
 

@@ -1,8 +1,8 @@
-"""Which tokens of which sequences are read in the next pass.
+"""The scheduler: it decides which tokens of which sequences are read in the next pass.
 
-Sequences that write come first, one token each and their guesses; prompts take what is left of the budget, in parts
-where they must (Agrawal et al. 2023, "Sarathi", arXiv:2308.16369), and new ones are admitted while there is room.
-Where a running sequence finds no free block, the one that ranks last gives all of its blocks back and is computed
+Writing sequences come first, one token each and their guesses; prompts take the rest of the budget, in parts
+if they must (Agrawal et al. 2023, "Sarathi", arXiv:2308.16369), and new sequences are admitted while there is room.
+If a running sequence finds no free block, the sequence with the last rank gives all of its blocks back and is computed
 again later (preemption by recompute).
 
 Ranks are (priority, arrival): the first never waits for the last, so every sequence that fits the cache alone ends.
@@ -17,8 +17,8 @@ from lavra.engine.blocks import BlockPool
 from lavra.engine.config import EngineConfig
 from lavra.engine.sequence import TokenSequence, WrittenSequence
 
-_RANK = attrgetter("priority", "number")  # the first goes first: lower priority numbers, then earlier arrivals
-_MOST_HELD = 128  # sequences looked at that wait for a prefix; those behind them wait too
+_RANK = attrgetter("priority", "number")  # the lowest rank goes first: lower priority numbers, then earlier arrivals
+_MOST_HELD = 128  # sequences checked that wait for a prefix; further sequences wait too
 
 
 @dataclass(slots=True)
@@ -31,11 +31,11 @@ class ScheduledRow:
 
 @dataclass(kw_only=True)
 class Schedule:
-    """One pass.
+    """The plan of one pass.
 
     Attributes:
-        rows: what is read.
-        copies: (from, to) blocks to be copied before.
+        rows: rows to read.
+        copies: (from, to) blocks to copy before.
     """
 
     rows: list[ScheduledRow] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Scheduler:
         self.num_preempted = 0
 
     def add(self, sequence: TokenSequence) -> None:
-        """Let a sequence wait for its turn."""
+        """Add a sequence to the waiting sequences."""
         self.waiting.append(sequence)
 
     def remove(self, sequence: TokenSequence) -> None:
@@ -72,7 +72,7 @@ class Scheduler:
             sequence.siblings = []
 
     def fork(self, sequence: WrittenSequence) -> list[WrittenSequence]:
-        """The other samples of a request whose prompt is read: they run from here on, on the same blocks."""
+        """Start the other samples of a request whose prompt is read, on the same blocks."""
         siblings, sequence.siblings = sequence.siblings, []
         for sibling in siblings:
             for block in sequence.blocks:
@@ -83,7 +83,7 @@ class Scheduler:
         return siblings
 
     def schedule(self) -> Schedule:
-        """Decide the next pass; empty when there is nothing to do."""
+        """Decide the next pass; empty if no sequence can be computed."""
         schedule = Schedule()
         budget = self.config.max_batch_tokens
         self.running.sort(key=_RANK)
@@ -92,7 +92,7 @@ class Scheduler:
         reading = [one for one, left in zip(self.running, remaining, strict=True) if left > 1]
         left = budget - len(writing)
         for sequence in writing:
-            if sequence not in self.running:  # preempted by one that ranks higher
+            if sequence not in self.running:  # preempted by a sequence that ranks higher
                 continue
             sequence.guess(max(0, left))
             left -= self._schedule(schedule, sequence, 1 + len(sequence.drafts)) - 1
@@ -103,7 +103,7 @@ class Scheduler:
         return schedule
 
     def _schedule(self, schedule: Schedule, sequence: TokenSequence, count: int) -> int:
-        """A row of a running sequence, if blocks can be had; returns its tokens."""
+        """Add a row of a running sequence, if there are blocks for it; returns its number of tokens."""
         if count < 1:
             return 0
         while not self._make_room(schedule, sequence, count):
@@ -115,7 +115,7 @@ class Scheduler:
         return count
 
     def _make_room(self, schedule: Schedule, sequence: TokenSequence, count: int) -> bool:
-        """Blocks for `count` more tokens, the one written first not shared with anybody."""
+        """Take blocks for `count` more tokens, the first written block unshared; False if there are too few blocks."""
         size = self.pool.block_size
         first, end = sequence.computed // size, sequence.computed + count
         if end <= len(sequence.blocks) * size and self.pool.holders(sequence.blocks[first]) == 1:
@@ -167,7 +167,7 @@ class Scheduler:
             left -= count
 
     def _computing(self) -> set[bytes]:
-        """Hashes of the blocks that running sequences will publish; none where nobody waits for any."""
+        """Hashes of the blocks that running sequences will publish; empty if no sequence waits for a block."""
         if not (self.config.prefix_cache and any(one.patient for one in self.waiting[:_MOST_HELD])):
             return set()
         return {one for sequence in self.running for one in self._unpublished(sequence)}
@@ -176,7 +176,7 @@ class Scheduler:
         return sequence.hashes(self.pool.block_size, len(sequence.tokens))[sequence.published :]
 
     def _waits_for(self, sequence: TokenSequence, computing: set[bytes]) -> bool:
-        """Whether the first block that it would compute is being computed."""
+        """Whether the first block that it would compute is being computed already."""
         if not (sequence.patient and computing):
             return False
         hashes = sequence.hashes(self.pool.block_size, sequence.num_shareable)
@@ -184,17 +184,17 @@ class Scheduler:
         return published < len(hashes) and hashes[published] in computing
 
     def _take_prefix(self, sequence: TokenSequence) -> None:
-        """Blocks that hold the beginning of its tokens; positions are left whose logits are wanted."""
+        """Take the blocks that hold the beginning of its tokens, but not those of positions whose logits are wanted."""
         if not self.config.prefix_cache:
             return
         size = self.pool.block_size
         sequence.blocks = self.pool.find(sequence.hashes(size, sequence.num_shareable))
         sequence.computed = len(sequence.blocks) * size
-        if sequence.remaining + sequence.computed == sequence.num_prompt:  # nothing written yet: not a preempted one
+        if sequence.remaining + sequence.computed == sequence.num_prompt:  # no token written yet: not preempted
             sequence.cached = sequence.computed
 
     def advance(self, sequence: TokenSequence, computed: int) -> None:
-        """So many positions are in the cache now; full blocks can be found by others."""
+        """Record `computed` positions as cached; full blocks can then be found by other sequences."""
         sequence.computed = computed
         if computed // self.pool.block_size == sequence.published or not self.config.prefix_cache:
             return

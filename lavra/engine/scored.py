@@ -1,8 +1,8 @@
-"""Texts that are scored: how a score becomes sequences to read, and what their logits say.
+"""Scored texts: turn a score request into sequences to read, and their logits into the score.
 
-A sequence reads tokens and is told what follows them.  Scores that read the same tokens share one sequence, such as the
-four choices A to D after one question, which differ in the last token alone, and that one is not read.  Full blocks of
-the prefix cache serve up to the first position whose logits are wanted.
+A sequence reads tokens and gets the log-probabilities of the tokens after them.  Scores that read the same tokens share
+one sequence, such as the four choices A to D after a question: they differ only in the last token, which is not read.
+Full blocks of the prefix cache serve up to the first position whose logits are wanted.
 
 A text longer than the context is read in windows, each a sequence of its own (`lavra.tokens.windows`).
 """
@@ -16,22 +16,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from lavra.base.arrays import Float32s, Int64s
-from lavra.base.errors import ContextLengthError, LavraError
+from lavra.base.errors import ContextLengthError
 from lavra.base.types import Score
 from lavra.engine.adapters import Variant
-from lavra.engine.logprobs import log_sum_exp, top_logprobs
 from lavra.engine.sequence import TokenSequence
+from lavra.generate.logprobs import check_finite, log_sum_exp, top_logprobs
 from lavra.generate.target import GenerationTarget, TokenJudgements, finished
 from lavra.tokens.windows import plan_windows, stride_of
 
 
 class PendingScore:
-    """A score on its way from the engine's thread, part by part.
+    """A score that comes from the engine's thread, part by part.
 
     Args:
-        target: what was asked.
+        target: the target of the request.
         window: most tokens read at once.
-        num_parts: windows it is read in.
+        num_parts: number of windows it is read in.
     """
 
     def __init__(self, target: GenerationTarget, window: int | None, num_parts: int) -> None:
@@ -42,17 +42,17 @@ class PendingScore:
         self._settle()
 
     def finish(self, number: int, found: TokenJudgements) -> None:
-        """A window was read."""
+        """Add the result of a window."""
         self._parts[number] = found
         self._settle()
 
     def fail(self, error: BaseException) -> None:
-        """It will not come."""
+        """Fail with an error; no score will come."""
         self._error = error
         self._ready.set()
 
     def result(self) -> Score:
-        """Wait for it."""
+        """Wait for the score and return it."""
         self._ready.wait()
         if self._error is not None:
             raise self._error
@@ -69,13 +69,13 @@ class PendingScore:
 
 @dataclass(kw_only=True, eq=False)
 class WantedScore:
-    """Tokens that follow the last ones a sequence reads, one each.
+    """The tokens that follow the last tokens of a sequence, one for each.
 
     Attributes:
-        labels: their ids.
-        top: likeliest tokens to tell of each place.
-        pending: whose they are.
-        part: and which of its windows.
+        labels: ids of these tokens.
+        top: number of likeliest tokens to return for each place.
+        pending: the score they belong to.
+        part: index of the window in that score.
     """
 
     labels: Int64s
@@ -86,10 +86,10 @@ class WantedScore:
 
 @dataclass(kw_only=True, eq=False)
 class ScoredSequence(TokenSequence):
-    """Tokens that are read for what follows them.
+    """A sequence that is read for the tokens that follow it.
 
     Attributes:
-        wanted: what is told of.
+        wanted: the tokens to score.
     """
 
     wanted: list[WantedScore]
@@ -101,21 +101,17 @@ class ScoredSequence(TokenSequence):
 
     @property
     def num_shareable(self) -> int:
-        """Positions before the first one whose logits are still wanted."""
+        """Number of positions before the first position whose logits are still wanted."""
         return self._known
 
     def num_logits(self, end: int) -> int:
-        """Those of wanted positions that this row has not given yet."""
+        """Number of logits of wanted positions that this row has not given yet."""
         return max(0, end - max(self._known, self.computed))
 
     def take(self, logits: Float32s, end: int) -> None:
         """(n, V) logits after the n positions before `end`."""
         start = end - len(logits)
-        if not np.isfinite(logits.sum(axis=1)).all():
-            raise LavraError(
-                "the model's logits are NaN or infinite: its weights are damaged or overflow in this dtype; "
-                "try dtype='float32'"
-            )
+        check_finite(logits)
         norms, likeliest = log_sum_exp(logits), logits.argmax(axis=1)
         for one, found in zip(self.wanted, self._found, strict=True):
             first = len(self.tokens) - len(one.labels)  # position before its first label
@@ -134,13 +130,13 @@ class ScoredSequence(TokenSequence):
 
 
 Read = tuple[tuple[int, ...], tuple[int, ...] | None, str | None]
-"""What a sequence reads: tokens, a source, and with which adapter."""
+"""The input of a sequence: its tokens, its source, and its adapter."""
 
 
 def plan_sequences(
     variants: Sequence[Variant], targets: Sequence[GenerationTarget], number: Callable[[], int]
 ) -> tuple[list[PendingScore], list[ScoredSequence]]:
-    """The sequences that scores need, and the scores that wait for them, in the order of the targets.
+    """The sequences for scores, and the scores that wait for them, in the order of the targets.
 
     Raises:
         ContextLengthError: a text does not fit behind virtual tokens, which windows of it would not have.
@@ -162,10 +158,10 @@ def plan_sequences(
 def _parts(
     variant: Variant, target: GenerationTarget
 ) -> tuple[PendingScore, list[tuple[tuple[int, ...], WantedScore]]]:
-    """The windows a target is read in: the tokens of each, and what is wanted of it."""
+    """The windows of a target: the tokens of each, and the wanted tokens of it."""
     tokens = (*variant.prompt, *target.context, *target.tokens)
     first = max(1, len(variant.prompt) + len(target.context))
-    context = variant.reading.context
+    context = variant.encoding.context
     length = len(tokens) - len(variant.prompt)
     if context is not None and variant.prompt and length - 1 > context:
         raise ContextLengthError(

@@ -1,8 +1,8 @@
-"""Token sequences the engine is in the middle of, and the one that is written (`scored.py` has the one that is scored).
+"""Token sequences in work in the engine, and the written sequence (`scored.py` has the scored sequence).
 
-A sequence knows its tokens, how many of them the cache holds, and what to do with logits; the scheduler decides when
-it gets any.  `computed` counts positions whose keys and values are in its blocks.  Preemption sets it back to 0 and
-nothing else: everything that decides the next token is in the tokens and the sampling state.
+A sequence knows its tokens, the number of them in the cache, and the use of its logits; the scheduler decides when
+it is computed.  `computed` counts positions whose keys and values are in its blocks.  Preemption sets it back to 0 and
+changes nothing else: everything that decides the next token is in the tokens and the sampling state.
 """
 
 from __future__ import annotations
@@ -14,45 +14,44 @@ from typing import Protocol
 
 from lavra.base.types import Delta
 from lavra.engine.blocks import chain_hash
-from lavra.engine.constraints import Matcher
-from lavra.engine.sample_state import SampleState
-from lavra.generate.writing import Writing
+from lavra.generate.completion_builder import CompletionBuilder
+from lavra.generate.sample_state import SampleState, TokenMatcher
 
 
 class Guesser(Protocol):
-    """Guesses how a text goes on; a wrong guess costs time and changes nothing."""
+    """Guesses the continuation of a text; a wrong guess costs time but changes no token."""
 
     def guess(self, tokens: Sequence[int], most: int) -> list[int]:
-        """The next tokens, at most so many."""
+        """The next tokens, at most `most`."""
         ...
 
     def close(self) -> None:
-        """Nothing more will be asked."""
+        """Release resources; no more guesses are wanted."""
         ...
 
 
 @dataclass(kw_only=True, eq=False)
 class TokenSequence:
-    """What all sequences have.
+    """The common state of all sequences.
 
     Attributes:
-        number: in order of arrival, unique in its engine.
+        number: index by arrival, unique in its engine.
         tokens: ids so far, the prompt first.
-        num_prompt: ids that were given, virtual ones included.
-        num_virtual: how many of the first ids are virtual ones of a soft prompt or a prefix.
-        patient: it waits while another sequence computes a block that it begins with too.
-        root: what its blocks depend on besides tokens (model, adapter); prefixes are shared within a root.
-        adapter: which of the runner's adapters acts.
-        priority: lower ones go first.
-        deadline: on the clock of `time.monotonic`; still waiting then, it is refused.
-        source: ids the encoder of an encoder-decoder reads.
-        computed: positions in the cache.
-        blocks: of the cache, in order.
-        published: full blocks that others can find.
-        cached: prompt tokens that were not computed for this sequence.
-        done: nothing more is wanted of it.
-        failed: it ended with an error.
-        cancelled: somebody does not want it any more.
+        num_prompt: number of given ids, virtual ids included.
+        num_virtual: number of the first ids that are virtual tokens of a soft prompt or a prefix.
+        patient: whether it waits while another sequence computes a block with the same beginning.
+        root: hash of everything besides tokens that its blocks depend on (model, adapter); only equal roots share.
+        adapter: name of the active adapter in the runner.
+        priority: lower numbers go first.
+        deadline: time on the clock of `time.monotonic`; a sequence that still waits then is refused.
+        source: ids that the encoder of an encoder-decoder reads.
+        computed: number of positions in the cache.
+        blocks: its blocks of the cache, in order.
+        published: number of full blocks that other sequences can find.
+        cached: number of prompt tokens that were not computed for this sequence.
+        done: whether it has ended.
+        failed: whether it ended with an error.
+        cancelled: whether it was cancelled.
     """
 
     number: int
@@ -78,41 +77,41 @@ class TokenSequence:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Who goes first: lower priority numbers, then earlier arrivals."""
+        """The rank of a sequence: lower priority numbers go first, then earlier arrivals."""
         return self.priority, self.number
 
     @property
     def remaining(self) -> int:
-        """Tokens known and not yet in the cache."""
+        """Number of known tokens that are not in the cache yet."""
         return len(self.tokens) - self.computed
 
     @property
     def num_shareable(self) -> int:
-        """So many of the first tokens may come from blocks that others computed: the last one's logits are wanted."""
+        """The number of first tokens that may come from shared blocks: not the last token, whose logits are wanted."""
         return len(self.tokens) - 1
 
     @property
     def started(self) -> bool:
-        """Whether anything was computed or written; a preempted one that wrote has started."""
+        """Whether any token was computed or written; a preempted sequence that wrote tokens has started."""
         return bool(self.blocks) or len(self.tokens) > self.num_prompt
 
     def guess(self, most: int) -> None:
-        """Guess the tokens after the last one, at most so many."""
+        """Guess the tokens after the last token, at most `most`."""
         self.drafts = []
 
     def num_logits(self, end: int) -> int:
-        """Trailing positions, of a row that ends before position `end`, whose logits are wanted."""
+        """The number of last positions, of a row that ends before position `end`, whose logits are wanted."""
         raise NotImplementedError
 
     def leave(self) -> None:
-        """It is not coming back."""
+        """Release resources; the sequence does not come back."""
 
     def set_back(self) -> None:
-        """The blocks are gone."""
+        """Forget the blocks, which are gone."""
         self.computed, self.published, self.blocks, self.drafts = 0, 0, [], []
 
     def hashes(self, block_size: int, tokens: int) -> list[bytes]:
-        """Of the full blocks among the first `tokens` tokens."""
+        """Hashes of the full blocks among the first `tokens` tokens."""
         while len(self._hashes) < tokens // block_size:
             start = len(self._hashes) * block_size
             before = self._hashes[-1] if self._hashes else self.root
@@ -122,18 +121,18 @@ class TokenSequence:
 
 @dataclass(kw_only=True, eq=False)
 class WrittenSequence(TokenSequence):
-    """One completion.
+    """A completion in the engine.
 
     Attributes:
-        writing: takes tokens and makes text.
-        state: what choosing depends on.
-        deliver: is told of every piece.
-        guesser: guesses the tokens after the last one.
-        siblings: other samples of the same request, which start from this one's prompt.
-        virtual_tokens: told in the account: those in front of the prompt, and those in front of the source.
+        builder: builder that turns tokens into text.
+        state: state for choosing tokens.
+        deliver: function that is called with every piece.
+        guesser: guesser of the tokens after the last token.
+        siblings: other samples of the same request, which start from this sequence's prompt.
+        virtual_tokens: virtual tokens for the usage: those in front of the prompt, and those in front of the source.
     """
 
-    writing: Writing
+    builder: CompletionBuilder
     state: SampleState
     deliver: Callable[[Delta], None]
     guesser: Guesser | None = None
@@ -141,59 +140,59 @@ class WrittenSequence(TokenSequence):
     virtual_tokens: int = 0
 
     def guess(self, most: int) -> None:
-        """Ask the guesser, which sees the text alone; what the tokenizer cannot spell would never be chosen."""
+        """Ask the guesser, which sees only the text; cut guesses that the tokenizer cannot spell."""
         if self.guesser is None:
             self.drafts = []
             return
-        room = self.writing.plan.max_tokens - len(self.writing.tokens) - 1
+        left = self.builder.plan.max_tokens - len(self.builder.tokens) - 1
         text = self.tokens[self.num_virtual :] if self.num_virtual else self.tokens
-        guesses = self.guesser.guess(text, min(most, room))
+        guesses = self.guesser.guess(text, min(most, left))
         self.drafts = list(takewhile(lambda token: token < self.state.num_tokens, guesses))
 
     def leave(self) -> None:
-        """Give back what its guesser holds."""
+        """Release the resources of its guesser."""
         if self.guesser is not None:
             self.guesser.close()
 
     def num_logits(self, end: int) -> int:
-        """Those after the last token, and after each guess."""
+        """The number of logits: after the last token, and after each guess."""
         return 1 + len(self.drafts) if end == len(self.tokens) + len(self.drafts) else 0
 
     def push(self, token: int, logprob: float | None, top: tuple[tuple[int, float], ...]) -> None:
-        """A token was chosen."""
+        """Add a chosen token."""
         self.state.push(token)
         self.tokens.append(token)
         matcher, last = self.state.matcher, False
-        if not self.writing.tokens:
-            self.writing.cached_tokens = max(0, self.cached - self.num_virtual)
+        if not self.builder.tokens:
+            self.builder.cached_tokens = max(0, self.cached - self.num_virtual)
         if matcher is not None:
             self._note_if_cut(matcher)
             last = matcher.finished
-        delta = self.writing.push(token, logprob, top, last=last)
+        delta = self.builder.push(token, logprob, top, last=last)
         if delta.completion is None:
             self.deliver(delta)
         else:
             self.done = True
-            self._tell(delta)
+            self._report(delta)
 
     def refuse(self, error: BaseException) -> None:
-        """It ends here, with an error."""
+        """End here, with an error."""
         self.done = self.failed = True
         self.fail(error)
 
-    def _note_if_cut(self, matcher: Matcher) -> None:
-        """The last token there is room for, and the constraint not met: the text is no whole one."""
-        writing = self.writing
-        if matcher.satisfied or len(writing.tokens) + 1 < writing.plan.max_tokens:
+    def _note_if_cut(self, matcher: TokenMatcher) -> None:
+        """Note an incomplete text: its last token is written and its constraint is not met."""
+        builder = self.builder
+        if matcher.satisfied or len(builder.tokens) + 1 < builder.plan.max_tokens:
             return
-        writing.warnings = (*writing.warnings, "max_tokens cut the text before its constraint was met")
+        builder.warnings = (*builder.warnings, "max_tokens cut the text before its constraint was met")
 
     def cancel(self) -> None:
-        """It ends here, with what was written."""
+        """End here, with the text written so far."""
         self.done = True
-        self._tell(self.writing.cancel())
+        self._report(self.builder.cancel())
 
-    def _tell(self, delta: Delta) -> None:
+    def _report(self, delta: Delta) -> None:
         completion = delta.completion
         if completion is not None and self.virtual_tokens:
             usage = replace(completion.usage, virtual_tokens=self.virtual_tokens)

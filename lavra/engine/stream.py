@@ -1,8 +1,7 @@
-"""A completion on its way from the engine's thread to whoever asked for it."""
+"""A completion on its way from the engine's thread to the caller."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import time
@@ -11,23 +10,26 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from itertools import chain
 from queue import SimpleQueue
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from lavra.base.types import Completion, Delta
 
-_SHARE: Final = 0.01  # of a loop's time that goes into sending pieces, as long as no piece waits too long for it
-_LONGEST: Final = 0.05  # seconds a piece waits for others at most; the first one after a rest goes out at once
+if TYPE_CHECKING:
+    import asyncio
+
+_SHARE: Final = 0.01  # share of a loop's time that goes into sending pieces, as long as no piece waits too long for it
+_LONGEST: Final = 0.05  # seconds a piece waits for others at most; the first piece after a rest goes out at once
 
 Piece = Delta | BaseException
 PieceWatch = Callable[[Piece], None]
 
 
 class EngineStream:
-    """A completion being written; read it once, with `for` or `async for`.  It is written whether it is read or not.
+    """A completion while it is written; iterate once, with `for` or `async for`.  It is written even if it is not read.
 
     Args:
-        cancel: asks the engine to stop writing.
-        watch: is told of every piece when it comes, in the engine's thread.
+        cancel: function that asks the engine to stop writing.
+        watch: function that is called with every piece when it comes, in the engine's thread.
     """
 
     def __init__(self, cancel: Callable[[], None], watch: PieceWatch | None = None) -> None:
@@ -37,18 +39,18 @@ class EngineStream:
         self._wake: Callable[[], None] | None = None
 
     def deliver(self, piece: Piece) -> None:
-        """Put the next piece, or what went wrong; from any thread."""
+        """Put the next piece, or an error; from any thread."""
         if self._watch is not None:
             self._watch(piece)
         self._pieces.put(piece)
         if isinstance(piece, BaseException) or piece.completion is not None:
             self._ended.set()
-        wake = self._wake  # read after the piece is there: whoever comes later finds it
+        wake = self._wake  # read after the piece is there: a reader that comes later finds it
         if wake is not None:
             wake()
 
     def cancel(self) -> None:
-        """Stop writing, from any thread; the last delta then says so."""
+        """Stop writing, from any thread; the last delta then has this reason."""
         self._cancel()
 
     def __iter__(self) -> Iterator[Delta]:
@@ -59,7 +61,9 @@ class EngineStream:
             yield delta
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
-        """Pieces as they come; those that came while nobody looked are one."""
+        """Pieces as they come; pieces that came since the last read are joined."""
+        import asyncio  # noqa: PLC0415 - it takes 6 MB
+
         loop = asyncio.get_running_loop()
         reader = _Reader(loop)
         self._wake = partial(_Waker.of(loop).wake, reader)
@@ -68,7 +72,7 @@ class EngineStream:
             while self._pieces.empty():
                 await reader.waiting()
             pieces = [self._pieces.get_nowait() for _ in range(self._pieces.qsize())]
-            newest = pieces[-1]  # nothing comes after a failure
+            newest = pieces[-1]  # no piece comes after a failure
             failure = newest if isinstance(newest, BaseException) else None
             if failure is not None:
                 pieces.pop()
@@ -80,10 +84,10 @@ class EngineStream:
                 raise failure
 
     def completion(self) -> Completion:
-        """Wait for its end; the pieces are not looked at before.
+        """Wait for the end; the pieces are read only then.
 
         Raises:
-            Whatever went wrong in the engine.
+            Any error in the engine.
         """
         self._ended.wait()
         found = next(delta.completion for delta in self if delta.completion is not None)
@@ -104,10 +108,10 @@ def _joined(deltas: list[Delta]) -> Delta:
 
 
 class _Waker:
-    """Wakes what waits in one event loop, all of it together.
+    """Wakes all waiting readers of an event loop together.
 
-    What a streamed token costs is mostly the write to its socket, and while the loop writes, the engine's thread waits
-    for the interpreter.  So a flush is followed by a pause, longer the more time the flush took: pieces that come
+    Most of a streamed token's cost is the write to its socket, and while the loop writes, the engine's thread waits
+    for the interpreter.  So a flush is followed by a pause, in proportion to the time of the flush: pieces that come
     meanwhile go out as one.  A stream that is slower than the pause comes token by token.
     """
 
@@ -122,7 +126,7 @@ class _Waker:
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> _Waker:
-        """The one of a loop."""
+        """The waker of a loop."""
         with cls._making:
             return cls._of_loop.setdefault(loop, cls(loop))
 
@@ -134,7 +138,7 @@ class _Waker:
         loop = self._loop()
         if loop is not None and not loop.is_closed():
             self._called = True
-            with contextlib.suppress(RuntimeError):  # closed just now: nobody waits, and the engine goes on for others
+            with contextlib.suppress(RuntimeError):  # closed just now: no reader waits; the engine serves others
                 loop.call_soon_threadsafe(self._when_due, loop)
 
     def _when_due(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -155,9 +159,9 @@ class _Waker:
 
 
 class _Reader:
-    """Waits in an event loop until it is woken.
+    """A reader that waits in an event loop until it is woken.
 
-    As an `asyncio.Event`, without what several waiting tasks would need.
+    It is like an `asyncio.Event`, without the support for several waiting tasks.
     """
 
     __slots__ = ("_future", "_loop")
@@ -167,12 +171,12 @@ class _Reader:
         self._future: asyncio.Future[None] | None = None
 
     def waiting(self) -> asyncio.Future[None]:
-        """Done with the next flush that has pieces for it; ask for it when there are none."""
+        """A future that is done with the next flush that has pieces for the reader; ask for it when there are none."""
         self._future = self._loop.create_future()
         return self._future
 
     def wake(self) -> None:
-        """Let it go on; in the loop's thread."""
+        """Wake the reader; in the loop's thread."""
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 

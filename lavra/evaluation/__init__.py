@@ -1,1 +1,1 @@
-"""Floor 7: what a model is worth: benchmarks and human studies over the `LanguageModel` port, and baselines."""
+"""Floor 7: measures the quality of a model: benchmarks and human studies over the `LanguageModel` port, baselines."""

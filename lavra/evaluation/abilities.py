@@ -1,9 +1,9 @@
-"""What a model can and cannot do, said in plain words and no further than its scores reach.
+"""The abilities of a model in plain sentences that claim no more than its scores support.
 
-A score stands beside its interval, its number of items and what guessing scores.  Only a whole interval above guessing
-is called an ability; an interval that holds the guess is none, whatever the score.  A task whose answers raised an
-alarm or whose guess is not known is reported as a number and not judged.  Deliberately absent: praise by level ("good
-at"), which no score of a benchmark supports.
+A score is shown with its interval, its number of items and the score of guessing.  Only a whole interval above guessing
+is called an ability; a score whose interval holds the guess is not, however high the score.  A task whose answers
+raised an alarm, or whose guessing score is not known, is reported as a number and not judged.  Deliberately absent:
+praise by level ("good at"), which no score of a benchmark supports.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from lavra.evaluation.alarms import chance_alarm
 from lavra.evaluation.results import EvaluationResult, GroupResult, MetricResult, TaskResult
 
 
-class Standing(Enum):
-    """How a score stands to guessing."""
+class GuessComparison(Enum):
+    """The relation of a score to the score of guessing."""
 
     ABOVE = "above guessing"
     AT_CHANCE = "no better than guessing"
@@ -27,29 +27,29 @@ class Standing(Enum):
     UNSCORED = "not measured"
 
 
-CAN, CANNOT = (Standing.ABOVE,), (Standing.AT_CHANCE, Standing.BELOW, Standing.NEVER)
+CAN, CANNOT = (GuessComparison.ABOVE,), (GuessComparison.AT_CHANCE, GuessComparison.BELOW, GuessComparison.NEVER)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ability:
-    """What is known of a model on one task or group.
+    """The finding about a model on one task or group.
 
     Attributes:
-        task: how it is shown.
-        standing: of its first score.
-        sentence: the score with its interval and items, and what that means.
+        task: displayed name of the task or group.
+        standing: relation of its first score to guessing.
+        sentence: the score with its interval and number of items, and the conclusion.
     """
 
     task: str
-    standing: Standing
+    standing: GuessComparison
     sentence: str
 
 
 def abilities(result: EvaluationResult) -> tuple[Ability, ...]:
-    """What a result says of each group, and of each task that is in no group.
+    """Judge each group of a result, and each task that is in no group.
 
     Args:
-        result: of an evaluation.
+        result: result of an evaluation.
     """
     inside = {member for group in result.groups for member in group.members}
     groups = [_of_group(group, result) for group in result.groups if group.group not in inside]
@@ -58,10 +58,10 @@ def abilities(result: EvaluationResult) -> tuple[Ability, ...]:
 
 
 def in_words(found: Sequence[Ability]) -> str:
-    """One or two sentences for a hurried reader.
+    """Sum up the abilities in one or two sentences, for a hurried reader.
 
     Args:
-        found: of a model.
+        found: the abilities of one model.
     """
     if not found:
         return "Nothing was measured."
@@ -69,8 +69,8 @@ def in_words(found: Sequence[Ability]) -> str:
     for words, standings in (
         ("above guessing at", CAN),
         ("no better than guessing at", CANNOT),
-        ("measured without a judgement at", (Standing.MEASURED,)),
-        ("not measured at", (Standing.UNSCORED,)),
+        ("measured without a judgement at", (GuessComparison.MEASURED,)),
+        ("not measured at", (GuessComparison.UNSCORED,)),
     ):
         names = [one.task for one in found if one.standing in standings]
         if names:
@@ -78,32 +78,32 @@ def in_words(found: Sequence[Ability]) -> str:
     return f"The model is {'; '.join(parts)}."
 
 
-def standing_of(metric: MetricResult, *, alarmed: bool = False) -> Standing:
-    """How a score stands to guessing.
+def standing_of(metric: MetricResult, *, alarmed: bool = False) -> GuessComparison:
+    """Compare a score with the score of guessing.
 
     Args:
         metric: the score.
-        alarmed: whether its task raised an alarm: then it may be no ability.
+        alarmed: whether the task raised an alarm; such a score is never called an ability.
     """
     if metric.value is None or metric.interval is None:
-        return Standing.UNSCORED
+        return GuessComparison.UNSCORED
     if metric.chance is None:
-        return Standing.NEVER if metric.higher_is_better and metric.value == 0.0 else Standing.MEASURED
+        return GuessComparison.NEVER if metric.higher_is_better and metric.value == 0.0 else GuessComparison.MEASURED
     better, worse = (
         (metric.interval.low > metric.chance, metric.interval.high < metric.chance)
         if metric.higher_is_better
         else (metric.interval.high < metric.chance, metric.interval.low > metric.chance)
     )
     if better:
-        return Standing.MEASURED if alarmed else Standing.ABOVE
-    return Standing.BELOW if worse else Standing.AT_CHANCE
+        return GuessComparison.MEASURED if alarmed else GuessComparison.ABOVE
+    return GuessComparison.BELOW if worse else GuessComparison.AT_CHANCE
 
 
 def _of_task(task: TaskResult) -> Ability:
     if not task.metrics:
         why = task.unscored or dict.fromkeys(task.warnings, task.num_items)
         return _unscored(task.alias, why)
-    alarms = [one for one in task.alarms if one != chance_alarm(task.metrics)]  # the standing says that
+    alarms = [one for one in task.alarms if one != chance_alarm(task.metrics)]  # the standing already says that
     return _ability(task.alias, task.metrics[0], task.unscored, alarms, task.num_shots)
 
 
@@ -138,7 +138,7 @@ def _ability(
         f"{metric.interval.low:.3f} to {metric.interval.high:.3f}, {metric.num_items:,} items{asked})"
     )
     guess = "" if metric.chance is None else f", where guessing scores {metric.chance:.3f}"
-    meaning = "" if standing is Standing.MEASURED else f": {standing.value}"
+    meaning = "" if standing is GuessComparison.MEASURED else f": {standing.value}"
     alarm = f" ({'; '.join(alarms)})" if alarms else ""
     return Ability(task=alias, standing=standing, sentence=f"{score}{guess}{meaning}{alarm}.")
 
@@ -148,7 +148,7 @@ def _unscored(alias: str, unscored: Mapping[str, int]) -> Ability:
         "; ".join(f"{count:,} items: {reason}" if count else reason for reason, count in unscored.items())
         or "no item was scored"
     )
-    return Ability(task=alias, standing=Standing.UNSCORED, sentence=f"{alias}: {why}.")
+    return Ability(task=alias, standing=GuessComparison.UNSCORED, sentence=f"{alias}: {why}.")
 
 
 def _few(names: Sequence[str], most: int = 6) -> str:

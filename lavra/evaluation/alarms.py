@@ -1,7 +1,7 @@
 """Signs that a score means nothing, each as one sentence.
 
-A model that answers at random still gets a number, and so does a broken prompt.  What gives either away is counted
-here: all choices equally likely, one answer to every item, empty answers, a filter that finds nothing, a score that
+A model that answers at random still gets a score, and so does a broken prompt.  This module counts the signs of both:
+all choices equally likely, the same answer to every item, empty answers, a filter that finds nothing, a score that
 guessing reaches too.
 """
 
@@ -14,18 +14,18 @@ from lavra.evaluation.items import ItemScore, OutputType
 from lavra.evaluation.results import MetricResult
 
 FEWEST: Final = 5
-"""Items under which one answer to all of them is no sign of anything."""
-_SHOWN = 40  # characters of an answer
+"""Fewest items of a task for which an alarm is raised when all answers are the same."""
+_SHOWN = 40  # characters of an answer that an alarm quotes
 
 ACCURACIES: Final = frozenset(("acc", "acc_norm", "acc_bytes", "acc_mutual_info"))
 
 
 def chance_of(metric: str, scores: Sequence[ItemScore]) -> float | None:
-    """What guessing among an item's choices scores on average; `None` where that is not known.
+    """The average score of guessing among an item's choices; `None` where that is not known.
 
     Args:
-        metric: its name.
-        scores: of a task's items.
+        metric: name of the metric.
+        scores: the item scores of a task.
     """
     chosen = [one.item for one in scores if one.response.unscored is None]
     if metric == "mcc":
@@ -38,11 +38,11 @@ def chance_of(metric: str, scores: Sequence[ItemScore]) -> float | None:
 
 
 def alarms_of(scores: Sequence[ItemScore], metrics: Sequence[MetricResult]) -> tuple[str, ...]:
-    """All signs that there are.
+    """The alarms of a task, one sentence each.
 
     Args:
-        scores: of a task's items.
-        metrics: the task's scores; the first one is held against guessing.
+        scores: the item scores of a task.
+        metrics: the task's scores; the first score is compared with guessing.
     """
     answered = [one for one in scores if one.response.unscored is None]
     if not answered:
@@ -84,10 +84,10 @@ def _unextracted(scores: Sequence[ItemScore]) -> list[str]:
 
 
 def extraction_failures(scores: Sequence[ItemScore]) -> dict[str, int]:
-    """Items in whose answer a filter pipeline found nothing, by its name.
+    """The number of items in whose answers a filter pipeline found nothing, by name of the pipeline.
 
     Args:
-        scores: of a task's items.
+        scores: the item scores of a task.
     """
     counts: dict[str, int] = {}
     for one in scores:
@@ -97,7 +97,7 @@ def extraction_failures(scores: Sequence[ItemScore]) -> dict[str, int]:
 
 
 def chance_alarm(metrics: Sequence[MetricResult]) -> str:
-    """That a task's first score cannot be told from guessing, or is below it; empty where neither is so.
+    """A sentence if a task's first score is below guessing or its interval holds guessing; otherwise an empty text.
 
     Args:
         metrics: the task's scores.
@@ -107,7 +107,7 @@ def chance_alarm(metrics: Sequence[MetricResult]) -> str:
         return ""
     shown = f"{first.name} {first.value:.3f} {first.interval}"
     if first.interval.low <= first.chance <= first.interval.high:
-        return f"{shown} cannot be told from guessing, which scores {first.chance:.3f}"
+        return f"{shown} does not measurably differ from guessing, which scores {first.chance:.3f}"
     if first.interval.high < first.chance:
         return f"{shown} is below guessing, which scores {first.chance:.3f}: look at the prompt and the right answers"
     return ""

@@ -1,9 +1,9 @@
 """Items become requests of the `LanguageModel` port, and a model's answers become responses.
 
-All items of a chunk are asked in one call of `score` and one of `generate`, so that the model's side sees what prompts
-share: the examples of a task, the question that stands before each choice.  Texts go out as texts, and whoever has the
-tokenizer splits them, as lm-evaluation-harness does (`TemplateLM._encode_pair`).  A prompt that does not fit loses
-tokens on the left, as there, and the response counts them.
+All items of a chunk are asked in one call of `score` and one call of `generate`, so that the model's side sees the
+parts that prompts share: the examples of a task, the question before each choice.  Requests hold texts; the side that
+has the tokenizer splits them, as lm-evaluation-harness does (`TemplateLM._encode_pair`).  A prompt that does not fit
+loses tokens on the left, as in the harness, and the response counts them.
 
 A model that cannot answer makes the item *unscored*, with the reason; no answer is ever made up in its place.
 """
@@ -26,15 +26,16 @@ Ask = Callable[[Sequence[EvalItem]], list[Response]]
 
 @dataclass(frozen=True, kw_only=True)
 class PromptTokens:
-    """How a model's own tokenizer reads prompts, where the caller has it.
+    """The reading of prompts by the model's own tokenizer, where the caller has it.
 
     Attributes:
-        encode: ids of a whole prompt, with what the model wants in front.
+        encode: gives the ids of a whole prompt, with the special tokens that the model expects at the start.
         context: most tokens a prompt and its answer may have; `None` has no bound.
         rendered: prompts were written by a chat template, whose special tokens `encode` reads as such.  The ids of a
-            continuation are then taken from here too.
-        split: ids that are read and ids that are scored of a request, where the model's side refuses what is too long
-            (a server): it is cut here then, to one token less than `context`, in which such servers want room.
+            continuation are then taken from this tokenizer too.
+        split: gives the ids that are read and the ids that are scored of a request.  It is set where the model's side
+            (a server) refuses requests that are too long; they are then cut here, to one token less than `context`,
+            because such servers want room for one token.
     """
 
     encode: Callable[[str], Sequence[int]]
@@ -44,12 +45,12 @@ class PromptTokens:
 
 
 class Asker:
-    """Asks one model.
+    """The requests to one model, made from items.
 
     Args:
-        model: any implementation of the port.
-        tokens: its tokenizer; without it a prompt that leaves no room for its answer is cut by the model's side.
-        seed: of answers that are drawn.
+        model: any implementation of the `LanguageModel` port.
+        tokens: the model's tokenizer; without it the model's side cuts a prompt that leaves no room for its answer.
+        seed: fixes answers that are sampled.
     """
 
     def __init__(self, model: LanguageModel, *, tokens: PromptTokens | None = None, seed: int = 1234) -> None:
@@ -58,10 +59,10 @@ class Asker:
         self._seed = seed
 
     def ask(self, items: Sequence[EvalItem]) -> list[Response]:
-        """A response to each item, in their order.
+        """Ask the model all items and return a response to each, in their order.
 
         Raises:
-            LavraError: the model's side failed, which says nothing about an item (a server that is gone).
+            LavraError: the model's side failed for a reason that does not lie in an item (a server that is gone).
         """
         writing = [item for item in items if item.kind is OutputType.GENERATE_UNTIL]
         scoring = [item for item in items if item.kind is not OutputType.GENERATE_UNTIL]
@@ -78,7 +79,7 @@ class Asker:
         ]
 
     def _plan(self, pair: ScoredPair, kind: OutputType) -> tuple[list[ScoreRequest], int]:
-        """The requests whose scores are a pair's together, and the tokens of its context that were cut."""
+        """The requests whose scores together are the pair's score, and the number of context tokens that were cut."""
         request = self._score_request(pair, kind)
         tokens = self._tokens
         if tokens is None or tokens.split is None or tokens.context is None:
@@ -86,7 +87,7 @@ class Asker:
         before, scored = tokens.split(request)
         most = tokens.context - 1
         if kind is OutputType.LOGLIKELIHOOD_ROLLING and len(before) + len(scored) > most:
-            whole, window = (*before, *scored), most - 1  # the last token scored is not among those read
+            whole, window = (*before, *scored), most - 1  # the model does not read the last scored token
             parts = plan_windows(len(whole), window=window, stride=window, first=max(1, len(before)))
             return [ScoreRequest(text=whole[p.first : p.end], given=whole[p.start : p.first]) for p in parts], 0
         kept = before[max(0, len(before) + len(scored) - most) :] if len(scored) < most else before
@@ -121,25 +122,25 @@ class Asker:
             ),
             stop=tuple(stop for stop in how.until if stop),
             n=how.repeats,
-            truncate_prompt=truncate,  # not every server knows the word, so not before it is needed
+            truncate_prompt=truncate,  # not every server knows this option: it is set only where it is needed
             logprobs=False,
         )
         return request, dropped
 
-    def _cut(self, prompt: str, room: int) -> tuple[str | tuple[int, ...], int]:
-        """The prompt, without its oldest tokens where the answer would find no room; and how many those are."""
+    def _cut(self, prompt: str, answer_tokens: int) -> tuple[str | tuple[int, ...], int]:
+        """The prompt, without its oldest tokens where the answer would not fit; and the number of removed tokens."""
         tokens = self._tokens
         if tokens is None:
             return prompt, 0
         ids = tuple(tokens.encode(prompt))
-        most = len(ids) if tokens.context is None else max(tokens.context - room, 1)
-        if len(ids) > most and tokens.context is not None and room < tokens.context:
+        most = len(ids) if tokens.context is None else max(tokens.context - answer_tokens, 1)
+        if len(ids) > most and tokens.context is not None and answer_tokens < tokens.context:
             return ids[-most:], len(ids) - most
         return (ids if tokens.rendered else prompt), 0
 
 
 def _joined(scores: Sequence[Score], dropped: int) -> Score:
-    """The score of a pair from those of its parts; `dropped` tokens of its context were cut before it was sent."""
+    """Join the scores of a pair's parts; `dropped` tokens of its context were cut before it was sent."""
     first, *others = scores
     if not others and not dropped:
         return first
@@ -156,7 +157,7 @@ def _joined(scores: Sequence[Score], dropped: int) -> Score:
 
 
 def scored_response(scores: Sequence[Score]) -> Response:
-    """What the scores of an item's pairs say.
+    """Turn the scores of an item's pairs into a response.
 
     A token that has no log-probability, because nothing stands before it and the model has no token that begins a
     text, counts as 0, and the port's warning says so.
@@ -171,7 +172,7 @@ def scored_response(scores: Sequence[Score]) -> Response:
 
 
 def written_response(completions: Sequence[Completion], dropped: int = 0) -> Response:
-    """What the completions of an item's prompt say; `dropped` tokens of it were cut before it was sent."""
+    """Turn the completions of an item's prompt into a response; `dropped` prompt tokens were cut before sending."""
     return Response(
         texts=tuple(one.text for one in completions),
         prompt_tokens=max((one.usage.prompt_tokens for one in completions), default=0),
@@ -182,12 +183,12 @@ def written_response(completions: Sequence[Completion], dropped: int = 0) -> Res
 
 
 def _each(ask: Ask, items: Sequence[EvalItem], again: Ask | None = None) -> list[Response]:
-    """Ask all at once; where the model refuses, one at a time, to find the item it refuses.
+    """Ask all items at once; where the model refuses, ask them singly, to find the refused item.
 
     Args:
-        ask: asks several items.
-        items: what to ask.
-        again: another way to ask an item that was refused.
+        ask: sends several items to the model.
+        items: the items to ask.
+        again: a second way to ask a refused item.
     """
     if not items:
         return []
@@ -205,6 +206,6 @@ def _each(ask: Ask, items: Sequence[EvalItem], again: Ask | None = None) -> list
 
 
 def _seed(seed: int, item: EvalItem) -> int:
-    """A seed of the item's own, so that an answer does not depend on which items stand beside it."""
+    """Derive a seed for the item, so that its answer does not depend on the other items of the chunk."""
     digest = hashlib.sha256(f"{seed}/{item.task}/{item.doc_id}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

@@ -1,8 +1,8 @@
-"""Whether a model's probabilities of choices are honest: of the items it is 80 % sure of, 80 % should be right.
+"""Calibration of a model's probabilities of choices: of the items it is 80 % sure of, 80 % should be right.
 
 The probabilities of an item are the softmax of its choices' log-likelihoods, as lm-evaluation-harness' `brier_score`
-takes them; `lavra.metrics.calibration` counts.  Items with several right choices are left out: their probability is
-shared.
+takes them; `lavra.metrics.calibration` counts.  Items with several right choices are left out: these choices share the
+probability.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from lavra.metrics.probabilities import softmax
 
 
 def calibration_of(scores: Sequence[ItemScore]) -> Calibration | None:
-    """Confidence beside accuracy over the multiple-choice items of a task; `None` where there are none.
+    """Compare confidence with accuracy over the multiple-choice items of a task; `None` if there are none.
 
     Args:
-        scores: of a task's items.
+        scores: the item scores of a task.
     """
     kept = [one for one in scores if _has_choice(one)]
     if not kept:
@@ -44,7 +44,7 @@ def calibration_of(scores: Sequence[ItemScore]) -> Calibration | None:
 
 
 def choice_probabilities(score: ItemScore) -> Float64s:
-    """(C,) probability of each choice of a multiple-choice item, by its log-likelihood."""
+    """(C,) probability of each choice of a multiple-choice item, from the choices' log-likelihoods."""
     logprobs = np.array(score.response.logprobs[: len(score.item.choices)], dtype=np.float64)
     return np.minimum(softmax(logprobs), 1.0)
 

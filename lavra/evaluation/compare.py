@@ -1,14 +1,14 @@
-"""Two models on the same items: which one is better, or that these items cannot tell.
+"""A comparison of two models on the same items: the better model, or that these items do not decide.
 
-A paired test looks at the items on which the two differ, and so tells smaller differences apart than two intervals
-side by side.  A metric that is 0 or 1 on each item is tested by McNemar's exact test, the mean of any other by flipping
-signs at random, a score of all items together (F1, BLEU) by swapping items at random (`lavra.metrics.paired`).  The
-p-values of all tasks are corrected together (Holm 1979): where two models are equal on every task, at most one
-comparison in twenty names a better one.  Where no difference is found, the number of items that would find one of the
-size seen four times in five is said beside it.
+A paired test looks at the items on which the two models differ, and so detects smaller differences than two intervals
+side by side.  A metric that is 0 or 1 on each item is tested by McNemar's exact test, the mean of any other metric by
+flipping signs at random, a score of all items together (F1, BLEU) by swapping items at random (`lavra.metrics.paired`).
+The p-values of all tasks are corrected together (Holm 1979): where two models are equal on every task, at most one
+comparison in twenty names a better model.  Where no difference is found, the result states the number of items with
+which a difference of the observed size would be found four times in five.
 
-Items that either model left unscored are left out, and counted.  One metric a task is tested, the one a table shows; a
-group's items are tested together, by the metric that the group puts together.
+Items that either model left unscored are left out, and counted.  One metric of each task is tested: the metric that a
+table shows.  A group's items are tested together, by the metric that the group combines.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from lavra.metrics.intervals import RESAMPLES, Interval, difference_interval, sc
 from lavra.metrics.paired import holm, mcnemar_exact, needed_discordant, needed_items, sign_flip_p, swap_p
 
 ALPHA = 0.05
-_SWAPS = 500  # draws of a test that computes the score of all items anew at each
+_SWAPS = 500  # draws of a test that computes the score of all items anew at each draw
 
 
 class BetterModel(Enum):
-    """Which of two models is better, if that can be told."""
+    """The better of two models, if the items decide."""
 
     FIRST = "the first is better"
     SECOND = "the second is better"
@@ -43,13 +43,13 @@ class BetterModel(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedMetric:
-    """The metric by which two models are compared on a task.
+    """The metric that compares two models on a task.
 
     Attributes:
         task: name of the task.
-        name: of the metric.
+        name: name of the metric.
         filter: name of the filter pipeline.
-        higher_is_better: which way is up.
+        higher_is_better: whether a higher value is better.
         aggregate: the score of the values of several items; `None` is their mean.
         members: tasks whose items are compared together, where `task` names a group; a group's score is a mean.
         equal_weights: whether each member counts alike, however many items it has.
@@ -66,22 +66,22 @@ class ComparedMetric:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskComparison:
-    """Two models on one task.
+    """The comparison of two models on one task.
 
     Attributes:
-        task: its name.
-        metric: the metric that is compared.
-        filter: its filter pipeline.
+        task: name of the task.
+        metric: name of the compared metric.
+        filter: name of its filter pipeline.
         num_items: items that both models were scored on.
-        num_dropped: items that only one of them, or neither, was scored on.
+        num_dropped: items that at least one of the models was not scored on.
         first: score of the first model on the items of both.
-        second: score of the second.
-        difference: second less first.
+        second: score of the second model on the same items.
+        difference: second score minus first score.
         interval: bootstrap interval of the difference.
         test: name of the test.
-        p: two-sided, that the models are equally good.
-        p_corrected: for the number of comparisons.
-        verdict: which one is better.
+        p: two-sided p-value of the hypothesis that the models are equally good.
+        p_corrected: the p-value, corrected for the number of comparisons.
+        verdict: the better model, or that the test does not decide.
         needed: items with which a difference of this size would be found four times in five, where the verdict is open
             and a difference was seen.
     """
@@ -102,33 +102,33 @@ class TaskComparison:
     needed: int | None = None
 
     def sentence(self, first: str, second: str) -> str:
-        """The verdict in words.
+        """Say the verdict in words.
 
         Args:
             first: name of the first model.
-            second: name of the second.
+            second: name of the second model.
         """
         if self.verdict is not BetterModel.UNDECIDED:
             return f"{first if self.verdict is BetterModel.FIRST else second} is better"
         if not self.num_items:
             return "cannot tell: no item is scored for both"
-        said = f"cannot tell with {self.num_items:,} items"
+        verdict = f"cannot tell with {self.num_items:,} items"
         if self.difference == 0:
-            return f"{said}: the scores are equal"
+            return f"{verdict}: the scores are equal"
         if self.needed is None:
-            return f"{said}: how many would be needed cannot be said either"
-        return f"{said}; about {_rounded(self.needed):,} would be needed"
+            return f"{verdict}: the number of items needed is unknown"
+        return f"{verdict}; about {_rounded(self.needed):,} would be needed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelComparison:
-    """Two models on several tasks.
+    """The comparison of two models on several tasks.
 
     Attributes:
-        first: name of the one model.
-        second: name of the other.
-        tasks: one comparison a task.
-        num_corrected: comparisons that p-values were corrected for.
+        first: name of the first model.
+        second: name of the second model.
+        tasks: one comparison for each task.
+        num_corrected: number of comparisons that the p-values were corrected for.
     """
 
     first: str
@@ -148,11 +148,11 @@ def compare_models(
     """Compare the first model with each of the others, on every task.
 
     Args:
-        named: by a model's name, by a task's, its item scores; the first model is what the others are compared with.
-        metrics: what is compared, one a task.
-        alpha: how often, at most, equal models are told apart, over all comparisons.
+        named: item scores by name of the model, then by name of the task; the others are compared with the first model.
+        metrics: the compared metrics, one for each task.
+        alpha: highest probability, over all comparisons together, of naming a better model where models are equal.
         resamples: draws of the intervals.
-        seed: of the draws.
+        seed: fixes the draws.
 
     Raises:
         InputError: there are fewer than two models.
@@ -195,7 +195,7 @@ def _compared(
     resamples: int,
     seed: int,
 ) -> TaskComparison:
-    """The comparison on one task before any correction; `alpha` is what each of all tests may use at worst."""
+    """The comparison on one task before correction; `alpha` is the significance level that a test has at worst."""
     one, other = _values(metric, first), _values(metric, second)
     both = sorted(one.keys() & other.keys())
     empty = TaskComparison(
@@ -225,7 +225,7 @@ def _compared(
 
 
 def _equal_weights(tasks: Sequence[str]) -> Float64s:
-    """(N,) factors of items with which the mean of all is the mean of the tasks' means."""
+    """(N,) factors of items that make the mean of all items the mean of the tasks' means."""
     counts = Counter(tasks)
     return np.array([len(tasks) / (len(counts) * counts[task]) for task in tasks], dtype=np.float64)
 
@@ -277,7 +277,7 @@ def _of_all_together(
     alpha: float,
     seed: int,
 ) -> TaskComparison:
-    """The comparison of two scores that are no means."""
+    """The comparison of two scores that are not means."""
 
     def difference(swapped: npt.NDArray[np.bool_]) -> float:
         first = aggregate([pair[int(other)] for pair, other in zip(pairs, swapped, strict=True)])
@@ -310,7 +310,7 @@ def _of_all_together(
 
 
 def _rounded(number: int) -> int:
-    """Two digits: the size of a difference is not known better than that."""
+    """Round to two digits: the size of a difference is not known better than that."""
     digits = max(0, len(str(number)) - 2)
     unit = int(10**digits)
     return math.ceil(number / unit) * unit

@@ -1,7 +1,7 @@
-"""The items of a task that were answered wrong, so that a score opens down to prompt and answer.
+"""The wrongly answered items of a task, so that a reader can follow a score down to prompt and answer.
 
-An item of multiple choice is wrong where the likeliest choice is not the right one; any other where every score of it
-that is a plain number from 0 to 1 is 0.  Perplexities and corpus-level scores (BLEU) know no wrong item.
+A multiple-choice item is wrong if the likeliest choice is not the right choice.  Any other item is wrong if all its
+scores that are plain numbers from 0 to 1 are 0.  Perplexities and corpus-level scores (BLEU) have no wrong items.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from lavra.evaluation.items import EvalItem, Gold, ItemScore, OutputType
 from lavra.evaluation.results import Failure
 
 MOST_FAILURES: Final = 24
-"""Failures of a task that a result keeps."""
+"""Most failures of a task that a result keeps."""
 
 
 def failures_of(scores: Sequence[ItemScore], most: int = MOST_FAILURES) -> tuple[tuple[Failure, ...], int]:
-    """The first wrong answers of a task, and how many there are.
+    """The first wrong answers of a task, and the number of all its wrong answers.
 
     Args:
-        scores: of a task's items, in their order.
-        most: failures that are kept.
+        scores: the item scores of a task, in order.
+        most: most failures that are kept.
     """
     wrong = [one for one in scores if is_wrong(one)]
     return tuple(_failure(one) for one in wrong[:most]), len(wrong)
 
 
 def is_wrong(score: ItemScore) -> bool:
-    """Whether an item has an answer, and that is wrong."""
+    """Whether an item has an answer and the answer is wrong."""
     if score.response.unscored is not None:
         return False
     if score.item.kind is OutputType.MULTIPLE_CHOICE:

@@ -1,8 +1,8 @@
-"""What travels through an evaluation: an item that is asked, a model's answer to it, and the item's score.
+"""The records of an evaluation: an item that is asked, a model's response to it, and the item's score.
 
 A task file (`lavra.evaluation.task_files`) makes items from rows of data.  `lavra.evaluation.asking` turns an item into
 requests of the `LanguageModel` port and a model's answers into a response.  `lavra.evaluation.scoring` turns item and
-response into one value a metric.  Plain frozen dataclasses; nothing here computes.
+response into one value for each metric.  These are plain frozen dataclasses; nothing here computes.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import Any
 from lavra.evaluation.sandbox.report import SandboxReport
 
 Gold = int | str | tuple[int, ...] | tuple[str, ...] | None
-"""The right answer: number of a choice, a text, or several of either of which any one is right."""
+"""The right answer: the number of a choice, a text, or several numbers or texts each of which is right."""
 
 
 class OutputType(Enum):
-    """What a task asks of a model; the values are lm-evaluation-harness' names."""
+    """The kind of output that a task asks of a model; the values are lm-evaluation-harness' names."""
 
     MULTIPLE_CHOICE = "multiple_choice"  # log-likelihood of each choice after the prompt
-    LOGLIKELIHOOD = "loglikelihood"  # of one target after the prompt, and whether greedy decoding writes it
-    LOGLIKELIHOOD_ROLLING = "loglikelihood_rolling"  # of a whole document
+    LOGLIKELIHOOD = "loglikelihood"  # score of one target after the prompt, and whether greedy decoding writes it
+    LOGLIKELIHOOD_ROLLING = "loglikelihood_rolling"  # score of a whole document
     GENERATE_UNTIL = "generate_until"  # text, written until a stop string
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSettings:
-    """How an answer is written (`generation_kwargs` of a task file).
+    """The settings of a written answer (`generation_kwargs` of a task file).
 
     Attributes:
-        until: the answer ends before the first of these.
+        until: the answer ends before the first of these texts.
         max_tokens: most tokens of an answer.
         temperature: 0 is greedy.
-        top_p: as `SamplingConfig`'s.
-        top_k: as `SamplingConfig`'s.
+        top_p: as in `SamplingConfig`.
+        top_k: as in `SamplingConfig`.
         repeats: answers written for each item.
     """
 
@@ -50,10 +50,10 @@ class AnswerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredPair:
-    """A continuation whose log-likelihood is asked for, given what stands before it.
+    """A continuation whose log-likelihood is requested, given the context before it.
 
     Attributes:
-        context: the text before; empty is the beginning of a text.
+        context: the text before the continuation; empty at the beginning of a text.
         continuation: the text that is scored, its delimiter in front included.
     """
 
@@ -69,15 +69,15 @@ class EvalItem:
         task: name of the task.
         doc_id: number of the row in the task's evaluation split, from 0.
         document: the row itself.
-        kind: what is asked.
-        pairs: MULTIPLE_CHOICE one a choice, and then one a choice without context where a metric needs it
-            (`acc_mutual_info`); LOGLIKELIHOOD one; LOGLIKELIHOOD_ROLLING one, whose context is empty.
+        kind: kind of output that is asked for.
+        pairs: MULTIPLE_CHOICE: a pair for each choice, then a pair for each choice without context where a metric needs
+            it (`acc_mutual_info`); LOGLIKELIHOOD: one pair; LOGLIKELIHOOD_ROLLING: one pair with an empty context.
         prompt: GENERATE_UNTIL: the whole prompt, description and shots included.
         choices: texts of the choices without delimiter, for length normalisation.
         gold: the right answer.
-        generation: GENERATE_UNTIL: how the answer is written.
+        generation: GENERATE_UNTIL: the settings of the written answer.
         num_shots: examples in the prompt.
-        prompt_hash: 16 hex digits of everything the model reads and is asked to continue with.
+        prompt_hash: 16 hex digits of all text that the model reads and is asked to continue with.
     """
 
     task: str
@@ -94,7 +94,7 @@ class EvalItem:
 
 
 class Unscored(Enum):
-    """Why an item has no score; each is counted and shown, none becomes NaN or a wrong answer."""
+    """The reason why an item has no score; each is counted and shown, none becomes NaN or a wrong answer."""
 
     NO_LOGPROBS = "the model gives no log-probabilities of a prompt"
     TOO_LONG = "the prompt does not fit into the context"
@@ -105,17 +105,17 @@ class Unscored(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What a model answered to an item; exactly what the ledger keeps.
+    """A model's answer to an item, exactly as the ledger keeps it.
 
     Attributes:
         logprobs: natural-log likelihood of each of the item's pairs.
         greedy: whether greedy decoding would have written each continuation.
-        texts: answers written, `generation.repeats` of them.
-        prompt_tokens: tokens read.
-        completion_tokens: tokens written.
+        texts: the written answers, `generation.repeats` of them.
+        prompt_tokens: number of tokens read.
+        completion_tokens: number of tokens written.
         truncated_tokens: prompt tokens dropped because the prompt did not fit.
-        unscored: why there is no answer, or `None`.
-        warnings: what the model's side reported, one sentence each.
+        unscored: the reason why there is no answer, or `None`.
+        warnings: warnings of the model's side, one sentence each.
     """
 
     logprobs: tuple[float, ...] = ()
@@ -130,18 +130,18 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemScore:
-    """What an item is worth, by filter pipeline and metric.
+    """The score of an item, by filter pipeline and metric.
 
     Attributes:
         item: the item.
-        response: its answer.
+        response: the model's answer to it.
         values: `{(filter, metric): value}`; a value is a number, or a tuple that the metric's aggregation understands
             (`("gold", "predicted")` for F1 over a task).  Empty where the response is unscored.
-        answers: what each filter pipeline made of the answer, by its name.
+        answers: the output of each filter pipeline for the answer, by name of the pipeline.
         extraction_failed: names of the filter pipelines that found no answer in the text.
         chosen: MULTIPLE_CHOICE: number of the likeliest choice.
         tied: MULTIPLE_CHOICE: all choices are equally likely.
-        programs: what became of the answers that were run as code.
+        programs: the reports of the answers that were run as code.
     """
 
     item: EvalItem

@@ -1,10 +1,10 @@
-"""Results as others read them: lm-evaluation-harness' results JSON, its samples, and a Markdown table.
+"""Results in the formats of other tools: lm-evaluation-harness' results JSON, its samples, and a Markdown table.
 
-The JSON has the harness' keys with its meaning (`acc,none`, `acc_stderr,none`, `n-shot`, `n-samples`, ...), so what
-reads its files reads these.  What lavra knows besides (intervals, alarms, counts, hashes) stands under the one key
-`lavra`, which others pass over; `lavra.evaluation.result_file` reads a whole result back from there.
+The JSON has the harness' keys with its meaning (`acc,none`, `acc_stderr,none`, `n-shot`, `n-samples`, ...), so programs
+that read its files read these.  Further facts of lavra (intervals, alarms, counts, hashes) stand under the single key
+`lavra`, which other programs ignore; `lavra.evaluation.result_file` reads a whole result back from there.
 
-A score that is not there is `N/A`, as the harness writes a standard error that it does not have.
+A missing score is `N/A`, as the harness writes a missing standard error.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _ARROWS: Final = {True: "↑", False: "↓"}
 
 
 def harness_layout(result: EvaluationResult) -> dict[str, Any]:
-    """A result in lm-evaluation-harness' layout, as plain data.
+    """Write a result in lm-evaluation-harness' layout, as plain data.
 
     Args:
-        result: of an evaluation.
+        result: result of an evaluation.
     """
     groups = {group.group: _group_scores(group) for group in result.groups}
     tasks = {task.task: _scores(task.task, task.alias, task.num_items, task.metrics) for task in result.tasks}
@@ -63,7 +63,7 @@ def _sorted(named: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _version(text: str) -> str | float:
-    """A number where the file has one."""
+    """The version as a number where the text is a number, otherwise the text."""
     try:
         return float(text)
     except ValueError:
@@ -71,9 +71,9 @@ def _version(text: str) -> str | float:
 
 
 def _of_groups(of_tasks: Mapping[str, int], groups: Sequence[GroupResult]) -> dict[str, int]:
-    """A group has the number of examples that all its members have."""
+    """Numbers of examples by task and group; a group has a number if all its members have the same."""
     found = dict(of_tasks)
-    for group in reversed(groups):  # inner ones first
+    for group in reversed(groups):  # inner groups first
         counts = {found[name] for name in group.members if name in found}
         if len(counts) == 1:
             found[group.group] = counts.pop()
@@ -81,7 +81,7 @@ def _of_groups(of_tasks: Mapping[str, int], groups: Sequence[GroupResult]) -> di
 
 
 def _ways_up(result: EvaluationResult) -> dict[str, dict[str, bool | None]]:
-    """Which way is up, by task and by group; `None` where a group's members differ."""
+    """Whether higher values are better, by task and group, then metric; `None` where a group's members differ."""
     found: dict[str, dict[str, bool | None]] = {
         task.task: {one.name: one.higher_is_better for one in task.metrics} for task in result.tasks
     }
@@ -113,10 +113,10 @@ def _scores(name: str, alias: str, num_items: int, metrics: Sequence[MetricResul
 
 
 def sample_lines(scores: Sequence[ItemScore]) -> list[dict[str, Any]]:
-    """Item scores as the harness' samples, one for each item and filter pipeline, pipeline by pipeline.
+    """Turn item scores into the harness' samples, one for each item and filter pipeline, pipeline by pipeline.
 
     Args:
-        scores: of a task's items.
+        scores: the item scores of a task.
     """
     filters = dict.fromkeys(name for one in scores for name, _ in one.values)
     return [_sample(one, name) for name in filters or ["none"] for one in scores]
@@ -125,7 +125,7 @@ def sample_lines(scores: Sequence[ItemScore]) -> list[dict[str, Any]]:
 def _sample(score: ItemScore, filter_name: str) -> dict[str, Any]:
     item, response = score.item, score.response
     values = {metric: value for (name, metric), value in score.values.items() if name == filter_name}
-    said = [[str(logprob), str(greedy)] for logprob, greedy in zip(response.logprobs, response.greedy, strict=True)]
+    scored = [[str(logprob), str(greedy)] for logprob, greedy in zip(response.logprobs, response.greedy, strict=True)]
     written = item.kind is OutputType.GENERATE_UNTIL
     answer = score.answers.get(filter_name)
     filtered = [answer] if answer is not None else list(response.texts[:1])
@@ -136,8 +136,8 @@ def _sample(score: ItemScore, filter_name: str) -> dict[str, Any]:
         "doc": dict(item.document),
         "target": target,
         "arguments": _arguments(item),
-        "resps": [list(response.texts)] if written else [[one] for one in said],
-        "filtered_resps": filtered if written else said,
+        "resps": [list(response.texts)] if written else [[one] for one in scored],
+        "filtered_resps": filtered if written else scored,
         "filter": filter_name,
         "metrics": list(values),
         "doc_hash": _hash(document),
@@ -181,10 +181,10 @@ def _hash(text: str) -> str:
 
 
 def markdown_table(result: EvaluationResult) -> str:
-    """The scores as a table, with what casts doubt on them below it.
+    """Write the scores as a table, with the doubts about them below it.
 
     Args:
-        result: of an evaluation.
+        result: result of an evaluation.
     """
     heads = ("Task", "Version", "Filter", "n-shot", "Metric", "", "Value", "Standard error", "95 % interval", "Items")
     rows = [row for group in result.groups for row in _group_rows(group)]
@@ -195,16 +195,16 @@ def markdown_table(result: EvaluationResult) -> str:
 
 
 def notes_of(result: EvaluationResult) -> list[str]:
-    """What casts doubt on scores, one sentence each: alarms, counts of what went wrong, warnings.
+    """The doubts about the scores of a result, one sentence each: alarms, counts of failures, warnings.
 
     Args:
-        result: of an evaluation.
+        result: result of an evaluation.
     """
     return [f"{task.task}: {note}" for task in result.tasks for note in task_notes(task)] + list(result.warnings)
 
 
 def task_notes(task: TaskResult) -> list[str]:
-    """The same of one task."""
+    """The doubts about the scores of one task, one sentence each."""
     counts = [
         *((count, f"items unscored: {why}") for why, count in task.unscored.items()),
         *(
@@ -214,13 +214,13 @@ def task_notes(task: TaskResult) -> list[str]:
         (task.truncated_prompts, "prompts lost tokens to fit into the context"),
         (task.dropped_shots, "examples left out so that prompts fit"),
     ]
-    said = [f"{count:,} {what}" for count, what in counts if count]
+    scored = [f"{count:,} {what}" for count, what in counts if count]
     seen = [] if task.contamination is None else [_seen(task.contamination)]
-    return [*(f"ALARM: {alarm}" for alarm in task.alarms), *said, *seen, *task.warnings]
+    return [*(f"ALARM: {alarm}" for alarm in task.alarms), *scored, *seen, *task.warnings]
 
 
 def _seen(found: Contamination) -> str:
-    """What is said of items that stand in the training text."""
+    """A sentence about the items that stand in the training text."""
     short = f"; {found.num_too_short:,} are too short to be looked up" if found.num_too_short else ""
     if not found.num_overlapping:
         return f"no overlap with the training text in {found.num_checked:,} items looked up{short}"

@@ -1,9 +1,9 @@
-"""The ledger of an evaluation: every answer that was paid for, kept in SQLite as soon as it is known.
+"""The ledger of an evaluation: every answer that was computed or paid for, kept in SQLite as soon as it is known.
 
-One row a sample.  Its key is a hash of the model, the task, the prompt and the settings that change the answer, so the
-same question to the same model is asked once.  The rows of a chunk are written in one transaction (write-ahead log,
-synchronous), so a process killed at any moment leaves whole chunks behind; the next run asks for the others alone.
-A row holds the prompt too: every score opens down to what was read and what was written.
+Each sample has a row.  Its key is a hash of the model, the task, the prompt and the settings that change the answer, so
+the same question to the same model is asked once.  The rows of a chunk are written in one transaction (write-ahead log,
+synchronous), so a process killed at any moment leaves whole chunks behind; the next run asks only for the others.
+A row holds the prompt too: a reader can follow every score down to the prompt and the answer.
 
 One evaluation at a time writes to a ledger; another waits or is refused.  Reading needs no lock.
 
@@ -28,7 +28,7 @@ from lavra.base.lock import locked
 from lavra.evaluation.items import EvalItem, ItemScore, Response
 
 SCHEMA_VERSION = 1
-_LOOKED_UP = 500  # keys a query; SQLite allows 999 variables at least
+_LOOKED_UP = 500  # keys of a query; SQLite allows at least 999 variables
 _WAIT = 30.0  # seconds for another connection's transaction
 _TABLE = """
 CREATE TABLE IF NOT EXISTS samples (
@@ -51,13 +51,13 @@ CREATE INDEX IF NOT EXISTS samples_by_task ON samples (task, doc_id);
 
 @dataclass(frozen=True, kw_only=True)
 class SampleKey:
-    """All that decides a model's answer to an item.
+    """All inputs that determine a model's answer to an item.
 
     Attributes:
         model: hash of the model.
         task: hash of the task's file.
         item: the item itself.
-        settings: further settings that change the answer, as plain data.
+        settings: other settings that change the answer, as plain data.
     """
 
     model: str
@@ -75,17 +75,17 @@ class SampleKey:
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerRow:
-    """One sample as the ledger keeps it.
+    """A sample as the ledger keeps it.
 
     Attributes:
         model: hash of the model.
         task: name of the task.
         doc_id: number of the row in the task's split.
-        asked: what the model was given: `prompt`, or `contexts` and `pairs` (number of a context, continuation).
-        response: what it answered.
+        asked: input of the model: `prompt`, or `contexts` and `pairs` (number of a context, continuation).
+        response: answer of the model.
         score: `values` by `metric,filter`, and `answers` by filter.
-        seconds: what the answer took.
-        created: when, ISO 8601, UTC.
+        seconds: time that the answer took.
+        created: time of writing, ISO 8601, UTC.
     """
 
     model: str
@@ -99,15 +99,15 @@ class LedgerRow:
 
 
 class Ledger:
-    """A ledger open for one evaluation; close it, or use it as a context.
+    """A ledger that is open for one evaluation; close it, or use it as a context manager.
 
     Args:
-        path: the file; it is made where it is not there.
-        wait: wait for another evaluation that writes to it, instead of an error.
+        path: file of the ledger; it is created if it does not exist.
+        wait: wait until another evaluation that writes to it ends, instead of raising an error.
 
     Raises:
-        InputError: another evaluation is writing to it, or the file is no ledger.
-        DiskFullError: there is no room for it.
+        InputError: another evaluation is writing to it, or the file is not a ledger.
+        DiskFullError: the disk has no room for it.
     """
 
     def __init__(self, path: Path, *, wait: bool = False) -> None:
@@ -130,13 +130,13 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the file and release its lock."""
         self._open.close()
 
     def find(self, keys: Sequence[str]) -> dict[str, LedgerRow]:
-        """The rows of those keys that are there."""
+        """Look keys up and return the rows that exist, by key."""
         found: dict[str, LedgerRow] = {}
-        with _speaking(self.path):
+        with _readable_errors(self.path):
             for first in range(0, len(keys), _LOOKED_UP):
                 some = keys[first : first + _LOOKED_UP]
                 marks = ",".join("?" * len(some))
@@ -150,16 +150,16 @@ class Ledger:
         """Keep the samples of a chunk, all of them or none.
 
         Args:
-            keys: one a sample.
-            scores: in the same order.
-            seconds: that the chunk took, shared evenly.
+            keys: a key for each sample.
+            scores: the item scores, in the same order.
+            seconds: time that the chunk took; it is shared evenly among the samples.
 
         Raises:
-            DiskFullError: there is no room; what was there before is whole.
+            DiskFullError: the disk has no room; the earlier rows stay whole.
         """
         share = seconds / max(len(keys), 1)
         rows = [_values(key, score, share) for key, score in zip(keys, scores, strict=True)]
-        with _speaking(self.path):
+        with _readable_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._connection.executemany(
@@ -174,20 +174,20 @@ class Ledger:
 
 
 def read_samples(path: Path, task: str, doc_id: int, model: str | None = None) -> list[LedgerRow]:
-    """The rows of one item, the newest first.
+    """Read the rows of one item, the newest first.
 
     Args:
-        path: the ledger.
+        path: file of the ledger.
         task: name of the task.
         doc_id: number of the item.
-        model: hash of the one model that is wanted.
+        model: hash of a model, to read its rows only.
 
     Raises:
-        InputError: there is no such ledger, or no such row in it.
+        InputError: the ledger does not exist, or has no such row.
     """
     if not path.is_file():
         raise InputError(f"{path} is not there; name the ledger of an evaluation with `ledger`")
-    with _speaking(path), _connection(path) as connection:
+    with _readable_errors(path), _connection(path) as connection:
         asked = f"SELECT {_COLUMNS} FROM samples WHERE task = ? AND doc_id = ? ORDER BY created DESC"
         found = [_row(row) for row in connection.execute(asked, (task, doc_id))]
         if not found:
@@ -201,12 +201,12 @@ _COLUMNS = "model, task, doc_id, asked, response, score, seconds, created"
 
 @contextmanager
 def _connection(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection whose table is there and of a version that this code reads."""
-    with _speaking(path):
+    """Open a connection whose table exists and has a version that this code reads."""
+    with _readable_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
     try:
-        with _speaking(path):
+        with _readable_errors(path):
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             _check_version(path, connection)
@@ -227,8 +227,8 @@ def _check_version(path: Path, connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _speaking(path: Path) -> Iterator[None]:
-    """Errors of SQLite in words."""
+def _readable_errors(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite into errors of lavra with a readable message."""
     try:
         with naming_full_disk(path):
             yield
@@ -239,7 +239,7 @@ def _speaking(path: Path) -> Iterator[None]:
             f"{path}: {error}; see that it can be written, or name another ledger with `ledger`"
         ) from error
     except sqlite3.DatabaseError as error:
-        raise InputError(f"{path} is no ledger ({error}); remove it, or name another with `ledger`") from error
+        raise InputError(f"{path} is not a ledger ({error}); remove it, or name another with `ledger`") from error
 
 
 def _answering(item: EvalItem) -> dict[str, Any] | None:
@@ -262,7 +262,7 @@ def _values(key: SampleKey, score: ItemScore, seconds: float) -> tuple[object, .
 
 
 def _asked(item: EvalItem) -> dict[str, Any]:
-    """The prompt, or every pair, a context that several share written once."""
+    """The prompt, or all pairs; a context that several pairs share is written once."""
     if not item.pairs:
         return {"prompt": item.prompt}
     contexts = list(dict.fromkeys(pair.context for pair in item.pairs))

@@ -1,12 +1,12 @@
-"""Scores in a model's own folder, in the three places where people and programs look.
+"""Write scores into a model's own folder, in the three places where people and programs look for them.
 
-    evaluation.json   every score of this model so far; a task that is evaluated again replaces its older score
-    lavra.json        the card's `metrics.evaluation`, outside the card's identity, where lavra wrote the folder
+    evaluation.json   every score of this model so far; a new score of a task replaces its older score
+    lavra.json        the card's `metrics.evaluation`, outside the card's identity, if lavra wrote the folder
     README.md         Hugging Face's model card: `model-index` in its front matter, and a section in plain words
 
 A README that people wrote keeps everything they wrote: the section stands between two marks, and only `model-index` of
-the front matter changes.  The section says what the model can and cannot do by `abilities`, beside numbers, intervals
-and items; it never says more.  Failures and prompts stay in reports.  Source: huggingface.co/docs/hub/model-cards.
+the front matter changes.  The section states the model's abilities as `abilities` finds them, beside numbers, intervals
+and items, and nothing more.  Failures and prompts stay in reports.  Source: huggingface.co/docs/hub/model-cards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lavra.base.card import CARD_FILE, add_metrics
 from lavra.base.errors import InputError
 from lavra.base.files import hash_file, hash_text, json_text, read_json, write_text
 from lavra.base.introduction import INTRODUCTION
-from lavra.evaluation.abilities import CAN, CANNOT, Standing, abilities
+from lavra.evaluation.abilities import CAN, CANNOT, GuessComparison, abilities
 from lavra.evaluation.result_file import EVALUATION_FILE, read_evaluation, write_evaluation
 from lavra.evaluation.results import EvaluationResult, GroupResult, MetricResult, TaskResult
 
@@ -30,14 +30,14 @@ README_FILE: Final = "README.md"
 _BEGIN, _END = "<!-- lavra evaluate: begin -->", "<!-- lavra evaluate: end -->"
 _INDEX: Final = "model-index"
 _SOURCE: Final = "lavra evaluate"
-_ADDED: Final = ("evaluation", INTRODUCTION)  # to a card, after the model was made
-_MANY: Final = 20  # tasks, among which one in forty is above guessing by luck
+_ADDED: Final = ("evaluation", INTRODUCTION)  # added to a card after the model was made
+_MANY: Final = 20  # tasks from which on the card warns of luck: one task in forty is above guessing by luck
 
-_HEADINGS: Final[Mapping[str, tuple[Standing, ...]]] = {
+_HEADINGS: Final[Mapping[str, tuple[GuessComparison, ...]]] = {
     "It can": CAN,
     "It cannot": CANNOT,
-    "Measured, and not judged": (Standing.MEASURED,),
-    "Not measured": (Standing.UNSCORED,),
+    "Measured, and not judged": (GuessComparison.MEASURED,),
+    "Not measured": (GuessComparison.UNSCORED,),
 }
 
 
@@ -45,8 +45,8 @@ def write_model_card(folder: Path, result: EvaluationResult) -> EvaluationResult
     """Add scores to a model's folder.
 
     Args:
-        folder: of the model.
-        result: what was measured now.
+        folder: folder of the model.
+        result: the new scores.
 
     Returns:
         Every score of this model so far.
@@ -66,10 +66,10 @@ def write_model_card(folder: Path, result: EvaluationResult) -> EvaluationResult
 
 
 def hash_without_scores(path: Path) -> str:
-    """16 hex digits of a file of a model's folder as it was before scores were added; empty of a file of scores.
+    """16 hex digits of a file of a model's folder without its scores; an empty text for a file of scores alone.
 
     Args:
-        path: of the file.
+        path: path of the file.
     """
     if path.name == EVALUATION_FILE:
         return ""
@@ -84,11 +84,11 @@ def hash_without_scores(path: Path) -> str:
 
 
 def merged(earlier: EvaluationResult | None, new: EvaluationResult) -> EvaluationResult:
-    """Earlier scores with the new ones in their place; those of other weights are dropped.
+    """Replace earlier scores by new scores of the same tasks; earlier scores of other weights are dropped.
 
     Args:
-        earlier: what was measured before, if anything.
-        new: what was measured now.
+        earlier: the earlier scores, if there are any.
+        new: the new scores.
     """
     new = replace(new, tasks=tuple(replace(task, failures=(), prompt="") for task in new.tasks))
     if earlier is None or earlier.model_hash != new.model_hash:
@@ -99,7 +99,7 @@ def merged(earlier: EvaluationResult | None, new: EvaluationResult) -> Evaluatio
 
 
 def card_metrics_of(result: EvaluationResult) -> dict[str, Any]:
-    """What `lavra.json` says of an evaluation."""
+    """The entry of `lavra.json` for an evaluation."""
     found = abilities(result)
     return {
         "scores": {_name(row): _plain_scores(row) for row in _rows(result)},
@@ -111,15 +111,15 @@ def card_metrics_of(result: EvaluationResult) -> dict[str, Any]:
 
 
 def with_scores(readme: str | None, result: EvaluationResult, *, name: str) -> str:
-    """A model card with the scores of a result.
+    """Put the scores of a result into a model card.
 
     Args:
-        readme: the card as it is; None begins one.
+        readme: text of the present card; None begins a new card.
         result: every score of the model.
-        name: of the model.
+        name: name of the model.
 
     Raises:
-        InputError: the front matter is no YAML mapping.
+        InputError: the front matter is not a YAML mapping.
     """
     front, body = _parted(readme if readme is not None else f"# {name}\n")
     front[_INDEX] = _with_results(front.get(_INDEX), result, name)
@@ -135,7 +135,7 @@ def with_scores(readme: str | None, result: EvaluationResult, *, name: str) -> s
 
 
 def section_in_words(result: EvaluationResult) -> str:
-    """The section of the model card, in Markdown: abilities by their standing, then every score."""
+    """Write the section of the model card, in Markdown: abilities by their standing, then every score."""
     found = abilities(result)
     parts = [
         "## What this model can and cannot do\n",
@@ -145,9 +145,9 @@ def section_in_words(result: EvaluationResult) -> str:
     if len(found) >= _MANY:
         parts.append(f"Of {len(found)} tasks about {len(found) / 40:.0f} would lie above guessing by luck.\n")
     for heading, standings in _HEADINGS.items():
-        said = [f"- {_escaped(one.sentence)}" for one in found if one.standing in standings]
-        if said:
-            parts.append(f"**{heading}**\n\n" + "\n".join(said) + "\n")
+        lines = [f"- {_escaped(one.sentence)}" for one in found if one.standing in standings]
+        if lines:
+            parts.append(f"**{heading}**\n\n" + "\n".join(lines) + "\n")
     return "\n".join([*parts, _table(result)])
 
 
@@ -196,7 +196,7 @@ def _number(value: float | None) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that is no markup, on one line."""
+    """Escape a text so that it is not read as markup, and put it on one line."""
     plain = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
     return " ".join(plain.split())
 
@@ -205,7 +205,7 @@ def _escaped(text: str) -> str:
 
 
 def _parted(text: str) -> tuple[dict[str, Any], str]:
-    """Front matter and body."""
+    """Split a card into its front matter and its body."""
     if not text.startswith("---\n"):
         return {}, text
     head, mark, body = text.removeprefix("---\n").partition("\n---\n")
@@ -215,7 +215,7 @@ def _parted(text: str) -> tuple[dict[str, Any], str]:
         front = yaml.safe_load(head) or {}
     except yaml.YAMLError as error:
         raise InputError(
-            f"the front matter of {README_FILE} is no YAML ({error}); mend it or delete the file"
+            f"the front matter of {README_FILE} is not YAML ({error}); mend it or delete the file"
         ) from error
     if not isinstance(front, dict):
         raise InputError(f"the front matter of {README_FILE} is a {type(front).__name__}; it must be a mapping")
@@ -223,7 +223,7 @@ def _parted(text: str) -> tuple[dict[str, Any], str]:
 
 
 def _with_results(index: object, result: EvaluationResult, name: str) -> list[dict[str, Any]]:
-    """`model-index` with our results: those of other tools stay."""
+    """Put lavra's results into `model-index`; results of other tools stay."""
     given = [one for one in index if isinstance(one, dict)] if isinstance(index, list) else []
     first = given[0] if given else {"name": name}
     others = [one for one in first.get("results") or [] if not _is_ours(one)]

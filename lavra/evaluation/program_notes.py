@@ -1,4 +1,4 @@
-"""What became of a task's programs, in sentences that stand below its score."""
+"""Sentences about the programs of a task, to be shown below its score."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lavra.evaluation.sandbox.report import ProgramEnd, SandboxKind
 
 
 def program_notes(scores: Sequence[ItemScore]) -> list[str]:
-    """How many programs passed, how the others ended, and what some tried; nothing where no code was run.
+    """Say how many programs passed, how the others ended and which refused acts they tried; empty if no code was run.
 
     Args:
-        scores: of a task's items.
+        scores: the item scores of a task.
     """
     reports = [report for score in scores for report in score.programs]
     if not reports:

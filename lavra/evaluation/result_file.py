@@ -1,7 +1,7 @@
-"""An `EvaluationResult` as a file and back: what `lavra evaluate` keeps beside a model, and what a report is made of.
+"""The file of an `EvaluationResult`: `lavra evaluate` keeps it beside a model, and a report is made from it.
 
-Plain JSON of the dataclasses, field by field, under a number of its layout; nothing is computed here.
-`lavra.evaluation.layouts` writes what other tools read.
+It is plain JSON of the dataclasses, field by field, with a version number of the layout; nothing is computed here.
+`lavra.evaluation.layouts` writes the files that other tools read.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ def write_evaluation(path: Path, result: EvaluationResult) -> None:
     """Write a result, atomically.
 
     Raises:
-        DiskFullError: there is no room for it.
+        DiskFullError: the disk has no room for it.
     """
     write_json(path, {"layout": LAYOUT, "evaluation": to_mapping(result)})
 
 
 def read_evaluation(path: Path) -> EvaluationResult:
-    """Read what `write_evaluation` wrote, or what `lavra evaluate --json` did.
+    """Read a file that `write_evaluation` or `lavra evaluate --json` wrote.
 
     Raises:
-        InputError: it is not there, no JSON, or of another layout.
+        InputError: the file does not exist, is not JSON, or has another layout.
     """
     if not path.is_file():
         raise InputError(f"{path} is not there; `lavra evaluate` writes it")
@@ -43,7 +43,7 @@ def read_evaluation(path: Path) -> EvaluationResult:
     if isinstance(raw, dict) and "lavra" in raw:  # the harness' layout
         raw = {"layout": LAYOUT, "evaluation": raw["lavra"]}
     if not isinstance(raw, dict) or raw.get("layout") != LAYOUT:
-        raise InputError(f"{path} is no result of `lavra evaluate` in layout {LAYOUT}; evaluate the model again")
+        raise InputError(f"{path} is not a result of `lavra evaluate` in layout {LAYOUT}; evaluate the model again")
     try:
         return from_mapping(EvaluationResult, raw["evaluation"], where=str(path))
     except (ConfigError, KeyError) as error:

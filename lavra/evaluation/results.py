@@ -1,4 +1,4 @@
-"""What an evaluation found: typed, complete, and the one source of JSON, Markdown, report and model card.
+"""The findings of an evaluation, typed and complete: the only source of JSON, Markdown, report and model card.
 
 `lavra.evaluation.layouts` writes it in lm-evaluation-harness' JSON layout and as Markdown.
 """
@@ -14,17 +14,17 @@ from lavra.metrics.intervals import Interval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricResult:
-    """One score of one task.
+    """A score of one task.
 
     Attributes:
-        name: of the metric (`acc_norm`).
+        name: name of the metric (`acc_norm`).
         filter: name of the filter pipeline (`none`, `strict-match`).
         value: the score, `None` where no item was scored.
         interval: bootstrap interval of the value, or `None` where no item was scored.
-        standard_error: of the value.
-        higher_is_better: which way is up.
-        num_items: items behind the value.
-        chance: what guessing scores, where that is known.
+        standard_error: standard error of the value.
+        higher_is_better: whether a higher value is better.
+        num_items: number of items behind the value.
+        chance: score of guessing, where that is known.
     """
 
     name: str
@@ -39,13 +39,13 @@ class MetricResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a task's answers took.
+    """The time and tokens that a task's answers took.
 
     Attributes:
-        seconds: of wall-clock time, of this run and of those it resumed.
+        seconds: wall-clock time of this run and of the runs that it resumed.
         prompt_tokens: tokens read.
         completion_tokens: tokens written.
-        from_ledger: items whose answer was there already.
+        from_ledger: items whose answer was already in the ledger.
     """
 
     seconds: float = 0.0
@@ -56,14 +56,14 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contamination:
-    """How much of a task the model may have seen in training.
+    """The part of a task that the model may have seen in training.
 
     Attributes:
         num_checked: items compared with the training corpus.
         num_overlapping: items that share enough n-grams with it.
         with_overlap: value of the task's first metric over overlapping items.
-        without_overlap: value of the task's first metric over the others.
-        num_too_short: items that are too short to be compared; neither of the two values has them.
+        without_overlap: value of the task's first metric over the other items.
+        num_too_short: items that are too short to be compared; both values leave them out.
     """
 
     num_checked: int
@@ -75,12 +75,12 @@ class Contamination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationPoint:
-    """Answers of about the same confidence.
+    """A group of answers with about the same confidence.
 
     Attributes:
         confidence: their mean probability, over the choices of an item.
-        accuracy: share of them that is right.
-        count: answers.
+        accuracy: share of the answers that are right.
+        count: number of the answers.
     """
 
     confidence: float
@@ -90,13 +90,13 @@ class CalibrationPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Whether the probabilities of choices are honest.
+    """The agreement of the probabilities of choices with the share of right answers.
 
     Attributes:
         error: expected calibration error.
         brier: mean of the items' Brier scores; 0 is best, 2 is worst.
         points: bins that hold answers, from the least confident.
-        num_items: items behind it.
+        num_items: number of items behind the figures.
     """
 
     error: float
@@ -111,10 +111,10 @@ class Failure:
 
     Attributes:
         doc_id: number of the row in the task's evaluation split.
-        prompt: what the model read.
-        choices: what it chose from; empty where it wrote.
-        expected: the right answer.
-        answer: what it chose or wrote.
+        prompt: text that the model read.
+        choices: choices that it had; empty where it wrote a text.
+        expected: right answer.
+        answer: chosen or written answer.
     """
 
     doc_id: int
@@ -126,20 +126,20 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskResult:
-    """One task.
+    """The result of one task.
 
     Attributes:
-        task: its name.
-        alias: how it is shown.
-        version: of the task file (`metadata.version`).
+        task: name of the task.
+        alias: displayed name.
+        version: version of the task file (`metadata.version`).
         num_shots: examples in each prompt.
-        metrics: its scores, the first one being what a table shows.
-        num_items: items asked, all of them or `--limit`.
-        num_available: items of the whole split.
+        metrics: scores of the task; a table shows the first.
+        num_items: number of items asked: all of them or `--limit`.
+        num_available: number of items in the whole split.
         unscored: items without a score, counted by reason.
         alarms: signs that the score means nothing (all choices tied, one constant answer, all answers empty, at
             chance), one sentence each.
-        extraction_failed: items in whose answer a filter pipeline found nothing, by its name.
+        extraction_failed: items in whose answer a filter pipeline found nothing, by name of the pipeline.
         truncated_prompts: prompts that lost tokens.
         dropped_shots: examples left out so that a prompt fits.
         task_hash: 16 hex digits of the resolved task file.
@@ -147,13 +147,13 @@ class TaskResult:
         prompt_hash: 16 hex digits of all prompts.
         prompt: one rendered prompt.
         verified: whether the task was ever run on the benchmark's real files.
-        cost: what it took.
+        cost: time and tokens that the answers took.
         contamination: overlap with the training corpus, where that is known.
-        calibration: whether the probabilities of choices are honest; `None` where nothing is chosen.
-        failures: the first items answered wrong, a few dozen at most.
-        num_failures: items answered wrong.
-        config: what the task's file says, resolved, as plain data.
-        warnings: anything else, one sentence each.
+        calibration: calibration of the probabilities of choices; `None` where nothing is chosen.
+        failures: first items answered wrong, a few dozen at most.
+        num_failures: number of items answered wrong.
+        config: content of the task's file, resolved, as plain data.
+        warnings: further doubts about the score, one sentence each.
     """
 
     task: str
@@ -184,15 +184,15 @@ class TaskResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupResult:
-    """Scores of a group of tasks, put together as its file says.
+    """The scores of a group of tasks, combined as its file says.
 
     Attributes:
-        group: its name.
-        alias: how it is shown.
+        group: name of the group.
+        alias: displayed name.
         members: names of its tasks and groups.
-        metrics: its scores.
-        version: of the group file (`metadata.version`).
-        num_items: items of all its tasks.
+        metrics: scores of the group.
+        version: version of the group file (`metadata.version`).
+        num_items: number of items of all its tasks.
     """
 
     group: str
@@ -205,18 +205,23 @@ class GroupResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationResult:
-    """One model on some tasks.
+    """The result of one model on some tasks.
 
     Attributes:
-        model: what was named on the command line.
-        model_hash: what the ledger knows the model by.
-        tasks: in the order asked for.
-        groups: groups of them.
-        settings: what the run was asked for, as plain data.
-        versions: of lavra and the libraries that computed scores.
-        seconds: of wall-clock time.
-        peak_memory: bytes, of this process, or `None` for a remote model.
-        warnings: of the whole run.
+        model: name of the model on the command line.
+        model_hash: hash that identifies the model in the ledger.
+        tasks: results of the tasks, in the requested order.
+        groups: results of the groups.
+        settings: settings of the run, as plain data.
+        versions: versions of lavra and of the libraries that computed scores.
+        seconds: wall-clock time of the run.
+        peak_memory: peak memory of this process in bytes, or `None` for a remote model.
+        warnings: warnings about the whole run.
+
+    Example:
+        >>> result = lavra.evaluate("tiny", "capitals.yaml", limit=2, progress=False)
+        >>> {task.task: task.metrics[0].name for task in result.tasks}
+        {'capitals': 'acc'}
     """
 
     model: str

@@ -1,13 +1,14 @@
-"""An evaluation: tasks, item by item, asked of any `LanguageModel` and scored.
+"""Run an evaluation: ask any `LanguageModel` the items of tasks, and score its answers.
 
     rows ─▶ items ─▶ ledger? ─▶ asking ─▶ responses ─▶ scores ─▶ ledger ─▶ tasks ─▶ groups
                         └──── an answer that is there ────┘
 
-Items are asked in chunks with fixed borders.  The answers of a chunk enter the ledger together, so a run that goes on
-after a kill asks the missing chunks exactly as the first run would have, and ends in the same numbers to the last bit.
-An answer is scored anew on every run: the ledger keeps what a model said, and a scorer that is mended needs no model.
+Items are asked in chunks with fixed borders.  The answers of a chunk enter the ledger together, so a run that is
+resumed after a kill asks the missing chunks exactly as the first run would have, and ends with the same numbers to the
+last bit.  Every run scores the answers anew, since the ledger keeps the model's answers: a corrected scorer needs no
+model.
 
-The model is handed in, and so are what has torch or a terminal: its tokenizer, the progress.
+The caller passes the model, and all objects that need torch or a terminal: the tokenizer, the progress.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from lavra.evaluation.task_files.task import EvalTask
 from lavra.evaluation.task_result import group_member, grouped, summarize
 from lavra.metrics.intervals import RESAMPLES
 
-_CHUNK_CHARACTERS: Final = 400_000  # of prompts: what is lost to a kill stays small where documents are long
-_WRITTEN_AT_ONCE: Final = 4  # an answer takes longer to write than a choice to score; so many fewer in a chunk
+_CHUNK_CHARACTERS: Final = 400_000  # of prompts in a chunk: little work is lost at a kill even with long documents
+_WRITTEN_AT_ONCE: Final = 4  # chunks of written answers are smaller by this factor: writing takes longer than scoring
 _LIBRARIES: Final = ("sacrebleu", "rouge-score")
 _PLAIN: Final = ChatSettings()
 
@@ -48,21 +49,21 @@ ContaminationCheck = Callable[[EvalTask, Sequence[ItemScore]], Contamination | N
 
 
 def _ignore(_: ItemScore) -> None:
-    """Nobody wants single scores."""
+    """Ignore the score of a single item."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
-    """How tasks are run.
+    """The settings of an evaluation.
 
     Attributes:
-        limit: items of each task, the first ones; under 1 a share of them; all unless given.
-        items: numbers of the items of a task, by its name, instead of a limit.
-        batch: items asked at a time, a quarter of it where answers are written; changes no score but by rounding.
+        limit: first items of each task; a value under 1 is a share of them; all unless given.
+        items: numbers of the items of a task, by name of the task, instead of a limit.
+        batch: items asked at a time, a quarter of it where answers are written; changes scores by rounding only.
         drop_shots: leave out examples of a prompt that does not fit, instead of its oldest tokens.
-        seed: of answers that are drawn.
+        seed: fixes answers that are sampled.
         resamples: draws of each bootstrap interval.
-        fresh: ask everything, though the ledger has it.
+        fresh: ask every item, even if the ledger has its answer.
     """
 
     limit: float | None = None
@@ -86,11 +87,11 @@ class EvaluationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelIdentity:
-    """Which model is evaluated.
+    """The evaluated model.
 
     Attributes:
-        name: as the user named it.
-        hash: what the ledger knows it by.
+        name: name that the user gave.
+        hash: hash that identifies the model in the ledger.
     """
 
     name: str
@@ -99,7 +100,7 @@ class ModelIdentity:
 
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
-    """The scores of a task, and what came with them."""
+    """The scores of a task, and further facts about its answers."""
 
     scores: list[ItemScore]
     seconds: float
@@ -126,23 +127,23 @@ def evaluate(
     """Ask a model all items of some tasks.
 
     Args:
-        model: any implementation of the port.
-        tasks: what is asked, in this order.
-        settings: how.
-        identity: which model it is.
-        groups: of the tasks, whose scores are put together.
-        ledger: where answers are kept and looked up; nothing is kept unless given.
+        model: any implementation of the `LanguageModel` port.
+        tasks: the tasks, in the order of asking.
+        settings: settings of the evaluation.
+        identity: name and hash of the model.
+        groups: groups of the tasks, whose scores are combined.
+        ledger: keeps the answers and looks them up; nothing is kept unless given.
         tokens: the model's tokenizer, where the caller has it.
-        chat: how prompts are worded for a model that was tuned on conversations.
-        progress: told of each chunk.
-        sink: given the score of each item, task by task.
-        contamination: compares a task's items with what the model was trained on.
-        sandbox: where answers that are code run; such tasks are unscored, and not asked, without one.
-        record: what else the run was asked for, to be kept in the result.
+        chat: settings of prompts for a model that was tuned on conversations.
+        progress: called for each chunk.
+        sink: called with the score of each item, task by task.
+        contamination: compares a task's items with the model's training text.
+        sandbox: runs answers that are code; without a sandbox such tasks are not asked and have no score.
+        record: further settings of the run, to be kept in the result.
 
     Raises:
-        InputError: a row cannot be asked about, the ledger cannot be written, or an item does not exist.
-        LavraError: the model's side failed; what was answered until then is in the ledger.
+        InputError: a row cannot be asked, the ledger cannot be written, or an item does not exist.
+        LavraError: the model's side failed; the answers until then are in the ledger.
     """
     _check_items(settings, tasks)
     started = time.monotonic()
@@ -172,7 +173,7 @@ def evaluate(
 def _result(
     task: EvalTask, asked: _Asked, settings: EvaluationSettings, contamination: ContaminationCheck | None
 ) -> TaskResult:
-    """A task's result, with what the run knows of it."""
+    """The result of a task, completed with the facts that only the run knows."""
     found = summarize(task, asked.scores, resamples=settings.resamples)
     return replace(
         found,
@@ -193,7 +194,7 @@ def _check_items(settings: EvaluationSettings, tasks: Sequence[EvalTask]) -> Non
 
 
 class _Runner:
-    """Asks the items of tasks, those that the ledger does not know."""
+    """The run of tasks; it asks only for answers that are not in the ledger."""
 
     def __init__(
         self,
@@ -211,7 +212,7 @@ class _Runner:
         self._sandbox = sandbox
 
     def run(self, task: EvalTask, note: str) -> _Asked:
-        """All scores of a task, in the order of its items."""
+        """Ask and score a task; its scores are in the order of its items."""
         numbers = chosen_documents(task, self._settings)
         scores: list[ItemScore] = []
         seconds, known, dropped = 0.0, 0, 0
@@ -230,7 +231,7 @@ class _Runner:
     def _chunk(
         self, task: EvalTask, items: Sequence[EvalItem], rows: Mapping[int, LedgerRow]
     ) -> tuple[list[ItemScore], float]:
-        """Scores of a chunk, and the seconds its answers took, now or when they were kept."""
+        """The scores of a chunk, and the seconds that its answers took, now or in an earlier run."""
         missing = [item for item in items if item.doc_id not in rows]
         started = time.monotonic()
         fresh = dict(zip([item.doc_id for item in missing], self._answers(task, missing), strict=True))
@@ -241,7 +242,7 @@ class _Runner:
         return scores, taken + sum(row.seconds for row in rows.values())
 
     def _answers(self, task: EvalTask, items: Sequence[EvalItem]) -> Sequence[Response]:
-        """Answers to items; none are asked for where they could not be scored."""
+        """The answers to items; the model is not asked if the answers could not be scored."""
         if task.file.unsafe_code and self._sandbox is None:
             return [Response(unscored=Unscored.NO_SANDBOX)] * len(items)
         return self._asker.ask(items)
@@ -250,7 +251,7 @@ class _Runner:
         score = partial(score_item, task, sandbox=self._sandbox)
         if not task.file.unsafe_code:
             return list(map(score, items, responses))
-        with ThreadPoolExecutor() as pool:  # a thread waits for a program; the sandbox runs one a core
+        with ThreadPoolExecutor() as pool:  # each thread waits for a program; the sandbox runs one program on each core
             return list(pool.map(score, items, responses))
 
     def _keep(self, task: EvalTask, scores: Sequence[ItemScore], fresh: Mapping[int, Response], seconds: float) -> None:
@@ -259,7 +260,7 @@ class _Runner:
             self._ledger.add([self._key(task, one.item) for one in kept], kept, seconds)
 
     def _known(self, task: EvalTask, items: Sequence[EvalItem]) -> dict[int, LedgerRow]:
-        """Rows of the ledger by number of the item."""
+        """The rows of the ledger, by number of the item."""
         if self._ledger is None or self._settings.fresh:
             return {}
         keys = {self._key(task, item).hash: item.doc_id for item in items}
@@ -274,7 +275,7 @@ class _Runner:
         return SampleKey(model=self._identity.hash, task=task.task_hash, item=item, settings=changing)
 
     def _item(self, task: EvalTask, number: int) -> tuple[EvalItem, int]:
-        """An item, and the examples left out so that it fits."""
+        """An item, and the number of examples left out so that it fits."""
         item = task.item(number, chat=self._chat)
         whole = item.num_shots
         while self._settings.drop_shots and item.num_shots and not self._fits(item):
@@ -284,18 +285,18 @@ class _Runner:
     def _fits(self, item: EvalItem) -> bool:
         if self._tokens is None or self._tokens.context is None:
             return True
-        room = item.generation.max_tokens if item.generation is not None else 0
+        answer_tokens = item.generation.max_tokens if item.generation is not None else 0
         texts = {item.prompt, *(pair.context + pair.continuation for pair in item.pairs)} - {""}
         longest = max(texts, key=len, default="")
-        return len(self._tokens.encode(longest)) + room <= self._tokens.context
+        return len(self._tokens.encode(longest)) + answer_tokens <= self._tokens.context
 
 
 def chosen_documents(task: EvalTask, settings: EvaluationSettings) -> Sequence[int]:
-    """Numbers of the items that are asked, as lm-evaluation-harness counts a limit.
+    """The numbers of the items to ask; a limit counts as in lm-evaluation-harness.
 
     Args:
-        task: the task.
-        settings: with the limit, or the numbers.
+        task: the task whose items are chosen.
+        settings: settings with the limit, or with the numbers.
     """
     if settings.items:
         return settings.items.get(task.name, ())
@@ -307,7 +308,7 @@ def chosen_documents(task: EvalTask, settings: EvaluationSettings) -> Sequence[i
 
 
 def _chunks(items: Iterable[tuple[EvalItem, int]], batch: int) -> Iterator[list[tuple[EvalItem, int]]]:
-    """Chunks whose borders depend on the items alone."""
+    """Cut items into chunks whose borders depend on the items alone."""
     chunk: list[tuple[EvalItem, int]] = []
     characters = 0
     for item, lost in items:

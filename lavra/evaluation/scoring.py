@@ -1,4 +1,4 @@
-"""What an answer is worth: one value an item, filter pipeline and metric, and one value a task.
+"""Score answers: one value for each item, filter pipeline and metric, and one value for the task.
 
 Names and arithmetic are lm-evaluation-harness' (`ConfigurableTask.process_results`, `lm_eval.api.metrics`), with two
 differences: a row without a right answer is unscored, where the harness counts it as wrong, and nothing becomes NaN.
@@ -32,13 +32,13 @@ Values = Mapping[str, Any]
 
 
 def score_item(task: EvalTask, item: EvalItem, response: Response, *, sandbox: Sandbox | None = None) -> ItemScore:
-    """The values of one item.
+    """Score one item.
 
     Args:
-        task: the task.
-        item: one of its items.
+        task: the task of the item.
+        item: the item that was asked.
         response: the model's answer.
-        sandbox: where answers that are code run.
+        sandbox: runs answers that are code.
 
     Returns:
         A score without values where the response is unscored, where the row has no right answer, or where an answer is
@@ -68,7 +68,7 @@ def score_item(task: EvalTask, item: EvalItem, response: Response, *, sandbox: S
 
 
 def aggregate(task: EvalTask, scores: Sequence[ItemScore]) -> dict[tuple[str, str], float | None]:
-    """The task's value of each filter pipeline and metric, `None` where no item has one.
+    """The task's value for each filter pipeline and metric, `None` where no item has a value.
 
     Raises:
         InputError: a metric does not fit the values (F1 of more than two classes).
@@ -84,20 +84,20 @@ def aggregate(task: EvalTask, scores: Sequence[ItemScore]) -> dict[tuple[str, st
 
 
 def aggregation(task: EvalTask, metric: str) -> Callable[[Sequence[Any]], float]:
-    """How the values of a task's items become one, for one of its metrics."""
+    """The function that combines the values of a task's items into one value, for one of its metrics."""
     setting = _setting(task, metric)
     how = setting.aggregation if setting else "mean"
     return how if callable(how) else _AGGREGATIONS[how]
 
 
 def is_higher_better(task: EvalTask, metric: str) -> bool:
-    """Which way is up for one of a task's metrics."""
+    """Whether a higher value of a task's metric is better."""
     setting = _setting(task, metric)
     return setting.higher_is_better if setting else True
 
 
 def _setting(task: EvalTask, metric: str) -> MetricSetting | None:
-    """The metric's entry; `pass@1` belongs to the entry whose function gave it."""
+    """The metric's entry in the task file; `pass@1` belongs to the entry whose function computed it."""
     for setting in task.metrics:
         if setting.name == metric:
             return setting
@@ -112,7 +112,7 @@ def _lacks_answer(task: EvalTask, item: EvalItem) -> bool:
 
 
 def _own(task: EvalTask, item: EvalItem, results: Sequence[Any]) -> dict[str, Any]:
-    """What the task's own function makes of the answers."""
+    """The values that the task's own function computes from the answers."""
     function = task.file.process_results
     assert function is not None
     given = [logprob for logprob, _ in results] if item.kind is OutputType.LOGLIKELIHOOD_ROLLING else results
@@ -208,7 +208,7 @@ def _of_answer(task: EvalTask, item: EvalItem, made: Extracted, programs: Record
 
 
 def _metric_value(metric: MetricSetting, item: EvalItem, answer: Any, programs: RecordedSandbox | None) -> Any:
-    """A metric of one answer; with several right answers, 1 where it holds for any of them."""
+    """The value of a metric for one answer; with several right answers, 1 if it is 1 for any of them."""
     if metric.name == "bypass":
         return None
     if metric.function is None and metric.name in _OF_CORPORA:
@@ -239,7 +239,7 @@ def exactly_equal(
     ignore_punctuation: bool = False,
     ignore_numbers: bool = False,
 ) -> float:
-    """1 where two texts are the same, apart from what is to be ignored; 0 otherwise."""
+    """1 if two texts are equal apart from the ignored characters; 0 otherwise."""
     both = [answer, gold]
     for pattern in regexes_to_ignore or ():
         both = [re.sub(pattern, "", text) for text in both]
@@ -258,7 +258,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _median(values: Sequence[float]) -> float:
-    return float(sorted(values)[len(values) // 2])  # the upper one of two middle values, as the harness has it
+    return float(sorted(values)[len(values) // 2])  # the upper of two middle values, as in the harness
 
 
 def _perplexity(values: Sequence[float]) -> float:
@@ -282,7 +282,7 @@ def _exponential(exponent: float) -> float:
 
 
 def _f1(values: Sequence[tuple[Any, Any]]) -> float:
-    """F1 of class 1 of two."""
+    """F1 of class 1 of the classes 0 and 1."""
     pairs = [(_class(gold), _class(predicted)) for gold, predicted in values]
     if not {number for pair in pairs for number in pair} <= {0, 1}:
         raise InputError("the metric f1 is for two classes, 0 and 1; take `exact_match`, or `mcc` for more classes")
@@ -321,7 +321,7 @@ def _finite_mean(values: Sequence[float]) -> float:
 
 
 def _texts(values: Sequence[tuple[Any, Any]]) -> tuple[list[str], list[list[str]]]:
-    """(answers, right answers of each)."""
+    """Split pairs into the answers and the right answers of each."""
     answers = [str(answer[0] if isinstance(answer, tuple | list) else answer) for _, answer in values]
     return answers, [list(gold) if isinstance(gold, tuple | list) else [gold] for gold, _ in values]
 

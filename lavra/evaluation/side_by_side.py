@@ -1,7 +1,7 @@
-"""A suite scored twice, in one table: a head that was finetuned, and the same model asked by prompt.
+"""A table of a suite that was scored twice: with a finetuned head, and with the same model asked by prompt.
 
-The two numbers of a row answer different questions (what can be learnt from the training rows; what the model does
-unprepared), so each says what it is, with its interval and items.  Deliberately absent: a winner.
+The two numbers of a row answer different questions (the score after learning from the training rows; the score of the
+unprepared model), so each names its kind, with its interval and items.  Deliberately absent: a winner.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _NOT_ASKED: Final = "not asked"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwiceScored:
-    """A task of a suite.
+class SuiteTaskScores:
+    """The two scores of a task of a suite.
 
     Attributes:
-        task: its name.
+        task: name of the task.
         finetuned: scores of the finetuned head, in words.
         prompted: scores of the model asked by prompt, in words.
-        remarks: what a reader must know of either.
+        remarks: doubts about either score.
     """
 
     task: str
@@ -36,12 +36,12 @@ class TwiceScored:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The row under `COLUMNS`."""
+        """The cells of the table's row, in the order of `COLUMNS`."""
         return (self.task, self.finetuned, self.prompted, self.remarks)
 
 
-def side_by_side(finetuned: Sequence[TaskResult], prompted: Sequence[TaskResult]) -> tuple[TwiceScored, ...]:
-    """A row a task, in the order of the finetuned ones and then of those asked by prompt alone.
+def side_by_side(finetuned: Sequence[TaskResult], prompted: Sequence[TaskResult]) -> tuple[SuiteTaskScores, ...]:
+    """Make a row for each task: finetuned tasks in their order, then the tasks that were only asked by prompt.
 
     Args:
         finetuned: tasks scored by finetuning a head.
@@ -54,24 +54,24 @@ def side_by_side(finetuned: Sequence[TaskResult], prompted: Sequence[TaskResult]
     return tuple(_row(name, heads.get(name), asked.get(name, [])) for name in dict.fromkeys((*heads, *asked)))
 
 
-def markdown_table(rows: Sequence[TwiceScored]) -> str:
-    """The rows as a Markdown table.
+def markdown_table(rows: Sequence[SuiteTaskScores]) -> str:
+    """Write the rows as a Markdown table.
 
     Args:
-        rows: of `side_by_side`.
+        rows: rows from `side_by_side`.
     """
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     lines += [f"| {' | '.join(_cell(cell) for cell in row.cells)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, head: TaskResult | None, asked: Sequence[TaskResult]) -> TwiceScored:
-    said = [*_remarks("finetuned", () if head is None else (head,)), *_remarks("by prompt", asked)]
-    return TwiceScored(
+def _row(name: str, head: TaskResult | None, asked: Sequence[TaskResult]) -> SuiteTaskScores:
+    remarks = [*_remarks("finetuned", () if head is None else (head,)), *_remarks("by prompt", asked)]
+    return SuiteTaskScores(
         task=name,
         finetuned=_NOT_ASKED if head is None else _scores(head),
         prompted="; ".join(_scores(one) + _shots(one) for one in asked) or _NOT_ASKED,
-        remarks="; ".join(said),
+        remarks="; ".join(remarks),
     )
 
 
@@ -95,11 +95,11 @@ def _shots(task: TaskResult) -> str:
 
 
 def _remarks(how: str, tasks: Sequence[TaskResult]) -> list[str]:
-    """Alarms and warnings; that a score is that of guessing stands beside it already."""
-    said = [
+    """The alarms and warnings of tasks; the alarm about guessing is left out, since the cell already says it."""
+    remarks = [
         one for task in tasks for one in (*task.alarms, *task.warnings) if one and one != chance_alarm(task.metrics)
     ]
-    return [f"{how}: {one}" for one in dict.fromkeys(said)]
+    return [f"{how}: {one}" for one in dict.fromkeys(remarks)]
 
 
 def _cell(text: str) -> str:

@@ -1,11 +1,11 @@
-"""From the scores of items to the scores of tasks and groups, each with its standard error and interval.
+"""Combine the scores of items into scores of tasks and groups, each with its standard error and interval.
 
-The arithmetic is lm-evaluation-harness': its aggregations, its standard error of a mean (n - 1 in the denominator), the
-bootstrap's of any other score, and for groups the pooled standard error of tasks weighted by size.  Beside it stands a
-bootstrap interval (`lavra.metrics.intervals`), where all items have the same 0 or 1 the exact one: a bootstrap of equal
-values has no width, and would claim what it does not know.
+The arithmetic is lm-evaluation-harness': its aggregations, its standard error of a mean (n - 1 in the denominator), its
+bootstrap standard error of any other score, and for groups the pooled standard error of tasks weighted by size.  Each
+score also has a bootstrap interval (`lavra.metrics.intervals`).  Where all items have the same value, 0 or 1, the exact
+interval is used: a bootstrap of equal values has no width, and would claim a certainty that the items do not give.
 
-A score without a number (no item scored, a correlation of equal values, an infinite perplexity) is `None`, and a
+A score that is not a number (no item scored, a correlation of equal values, an infinite perplexity) is `None`, and a
 warning says so; it never becomes NaN.
 """
 
@@ -27,21 +27,23 @@ from lavra.metrics.intervals import LEVEL, RESAMPLES, Interval, mean_interval, s
 
 Aggregate = Callable[[Sequence[Any]], float | None]
 
-_MOST_VALUES: Final = 2_000_000  # looked at by the bootstrap of one score that is no mean; fewer resamples beyond it
+_MOST_VALUES: Final = (
+    2_000_000  # most values that a bootstrap draws for a score that is not a mean; it lowers resamples
+)
 _FEWEST_RESAMPLES: Final = 100
 _BLOCK: Final = 1_000_000  # values drawn at once
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricRule:
-    """How the values of items become the score of a task.
+    """The rule that combines the values of items into the score of a task.
 
     Attributes:
-        name: of the metric.
+        name: name of the metric.
         filter: name of the filter pipeline.
-        higher_is_better: which way is up.
+        higher_is_better: whether a higher value is better.
         aggregate: the score of several values; `None` is their mean.
-        resamples: draws of its bootstrap, `None` for the usual number.
+        resamples: draws of its bootstrap; `None` is the usual number.
     """
 
     name: str
@@ -60,14 +62,14 @@ def values_of(rule: MetricRule, scores: Sequence[ItemScore]) -> list[Any]:
 def metric_result(
     rule: MetricRule, scores: Sequence[ItemScore], *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
 ) -> MetricResult:
-    """One score of a task.
+    """Compute one score of a task.
 
     Args:
-        rule: what is computed.
-        scores: of the task's items.
+        rule: the metric and its aggregation.
+        scores: scores of the task's items.
         resamples: draws of the bootstrap.
-        level: of its interval.
-        seed: of the draws.
+        level: confidence level of its interval.
+        seed: fixes the draws.
     """
     values = values_of(rule, scores)
     if not values:
@@ -130,13 +132,13 @@ def _finite(value: float) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupMember:
-    """A task of a group: its scores, and the values behind them.
+    """A task of a group: its scores, and the item values behind them.
 
     Attributes:
-        name: of the task.
-        metrics: its scores.
+        name: name of the task.
+        metrics: scores of the task.
         values: values of items by `(filter, metric)`, for metrics that are means.
-        num_items: items that it counts for.
+        num_items: number of its items, as its weight in the group.
     """
 
     name: str
@@ -156,17 +158,17 @@ def group_result(
     level: float = LEVEL,
     seed: int = 0,
 ) -> GroupResult:
-    """The scores of a group.
+    """Compute the scores of a group.
 
     Args:
-        name: of the group.
-        alias: how it is shown.
+        name: name of the group.
+        alias: displayed name.
         members: names of its tasks and groups.
-        rules: what it puts together, and how.
-        tasks: all tasks below it, those of its groups too.
+        rules: the metrics that it combines, and their weights.
+        tasks: all tasks below it, including the tasks of its groups.
         resamples: draws of the bootstrap.
-        level: of its interval.
-        seed: of the draws.
+        level: confidence level of its interval.
+        seed: fixes the draws.
     """
     metrics = [
         _group_metric(rule, found, tasks, resamples, level, seed) for rule in rules for found in _filters(rule, tasks)
@@ -215,7 +217,7 @@ def _group_metric(
 
 
 def _group_error(errors: Sequence[float], sizes: Sequence[int], weight_by_size: bool) -> float | None:
-    """lm-evaluation-harness' `pooled_sample_stderr`, or without weights `unweighted_mean_stderr`."""
+    """lm-evaluation-harness' `pooled_sample_stderr`, or without weights its `unweighted_mean_stderr`."""
     if not weight_by_size:
         return math.sqrt(sum(error**2 for error in errors)) / len(errors)
     free = sum(sizes) - len(sizes)
@@ -234,7 +236,7 @@ def _group_interval(
     level: float,
     seed: int,
 ) -> Interval | None:
-    """Of the tasks' items drawn again within each task; from the standard error where a task's score is no mean."""
+    """The interval by drawing items again within each task; from the standard error if a task's score is not a mean."""
     known = [np.array(column, dtype=np.float64) for column in columns if column is not None]
     if len(known) < len(columns):
         return None if error is None else Interval(low=value - 1.96 * error, high=value + 1.96 * error)
@@ -245,7 +247,7 @@ def _group_interval(
 
 
 def _resampled_means(values: Float64s, draw: np.random.Generator, resamples: int) -> Float64s:
-    """(R,) means of the values drawn again."""
+    """(R,) means of values drawn with replacement."""
     number = len(values)
     rows = max(1, _BLOCK // number)
     parts: list[Float64s] = []

@@ -1,7 +1,7 @@
-"""The result of one task, from its file and the scores of its items; and of the groups above it.
+"""The result of a task, from its file and the scores of its items, and the results of the groups above it.
 
-What a table shows, what casts doubt on it, and what it was made of stand in one `TaskResult`.  The arithmetic is
-`lavra.evaluation.summary`'s.
+A `TaskResult` holds the scores that a table shows, the doubts about them, and the facts that they came from.
+`lavra.evaluation.summary` has the arithmetic.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from lavra.metrics.intervals import RESAMPLES
 
 
 def rules_of(task: EvalTask, scores: Sequence[ItemScore]) -> list[MetricRule]:
-    """How the values of a task's items become its scores, the one that a table shows first.
+    """The rules that combine the values of a task's items into its scores; a table shows the first.
 
     Args:
-        task: the task.
-        scores: of its items.
+        task: the open task.
+        scores: scores of its items.
     """
     keys = dict.fromkeys(key for one in scores for key in one.values)
     if not keys:
@@ -54,22 +54,22 @@ def _rule(task: EvalTask, filter_name: str, metric: str) -> MetricRule:
 
 
 def is_mean(task: EvalTask, metric: str) -> bool:
-    """Whether a metric's score of a task is the mean of its items' values."""
+    """Whether the task's score for a metric is the mean of the items' values."""
     named = {setting.name: setting.aggregation for setting in task.metrics}
     return named.get(metric, "mean") == "mean"
 
 
-_NO_SCORES: Final = frozenset(("bypass", "likelihood"))  # values of items alone
+_NO_SCORES: Final = frozenset(("bypass", "likelihood"))  # metrics with values of items and without a score of the task
 _OF_TEXTS: Final = frozenset(("bleu", "chrf", "chrf++", "ter"))
 _TEXT_RESAMPLES: Final = 100  # as lm-evaluation-harness': each one scores the whole corpus
 
 
 def compared_metrics(task: EvalTask, scores: Sequence[ItemScore]) -> list[ComparedMetric]:
-    """By which metric two models are compared on a task: the one that a table shows; none where it has no score.
+    """The metric that compares two models on a task: the first metric of a table; empty if the task has no score.
 
     Args:
-        task: the task.
-        scores: of its items, by either model.
+        task: the open task.
+        scores: scores of its items, from either model.
     """
     return [
         ComparedMetric(
@@ -84,11 +84,11 @@ def compared_metrics(task: EvalTask, scores: Sequence[ItemScore]) -> list[Compar
 
 
 def compared_groups(groups: Sequence[TaskGroup], metrics: Sequence[ComparedMetric]) -> list[ComparedMetric]:
-    """By which metrics two models are compared on groups: those that a group puts together, where they are means.
+    """The metrics that compare two models on groups: the metrics that a group combines, if they are means.
 
     Args:
-        groups: the groups.
-        metrics: of their tasks, from `compared_metrics`.
+        groups: the groups to compare on.
+        metrics: metrics of their tasks, from `compared_metrics`.
     """
     return [
         ComparedMetric(
@@ -113,12 +113,12 @@ def _counts(metric: ComparedMetric, group: TaskGroup, name: str, filter_name: st
 
 
 def group_member(task: EvalTask, found: TaskResult, scores: Sequence[ItemScore]) -> GroupMember:
-    """A task as the groups above it count it.
+    """Make the member that stands for a task in the groups above it.
 
     Args:
-        task: the task.
-        found: its result.
-        scores: of its items.
+        task: the open task.
+        found: result of the task.
+        scores: scores of its items.
     """
     means = [rule for rule in rules_of(task, scores) if rule.aggregate is None]
     return GroupMember(
@@ -130,10 +130,10 @@ def group_member(task: EvalTask, found: TaskResult, scores: Sequence[ItemScore])
 
 
 def grouped(group: TaskGroup, members: Mapping[str, GroupMember], resamples: int) -> GroupResult:
-    """The scores of a group.
+    """Compute the scores of a group.
 
     Args:
-        group: the group.
+        group: the group, from its file.
         members: all tasks below it, by name.
         resamples: draws of each bootstrap interval.
     """
@@ -143,10 +143,10 @@ def grouped(group: TaskGroup, members: Mapping[str, GroupMember], resamples: int
 
 
 def config_of(task: EvalTask) -> dict[str, Any]:
-    """What a task's file says, as plain data: functions by their names.
+    """The content of a task's file as plain data; functions are replaced by their names.
 
     Args:
-        task: the task.
+        task: the open task.
     """
     kept = {one.name: getattr(task.file, one.name) for one in fields(task.file) if one.name not in _RENAMED}
     metrics = [
@@ -180,11 +180,11 @@ def _plain(value: Any) -> Any:
 
 
 def summarize(task: EvalTask, scores: Sequence[ItemScore], *, resamples: int = RESAMPLES) -> TaskResult:
-    """The result of a task from the scores of its items.
+    """Make the result of a task from the scores of its items.
 
     Args:
-        task: the task.
-        scores: of its items, in their order.
+        task: the open task.
+        scores: scores of its items, in order.
         resamples: draws of each bootstrap interval.
     """
     metrics = tuple(metric_result(rule, scores, resamples=resamples) for rule in rules_of(task, scores))
@@ -215,12 +215,12 @@ def summarize(task: EvalTask, scores: Sequence[ItemScore], *, resamples: int = R
         failures=failures,
         num_failures=num_failures,
         config=config_of(task),
-        warnings=(*task.warnings, *_missing_numbers(metrics), *_said(scores), *program_notes(scores)),
+        warnings=(*task.warnings, *_missing_numbers(metrics), *_warnings_of_model(scores), *program_notes(scores)),
     )
 
 
 def _prompt_shown(scores: Sequence[ItemScore]) -> str:
-    """One rendered prompt, with the first continuation where one is scored."""
+    """One rendered prompt; where continuations are scored, with the first continuation."""
     if not scores:
         return ""
     item = scores[0].item
@@ -235,8 +235,8 @@ def _missing_numbers(metrics: Iterable[Any]) -> list[str]:
     ]
 
 
-def _said(scores: Sequence[ItemScore]) -> list[str]:
-    """What the model's side reported, the most frequent first; sentences that differ in numbers alone are one."""
+def _warnings_of_model(scores: Sequence[ItemScore]) -> list[str]:
+    """The warnings of the model's side, the most frequent first; sentences that differ only in numbers are merged."""
     counts: Counter[str] = Counter()
     first: dict[str, str] = {}
     for warning in (warning for one in scores for warning in one.response.warnings):

@@ -1,8 +1,8 @@
-"""Files of predictions and of reference texts: a text a line, or JSON Lines, segment by segment in the same order.
+"""Files of predictions and of reference texts: one text per line, or JSON Lines, with segments in the same order.
 
-A `.jsonl` file has a JSON value a line: a text, a list of texts (references only), or an object that has them under one
-of the known keys.  Any other file has a text a line, where an empty line is an empty text: nothing is skipped, so that
-lines stay side by side.
+A `.jsonl` file has a JSON value on each line: a text, a list of texts (references only), or an object that holds them
+under one of the known keys.  Any other file has a text on each line, and an empty line is an empty text: no line is
+skipped, so that the lines of several files stay aligned.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ REFERENCE_KEYS = ("references", "reference", "target", "text")
 
 
 def read_predictions(path: Path) -> list[str]:
-    """The texts of a file, one a segment.
+    """Read the texts of a file, one for each segment.
 
     Raises:
-        InputError: the file is missing, empty, not UTF-8, or a line of it is broken.
+        InputError: the file is missing, empty or not UTF-8, or a line of it is broken.
     """
     texts = []
     for number, given in enumerate(_segments(path, PREDICTION_KEYS), start=1):
@@ -33,15 +33,15 @@ def read_predictions(path: Path) -> list[str]:
 
 
 def read_references(paths: Sequence[Path], predictions: Path, num_segments: int) -> list[list[str]]:
-    """The right texts of each segment, those of all files together.
+    """Read the right texts of each segment, from all files together.
 
     Args:
-        paths: the files.
-        predictions: the file that they are compared with, for messages.
-        num_segments: segments that it has.
+        paths: the files of right texts.
+        predictions: the file of predictions, named in messages.
+        num_segments: number of segments of the predictions.
 
     Raises:
-        InputError: no file is named, one is missing, empty, not UTF-8, broken, or has another number of segments.
+        InputError: no file is named, or a file is missing, empty, not UTF-8, broken, or has another number of segments.
     """
     if not paths:
         raise InputError("no file of references is named; give at least one")
@@ -69,9 +69,9 @@ def _segments(path: Path, keys: Sequence[str]) -> list[list[str]]:
 
 
 def _lines(path: Path) -> list[str]:
-    """Lines end with a newline alone: other characters that `str.splitlines` cuts at stand within texts."""
+    """The lines of a file; only newlines end them: texts may hold other characters that `str.splitlines` cuts at."""
     if not path.is_file():
-        raise InputError(f"{path} is no file; name a file of texts")
+        raise InputError(f"{path} is not a file; name a file of texts")
     data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     try:
         text = data.decode("utf-8")

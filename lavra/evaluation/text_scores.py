@@ -1,13 +1,12 @@
-"""Texts compared with reference texts: BLEU, chrF, TER, ROUGE, exact match, F1 and repetition, by corpus and segment.
+"""Scores of texts against reference texts: BLEU, chrF, TER, ROUGE, exact match, F1, repetition; by corpus and segment.
 
 sacrebleu computes BLEU (Papineni et al. 2002), chrF and chrF++ (Popović 2015, 2017) and TER (Snover et al. 2006), so
 that a score has the signature that makes it comparable (Post 2018).  rouge-score computes ROUGE (Lin 2004).  Both come
-with the extra `evaluate`.  A corpus' BLEU is not the mean of its sentences': counts are summed first.  So intervals
-draw the counts of segments again, which costs little beside counting.
+with the extra `evaluate`.  The BLEU of a corpus is not the mean of its sentences' BLEU: counts are summed first.  So a
+bootstrap interval draws the counts of segments again, which costs little compared with counting.
 
-Scales are those of the libraries: BLEU, chrF and TER 0 to 100 (TER may be more), the others 0 to 1.  ROUGE is the F
-measure, of the reference that gives the highest, averaged over the segments.  Deliberately absent: BERTScore and COMET,
-which need a model each.
+The scales are the libraries': BLEU, chrF and TER 0 to 100 (TER may be more), the others 0 to 1.  ROUGE is the F measure
+with the best reference, averaged over the segments.  Deliberately absent: BERTScore and COMET, which each need a model.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from lavra.metrics.diversity import rep_n, repeated_share
 from lavra.metrics.intervals import LEVEL, RESAMPLES, Interval, score_intervals
 
 References = Sequence[Sequence[str]]
-"""(N, of each any number from 1) right texts of each segment."""
+"""(N,) right texts of each segment, one or more for each."""
 
 _WORD = re.compile(r"\w+")
 _PLAIN = re.compile(r"[a-z0-9]+")
@@ -38,18 +37,18 @@ _PLAIN = re.compile(r"[a-z0-9]+")
 
 @dataclass(frozen=True, kw_only=True)
 class TextScoreSettings:
-    """How texts are compared.
+    """The settings of the comparison of texts.
 
     Attributes:
         bleu_tokenizer: sacrebleu's name of a tokenizer (`13a`, `intl`, `zh`, `char`, `none`, …).
         lowercase: BLEU and chrF: case does not count.
         stemmer: ROUGE: English words are cut to their stems first (Porter 1980), as `ROUGE-1.5.5 -m` does.
-        unicode_words: ROUGE: any letter may be part of a word.  The published tokenizer knows a to z and 0 to 9 only
-            and takes other letters for blanks: `não` becomes `n` and `o`.
-        language: whose articles do not count in `exact_match` and `f1`.
-        resamples: how often segments are drawn again.
-        level: how often an interval is to hold the true score.
-        seed: of the draws.
+        unicode_words: ROUGE: any letter may be part of a word.  The published tokenizer knows only a to z and 0 to 9
+            and reads other letters as blanks: `não` becomes `n` and `o`.
+        language: language whose articles do not count in `exact_match` and `f1`.
+        resamples: draws of each bootstrap interval.
+        level: confidence level of the intervals.
+        seed: fixes the draws.
     """
 
     bleu_tokenizer: str = "13a"
@@ -70,16 +69,16 @@ class TextScoreSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TextScore:
-    """One score of a corpus.
+    """A score of a corpus.
 
     Attributes:
-        name: of the metric.
-        value: of the whole corpus.
+        name: name of the metric.
+        value: score of the whole corpus.
         interval: bootstrap interval of the value, segments drawn again.
         standard_error: standard deviation of the bootstrap's draws.
         higher_is_better: False for TER and repetition.
         by_segment: (N,) the score of each segment by itself.
-        signature: what makes the value comparable: library, version, settings.
+        signature: library, version and settings, which make the value comparable.
     """
 
     name: str
@@ -96,10 +95,10 @@ class TextScores:
     """All scores of a corpus.
 
     Attributes:
-        scores: in the order asked for.
-        num_segments: segments compared.
+        scores: scores in the requested order.
+        num_segments: number of compared segments.
         num_empty: predictions that are empty or blank; they are scored as such.
-        warnings: what a reader of the scores should know, one sentence each.
+        warnings: doubts about the scores, one sentence each.
     """
 
     scores: tuple[TextScore, ...]
@@ -114,13 +113,13 @@ def text_scores(
     metrics: Sequence[str],
     settings: TextScoreSettings | None = None,
 ) -> TextScores:
-    """Scores of texts.
+    """Score texts against reference texts.
 
     Args:
-        predictions: (N,) one a segment.
+        predictions: (N,) one text for each segment.
         references: (N,) right texts of each segment, at least one each.
         metrics: names of `TEXT_METRICS`; `rouge` stands for the four of them.
-        settings: how; the defaults when None.
+        settings: settings of the comparison; the defaults when None.
 
     Raises:
         ConfigError: a metric or tokenizer is unknown.
@@ -140,13 +139,13 @@ def text_scores(
 
 
 def corpus_score(name: str, predictions: Sequence[str], references: References) -> float:
-    """BLEU, chrF, chrF++ or TER of a whole corpus alone, with the defaults and without an interval.
+    """The BLEU, chrF, chrF++ or TER of a whole corpus, with the default settings and without an interval.
 
-    Counts of a segment are kept, so that a bootstrap, which draws the same segments again and again, counts each once.
+    The counts of a segment are cached: a bootstrap draws the same segments again and again, and counts each only once.
 
     Args:
-        name: of the metric.
-        predictions: (N,) one a segment.
+        name: name of the metric.
+        predictions: (N,) one text for each segment.
         references: (N,) right texts of each segment, at least one each.
 
     Raises:
@@ -174,28 +173,28 @@ def _shared_metric(name: str) -> Any:
 def score_files(
     predictions: Path, references: Sequence[Path], metrics: Sequence[str], settings: TextScoreSettings | None = None
 ) -> TextScores:
-    """Scores of a file of texts against files of right texts; arguments and errors as in `text_scores` besides.
+    """Score a file of texts against files of right texts; other arguments and errors are as in `text_scores`.
 
     Args:
-        predictions: a text a line, or JSON Lines (`lavra.evaluation.text_files`).
-        references: the same; several files give several right texts of each segment.
+        predictions: file with one text per line, or JSON Lines (`lavra.evaluation.text_files`).
+        references: files of the same forms; several files give several right texts of each segment.
         metrics: names of `TEXT_METRICS`.
-        settings: how.
+        settings: settings of the comparison.
 
     Raises:
         InputError: a file is missing, empty, not UTF-8 or broken, or the files differ in length; the message names file
             and line.
     """
-    names = metric_names(metrics)  # a wrong name is said before any file is read
+    names = metric_names(metrics)  # a wrong name raises before any file is read
     texts = read_predictions(predictions)
     return text_scores(texts, read_references(references, predictions, len(texts)), names, settings)
 
 
 def metric_names(asked: Sequence[str]) -> list[str]:
-    """Names of metrics, each once and in order; `rouge` stands for its four.
+    """Names of metrics, each once and in order; `rouge` stands for its four metrics.
 
     Raises:
-        ConfigError: one is unknown, or there is none.
+        ConfigError: a name is unknown, or no name is given.
     """
     names: list[str] = []
     for name in asked:
@@ -209,13 +208,13 @@ def metric_names(asked: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Counted:
-    """A metric's counts of segments, and how a sum of them is scored.
+    """A metric's counts of segments, and the functions that score a sum of them.
 
     Attributes:
-        counts: (N, S) of each segment.
-        score: from a sum (S,) and the number of segments in it to the score of a corpus.
-        alone: the same for a single segment.
-        signature: of the score.
+        counts: (N, S) counts of each segment.
+        score: turns a sum (S,) and its number of segments into the score of a corpus.
+        alone: turns the counts of a single segment into its score.
+        signature: signature of the score.
     """
 
     counts: Float64s
@@ -227,10 +226,10 @@ class _Counted:
 def _by_sacrebleu(
     name: str, predictions: Sequence[str], references: References, settings: TextScoreSettings
 ) -> _Counted:
-    """BLEU, chrF, chrF++ or TER.
+    """Count segments for BLEU, chrF, chrF++ or TER.
 
-    sacrebleu's counts of segments are reached as its own significance tests reach them (`sacrebleu.significance`); a
-    test holds that their sum scores as its public functions do.
+    The counts come from sacrebleu in the same way as in its own significance tests (`sacrebleu.significance`); a test
+    checks that their sum gives the score of its public functions.
     """
     metric, streams = _sacrebleu_metric(name, settings), _streams(references)
     counts = metric._extract_corpus_statistics(list(predictions), streams)
@@ -251,7 +250,7 @@ def _by_sacrebleu(
 
 
 def _by_rouge(name: str, predictions: Sequence[str], references: References, settings: TextScoreSettings) -> _Counted:
-    """ROUGE-1, -2, -L or -Lsum."""
+    """Score segments by ROUGE-1, -2, -L or -Lsum."""
     scorer = _rouge_scorer(name, settings)
     pairs = zip(predictions, references, strict=True)
     best = [scorer.score_multi(list(given), text)[name].fmeasure for text, given in pairs]
@@ -262,7 +261,7 @@ def _by_rouge(name: str, predictions: Sequence[str], references: References, set
 
 
 def _by_answer(name: str, predictions: Sequence[str], references: References, settings: TextScoreSettings) -> _Counted:
-    """Exact match or F1 of words, as SQuAD has them, of the best reference."""
+    """Score segments by exact match or F1 of words, as SQuAD defines them, with the best reference."""
     compare: Callable[..., float] = exact_match if name == "exact_match" else answer_f1
     pairs = zip(predictions, references, strict=True)
     best = [max(compare(text, one, settings.language) for one in given) for text, given in pairs]
@@ -270,14 +269,14 @@ def _by_answer(name: str, predictions: Sequence[str], references: References, se
 
 
 def _by_repetition(name: str, predictions: Sequence[str], _: References, settings: TextScoreSettings) -> _Counted:
-    """How much a prediction repeats itself, in 4-grams of words; the references do not matter."""
+    """Score segments by their repetition of 4-grams of words; the references do not matter."""
     words = UnicodeWords()
     values = [_REPETITION[name](words.tokenize(text), 4) for text in predictions]
     return _mean_of(values, f"{name}|tok:unicode")
 
 
 def _mean_of(values: Sequence[float], signature: str) -> _Counted:
-    """A corpus' score is the mean of its segments'."""
+    """Make the counts of a metric whose corpus score is the mean of its segments' scores."""
     return _Counted(
         counts=np.array(values, dtype=np.float64)[:, None],
         score=lambda total, number: float(total[0] / number),
@@ -330,7 +329,7 @@ def _sacrebleu_metric(name: str, settings: TextScoreSettings) -> Any:
         known = sorted(BLEU.TOKENIZERS)
         if settings.bleu_tokenizer not in known:
             raise ConfigError(f"bleu_tokenizer is {settings.bleu_tokenizer!r}{nearest(settings.bleu_tokenizer, known)}")
-        # `force`: sacrebleu's own warning of tokenized lines goes to a log; ours is in the result.
+        # `force`: sacrebleu writes its warning of tokenized lines to a log; lavra's warning is in the result.
         return BLEU(lowercase=settings.lowercase, tokenize=settings.bleu_tokenizer, force=True)
     if name == "ter":
         return TER()
@@ -347,15 +346,15 @@ def _rouge_scorer(name: str, settings: TextScoreSettings) -> Any:
 
 
 class UnicodeWords:
-    """Words of any script, in small letters; what rouge-score takes as a tokenizer."""
+    """A tokenizer for rouge-score: words of any script, in small letters."""
 
     def tokenize(self, text: str) -> list[str]:
-        """Runs of letters, digits and underscores."""
+        """Split a text into runs of letters, digits and underscores."""
         return _WORD.findall(text.lower())
 
 
 def _streams(references: References) -> list[list[str | None]]:
-    """(most references of a segment, N) as sacrebleu wants them; None where a segment has fewer."""
+    """Transpose references for sacrebleu: (most references of a segment, N), None where a segment has fewer."""
     most = max(len(given) for given in references)
     return [[given[at] if at < len(given) else None for given in references] for at in range(most)]
 

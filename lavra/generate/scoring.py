@@ -1,4 +1,4 @@
-"""`score` requests as `lavra.model.score` computes them: what is scored, what is context, what to warn of.
+"""`score` requests, computed by `lavra.model.score`: the scored tokens, the context, the warnings.
 
 A decoder scores each token given those before it, an encoder masks each in turn, an encoder-decoder scores a
 target (its end token included) given a source.
@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lavra.base.errors import ContextLengthError, InputError, LavraError
+from lavra.base.errors import ContextLengthError, LavraError
 from lavra.base.types import Score, ScoreRequest
-from lavra.generate.front import Front
-from lavra.generate.plan import PromptReading
+from lavra.generate.prompt_encoding import PromptEncoding
+from lavra.generate.pseudo_likelihood import copies_of, pseudo_likelihood
 from lavra.generate.target import GenerationTarget, TokenJudgements, finished, plan_score
+from lavra.generate.virtual_tokens import VirtualTokens
 from lavra.model.config import ModelConfig
 from lavra.model.score import judge_sequences, score_masked, score_targets
 from lavra.model.token_scores import TokenScores
@@ -24,39 +25,39 @@ from lavra.tokens.windows import stride_of
 def score_requests(
     model: Decoder | Encoder | EncoderDecoder,
     config: ModelConfig,
-    reading: PromptReading,
+    encoding: PromptEncoding,
     requests: Sequence[ScoreRequest],
     *,
-    front: Front,
+    front: VirtualTokens,
     batch_size: int,
 ) -> list[Score]:
     """Score texts in the order of the requests.
 
     Args:
-        model: any of the three.
-        config: its own.
-        reading: how it reads, in the room `front` leaves.
-        requests: what to score.
+        model: a decoder, an encoder or an encoder-decoder.
+        config: configuration of the model.
+        encoding: the model's encoding, in the room that `front` leaves.
+        requests: the texts to score.
         front: virtual tokens in front of every text.
         batch_size: rows computed together.
 
     Raises:
-        ContextLengthError: a text does not fit behind virtual tokens, which windows of it would not have.
+        ContextLengthError: a text does not fit behind virtual tokens (its windows would stand without them).
         InputError: an encoder-decoder got no source, an encoder has no mask token, or ids are out of range.
     """
     if isinstance(model, EncoderDecoder):
-        return _score_encoder_decoder(model, reading, requests, front, batch_size)
-    targets = [plan_score(request, reading) for request in requests]
-    window = reading.context or config.max_positions
+        return _score_encoder_decoder(model, encoding, requests, front, batch_size)
+    targets = [plan_score(request, encoding) for request in requests]
+    window = encoding.context or config.max_positions
     if isinstance(model, Encoder):
-        return [_score_encoder(model, reading, target, front, window, batch_size) for target in targets]
+        return [_score_encoder(model, encoding, target, front, window, batch_size) for target in targets]
     whole = window + len(front.prompt)
     return _score_decoder(model, [_behind(target, front, window) for target in targets], whole, batch_size)
 
 
-def _behind(target: GenerationTarget, front: Front, window: int) -> GenerationTarget:
+def _behind(target: GenerationTarget, front: VirtualTokens, window: int) -> GenerationTarget:
     """A text behind virtual tokens, which are context like any other."""
-    length = len(target.context) + len(target.tokens) - 1  # the last one is not read
+    length = len(target.context) + len(target.tokens) - 1  # the last token is not read
     if front.prompt and length > window:
         raise ContextLengthError(
             f"the text has {length + 1} tokens and {window + 1} fit behind {len(front.prompt)} virtual ones; "
@@ -81,40 +82,32 @@ def _score_decoder(model: Decoder, targets: Sequence[GenerationTarget], window: 
 
 
 def _score_encoder(
-    model: Encoder, reading: PromptReading, target: GenerationTarget, front: Front, window: int, batch_size: int
+    model: Encoder,
+    encoding: PromptEncoding,
+    target: GenerationTarget,
+    front: VirtualTokens,
+    window: int,
+    batch_size: int,
 ) -> Score:
-    mask_id = reading.tokenizer.mask_id
-    if mask_id is None:
-        raise InputError(
-            "an encoder scores by masking, and this tokenizer has no mask token; add one to special_tokens_map.json"
-        )
-    before, after = target.context or reading.frame.before, reading.frame.after
-    found = score_masked(
-        model,
-        target.tokens,
-        mask_id=mask_id,
-        before=(*front.prompt, *before),
-        after=after,
-        window=window + len(front.prompt),
-        batch_size=batch_size,
-        top=target.top_logprobs,
-    )
-    length = len(before) + len(target.tokens) + len(after)
-    long = (f"each token was scored from the {window} tokens around it, out of {length}",) if length > window else ()
-    score = finished(target, _judgement(found, target), None)
-    return replace(score, kind="pseudo_likelihood", warnings=score.warnings + long)
+    copies = copies_of(target, encoding, window, front)
+    found = score_masked(model, target.tokens, copies, batch_size=batch_size, top=target.top_logprobs)
+    return pseudo_likelihood(target, _judgement(found, target), encoding, window)
 
 
 def _score_encoder_decoder(
-    model: EncoderDecoder, reading: PromptReading, requests: Sequence[ScoreRequest], front: Front, batch_size: int
+    model: EncoderDecoder,
+    encoding: PromptEncoding,
+    requests: Sequence[ScoreRequest],
+    front: VirtualTokens,
+    batch_size: int,
 ) -> list[Score]:
-    targets = [plan_score(request, reading) for request in requests]
-    assert reading.decoder_start is not None
+    targets = [plan_score(request, encoding) for request in requests]
+    assert encoding.decoder_start is not None
     sources = [(*front.source, *(target.source or ())) for target in targets]
-    said = [target.tokens for target in targets]
-    start = (*front.prompt, reading.decoder_start)
+    tokens = [target.tokens for target in targets]
+    start = (*front.prompt, encoding.decoder_start)
     top = max((target.top_logprobs for target in targets), default=0)
-    found = score_targets(model, sources, said, start=start, batch_size=batch_size, top=top)
+    found = score_targets(model, sources, tokens, start=start, batch_size=batch_size, top=top)
     return [finished(target, _judgement(scores, target), None) for target, scores in zip(targets, found, strict=True)]
 
 

@@ -1,7 +1,7 @@
-"""A torch model in the middle of reading: its key-value cache, and the one new token of each row.
+"""A torch model that has read parts of sequences: its key-value cache, and the one new token of each row.
 
 Prompts of unequal length are read together, padded on the right; the cache keeps each row without its padding,
-so a row computes what it would alone.
+so a row computes the same as alone.
 
 Deliberately absent: paging and prefix reuse, which belong to the engine.
 """
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lavra.generate.front import Front
-from lavra.generate.plan import DecodingPlan
+from lavra.generate.planned_request import PlannedRequest
+from lavra.generate.virtual_tokens import VirtualTokens
 from lavra.model.cache import KVCache
 from lavra.model.transformer import Decoder, EncoderDecoder
 
@@ -27,7 +27,7 @@ class CachedState:
         self._cache = cache
 
     def advance(self, tokens: Tensor) -> Tensor:
-        """Read one more token a row (B,); returns the logits of the next (B,V)."""
+        """Read one more token for each row (B,); returns the logits of the next (B,V)."""
         if isinstance(self._model, EncoderDecoder):
             hidden = self._model.decode(tokens[:, None], None, cache=self._cache)  # (B,1,D)
         else:
@@ -40,7 +40,9 @@ class CachedState:
             self._cache.select(torch.tensor(list(rows), device=self._cache.length.device))
 
 
-def start(model: Decoder | EncoderDecoder, plans: Sequence[DecodingPlan], front: Front) -> tuple[CachedState, Tensor]:
+def start(
+    model: Decoder | EncoderDecoder, plans: Sequence[PlannedRequest], front: VirtualTokens
+) -> tuple[CachedState, Tensor]:
     """Read the sources and prompts of all plans behind a front; the state, and logits (B,V) of the first tokens."""
     device = next(model.parameters()).device
     prompts = [(*front.prompt, *plan.prompt) for plan in plans]
@@ -58,7 +60,7 @@ def start(model: Decoder | EncoderDecoder, plans: Sequence[DecodingPlan], front:
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """(B,T) ids padded on the right, and (B,T) True on real tokens; no mask where nothing is padded."""
+    """(B,T) ids padded on the right, and (B,T) True on real tokens; no mask without padding."""
     longest = max(len(row) for row in rows)
     ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], dtype=torch.int64, device=device)
     if all(len(row) == longest for row in rows):

@@ -1,4 +1,4 @@
-"""Floor 7: grounding: whether the evidence supports a claim, sentence by sentence.
+"""Floor 7: grounding: check whether the evidence supports a claim, sentence by sentence.
 
-It never reaches torch; an entailment model is a `Predictor` that is handed in.
+It never reaches torch; the caller hands in an entailment model as a `Predictor`.
 """

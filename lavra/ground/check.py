@@ -1,11 +1,12 @@
-"""Whether a sentence is supported by its evidence: words, numbers, names, negations and order.
+"""Check whether evidence supports a sentence: words, numbers, names, negations and order.
 
-The sentences of the evidence that share most with the claim are read together.  The claim is supported where enough of
-its content words stand there and nothing speaks against it: a number or name that is not there, a word that one side
-denies and the other affirms, an opposite, two parts exchanged.  Each check is a plain rule, so that a person sees why.
+The checks read together the sentences of the evidence that share most words with the claim.  The claim is supported
+where enough of its content words stand there and nothing contradicts it: a number or name that is not there, a word
+that one side denies and the other affirms, an opposite, two parts exchanged.  Each check is a plain rule, so that a
+person sees why.
 
 An entailment head may be handed in (Dagan et al. 2006 have the task: does a text entail a sentence); it can only judge
-what the rules leave open.  `lavra.ground.entailment` says whether a head is good enough for that.
+the cases that the rules leave open.  `lavra.ground.entailment` judges whether a head is good enough for that.
 
 Deliberately absent: knowledge of the world, and inference over several steps.
 """
@@ -42,18 +43,19 @@ _OPENING: Final = re.compile(
     re.IGNORECASE,
 )  # how language models begin
 Weights = Callable[[str], float]
-"""How much a word in small letters without accents counts; more for rare ones."""
+"""The weight of a word in small letters without accents; rare words weigh more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Support:
-    """What evidence says about a sentence.
+    """The verdict of evidence on a sentence.
 
     Attributes:
-        supported: whether it says so.
-        score: share of the sentence's content words that it has, from 0 to 1; 0 where something speaks against it.
-        reason: why it is not supported, in a few words; empty where it is.
-        evidence: which piece of evidence has most of it; `None` where none has anything.
+        supported: whether the evidence supports the sentence.
+        score: share of the sentence's content words that the evidence has, from 0 to 1; 0 where the evidence
+            contradicts it.
+        reason: the reason why the sentence is not supported, in a few words; empty where it is supported.
+        evidence: number of the piece of evidence that has most of the sentence; `None` where no piece has any.
     """
 
     supported: bool
@@ -77,11 +79,11 @@ def check_sentence(
 
     Args:
         sentence: the claim.
-        evidence: passages or sentences it is said to rest on.
+        evidence: the passages or sentences that the claim rests on.
         entailment: a head of the task `classify` on pairs with the label `entailment`.  It is asked where too few words
             are found, or a word stands in another's place.
-        config: when a sentence counts as supported.
-        weights: how much a word counts; all the same unless given.
+        config: settings: when a sentence counts as supported.
+        weights: weight of each word; all weights are equal unless given.
     """
     language = language_of("\n".join((sentence, *evidence)))
     claim = read_statement(_OPENING.sub("", sentence), language)
@@ -104,7 +106,7 @@ def check_sentence(
 
 
 def best_evidence(sentence: str, spans: Sequence[str], *, weights: Weights | None = None) -> tuple[int, float] | None:
-    """Which span has most of a sentence, and what share of its content words; nothing where none has any.
+    """Find the span that has most of a sentence, and its share of the content words; nothing where no span has any.
 
     Of spans with equal shares the shortest is taken, then the first.
     """
@@ -118,7 +120,7 @@ def best_evidence(sentence: str, spans: Sequence[str], *, weights: Weights | Non
 
 
 def _wanted(claim: Sequence[Word], weights: Weights | None) -> dict[str, float]:
-    """Stems of a claim's content words with what each counts."""
+    """The stems of a claim's content words, each with its weight."""
     return {word.stem: 1.0 if weights is None else weights(word.plain) for word in claim if not word.ties}
 
 
@@ -128,7 +130,7 @@ def _share(wanted: Mapping[str, float], stems: Collection[str]) -> float:
 
 
 def _lacking(claim: Statement, chosen: Sequence[EvidenceSentence], language: Language) -> str:
-    """Which number or name of a claim the evidence lacks, in a few words; empty where it has all."""
+    """Name the number or name of a claim that the evidence lacks, in a few words; empty where it lacks none."""
     around = "\n".join(one.around for one in chosen)
     if numbers := missing_numbers(claim.numbers, around):
         return f"the evidence does not have the number {numbers[0]}"
@@ -138,7 +140,7 @@ def _lacking(claim: Statement, chosen: Sequence[EvidenceSentence], language: Lan
 
 
 def _contrary(claim: Statement, chosen: Sequence[EvidenceSentence], language: Language) -> str:
-    """What the evidence says otherwise, in a few words; empty where nothing was found."""
+    """Describe how the evidence contradicts the claim, in a few words; empty where no contradiction was found."""
     best = chosen[0].statement
     for one in find_substitutions(claim.words, best.words):
         if is_contradiction(one, claim, best):
@@ -154,7 +156,7 @@ def _contrary(claim: Statement, chosen: Sequence[EvidenceSentence], language: La
 
 
 def _is_open(claim: Statement, best: EvidenceSentence) -> bool:
-    """Whether a word stands in another's place that may mean the same or not."""
+    """Whether a word of the claim replaces another word that may or may not mean the same."""
     return any(is_open(one) for one in find_substitutions(claim.words, best.statement.words))
 
 
@@ -168,7 +170,7 @@ def _coverage(
 ) -> tuple[float, list[str]]:
     """The share of a claim's content words that sentences have, and the words they lack, as written.
 
-    Numbers count as words they have, however they are written: those that differ are found before.
+    Numbers count as present, however they are written: numbers that differ are found before.
     """
     counted = {word.stem for number in claim.numbers for word in claim.words_in(number)}
     stems = {stem for one in chosen for stem in one.stems} | counted
@@ -183,7 +185,7 @@ def _entailed(head: Predictor, chosen: Sequence[EvidenceSentence], sentence: str
 
 
 def _verdict(score: float, missing: Sequence[str], probability: float | None, config: GroundConfig) -> str:
-    """Why a claim is not supported that nothing speaks against; empty where it is."""
+    """The reason why a claim that nothing contradicts is still not supported; empty where it is supported."""
     if score >= config.coverage:
         if probability is not None and probability < config.contradicted:
             return f"an entailment head gives it {probability:.0%}"

@@ -10,14 +10,15 @@ from lavra.ground.words import Language
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroundConfig:
-    """When a sentence counts as supported.
+    """Settings that decide when a sentence counts as supported.
 
     Attributes:
         coverage: share of the sentence's content words that its evidence must have.
-        sentences: of the evidence that are read together, at most.
-        entailed: probability of an entailment head from which a sentence with too few words in common is supported.
-        contradicted: probability under which a sentence with enough words in common is not.
-        head_languages: in which an entailment head is asked, where one is handed in (`judge_head` says which).
+        sentences: most sentences of the evidence that are read together.
+        entailed: probability of an entailment head from which it supports a sentence with too few words in common.
+        contradicted: probability of the head under which a sentence with enough words in common is not supported.
+        head_languages: languages in which an entailment head is asked, where a head is given (`judge_head` returns
+            them).
     """
 
     coverage: float = 0.7

@@ -1,4 +1,4 @@
-"""Whether an entailment head is good enough to be asked: what its card says about held-out pairs.
+"""Judge whether an entailment head is good enough to use, by its card's results on held-out pairs.
 
 A head is a folder of `lavra finetune --task classify` on pairs (premise, hypothesis) with the labels `entailment` and
 `not_entailment`.  `scripts/entailment_head.py` makes one from ASSIN 2 (Portuguese, Real et al. 2020) and RTE (English,
@@ -18,34 +18,34 @@ from lavra.base.errors import InputError
 from lavra.ground.words import Language
 
 ENOUGH: Final = 0.75
-"""Balanced accuracy on held-out pairs from which a head is asked."""
+"""The balanced accuracy on held-out pairs from which a head is used."""
 METRIC: Final = "entailment_balanced_accuracy"
-"""Name of the metric on a head's card: language to balanced accuracy."""
+"""The name of the metric on a head's card, which maps a language to its balanced accuracy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadVerdict:
-    """What a head may be asked.
+    """The languages that a head may judge.
 
     Attributes:
-        languages: in which it is good enough.
-        balanced_accuracy: on held-out pairs of each language.
+        languages: the languages in which the head is good enough.
+        balanced_accuracy: the head's balanced accuracy on held-out pairs of each language.
     """
 
     languages: frozenset[Language]
     balanced_accuracy: Mapping[Language, float]
 
     def __str__(self) -> str:
-        told = ", ".join(f"{language.value} {value:.3f}" for language, value in self.balanced_accuracy.items())
+        accuracies = ", ".join(f"{language.value} {value:.3f}" for language, value in self.balanced_accuracy.items())
         asked = ", ".join(sorted(language.value for language in self.languages)) or "no language"
-        return f"entailment head: asked in {asked}; held-out balanced accuracy {told}, and {ENOUGH:g} is needed"
+        return f"entailment head: asked in {asked}; held-out balanced accuracy {accuracies}, and {ENOUGH:g} is needed"
 
 
 def judge_head(folder: Path) -> HeadVerdict:
-    """What the head of a folder may be asked, by its card.
+    """Judge the head of a folder by its card.
 
     Raises:
-        InputError: the folder has no card, or nothing was measured.
+        InputError: the folder has no card, or the card has no measurement.
     """
     measured = read_card(folder).metrics.get(METRIC)
     if not isinstance(measured, Mapping) or not measured:

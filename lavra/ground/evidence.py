@@ -1,7 +1,7 @@
-"""The sentences of evidence that say most of a claim.
+"""Choose the sentences of the evidence that cover most of a claim.
 
-A claim may rest on two or three sentences, so they are taken one after another, each for what the ones before do not
-have.
+A claim may rest on two or three sentences, so they are chosen one after another, each for the words that the earlier
+sentences do not have.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from lavra.text.sentences import sentence_spans
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceSentence:
-    """One sentence of the evidence.
+    """A sentence of the evidence.
 
     Attributes:
-        piece: number of the piece of evidence it is from.
+        piece: number of the piece of evidence that holds the sentence.
         text: the sentence.
-        around: the sentence with the ones before and behind, since names are often told there.
-        statement: the sentence, read.
-        stems: of its words.
+        around: the sentence with its neighbours before and behind, since names often stand there.
+        statement: the sentence, read into words, numbers and names.
+        stems: its words, stemmed.
     """
 
     piece: int
@@ -35,7 +35,7 @@ class EvidenceSentence:
 
 
 def read_evidence(evidence: Sequence[str], language: Language) -> list[EvidenceSentence]:
-    """All sentences of all pieces, in order."""
+    """Read all sentences of all pieces, in order."""
     return [one for piece, text in enumerate(evidence) for one in _sentences_of(piece, text, language)]
 
 
@@ -45,9 +45,9 @@ def choose_sentences(
     """Sentences that together have most of the wanted stems, the best first; each adds something.
 
     Args:
-        sentences: to choose from.
-        wanted: stems with what each counts.
-        most: sentences to choose.
+        sentences: candidates of the choice.
+        wanted: stems to cover, each with its weight.
+        most: the largest number of sentences to choose.
     """
     chosen: list[EvidenceSentence] = []
     left = dict(wanted)

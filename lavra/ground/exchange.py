@@ -1,10 +1,11 @@
-"""Whether a sentence exchanges two parts of its evidence: `Ana sued Rui` and `Rui sued Ana` have the same words.
+"""Find two exchanged parts of the evidence: `Ana sued Rui` and `Rui sued Ana` have the same words.
 
-The words that both have are put in the order of the evidence.  A sentence that moves a clause to its front has its
-words in two blocks; a sentence that exchanges two parts around a verb has them in three, in the opposite order.  A
-passive (`Rui was sued by Ana`) exchanges them too and means the same: `by` or `por` between the two excuses it.
+The words that claim and evidence share are put in the order of the evidence.  A sentence that moves a clause to its
+front has its words in two blocks; a sentence that exchanges two parts around a verb has them in three, in the opposite
+order.  A passive (`Rui was sued by Ana`) exchanges them too and means the same: `by` or `por` between the two excuses
+it.
 
-Two numbers in each other's place are known by the words around them.
+Two numbers in each other's place are recognised by the words around them.
 
 Deliberately absent: a parser.  Exchanges across a verb that is a function word (`is`) are not seen.
 """
@@ -26,7 +27,7 @@ _AND: Final = word_set("and or e ou nor nem")
 
 
 def exchanged_words(claim: Sequence[Word], evidence: Sequence[Word]) -> tuple[str, str] | None:
-    """The first words of two parts that a claim exchanges, as written, or nothing."""
+    """Find the first words of two parts that a claim exchanges, as written, or nothing."""
     places = _places(evidence)
     common = _common(claim, places)
     blocks = _blocks([places[word.stem] for word in common])
@@ -41,7 +42,7 @@ def exchanged_words(claim: Sequence[Word], evidence: Sequence[Word]) -> tuple[st
 
 
 def exchanged_numbers(claim: Statement, evidence: Statement) -> tuple[str, str] | None:
-    """Two numbers of a claim of which one stands in the other's place, as written, or nothing.
+    """Find two numbers of a claim, of which the first stands in the other's place, as written, or nothing.
 
     A number's place is the words before and behind it, so that a phrase that is moved takes its numbers along.
     """
@@ -56,7 +57,7 @@ def exchanged_numbers(claim: Statement, evidence: Statement) -> tuple[str, str] 
 
 
 def _by_place(one: Statement) -> dict[tuple[str, str], Number]:
-    """Numbers that evidence must have, by the words around each."""
+    """The numbers that the evidence must have, keyed by the words around each."""
     taken = {word.start for number in one.numbers for word in one.words_in(number)}
     rest = [word for word in one.words if word.start not in taken]
     found = {}
@@ -69,7 +70,7 @@ def _by_place(one: Statement) -> dict[tuple[str, str], Number]:
 
 
 def _common(claim: Sequence[Word], places: Mapping[str, int]) -> list[Word]:
-    """The claim's content words that it has once and the evidence has too."""
+    """The content words that stand once in the claim and also in the evidence."""
     ours = Counter(word.stem for word in claim if not word.ties)
     return [word for word in claim if ours[word.stem] == 1 and word.stem in places]
 
@@ -77,7 +78,7 @@ def _common(claim: Sequence[Word], places: Mapping[str, int]) -> list[Word]:
 class _Block(NamedTuple):
     """Words of a claim side by side that stand in the order of the evidence."""
 
-    start: int  # in the claim's common words
+    start: int  # place in the claim's common words
     first: int  # rank of its first word in the evidence
     last: int
 
@@ -95,7 +96,7 @@ def _passives(words: Sequence[Word]) -> Counter[str]:
 
 
 def _places(evidence: Sequence[Word]) -> dict[str, int]:
-    """Where in the evidence each content word stands that it has once."""
+    """The place in the evidence of each content word that stands there once."""
     counts = Counter(word.stem for word in evidence if not word.ties)
     return {word.stem: place for place, word in enumerate(evidence) if counts[word.stem] == 1 and not word.ties}
 

@@ -1,11 +1,11 @@
 """Names in sentences: capitalised words and acronyms, in English and Portuguese.
 
-A word is a name's where it begins with a capital letter and does not begin the sentence, or where it is written in
-capitals or mixes letters and digits (`WHO`, `B-52`).  The word that begins the sentence is a name's where a capitalised
-word follows it.  An acronym is found where capitalised words with its initials stand side by side, and the other way
-round.
+A word belongs to a name where it begins with a capital letter and does not begin the sentence, or where it is written
+in capitals or mixes letters and digits (`WHO`, `B-52`).  The first word of the sentence belongs to a name where a
+capitalised word follows it.  An acronym matches capitalised words with its initials that stand side by side, and the
+other way round.
 
-Deliberately absent: a trained tagger (it would tell people from places, which no check here needs), and names that
+Deliberately absent: a trained tagger (it would separate people from places, which no check here needs), and names that
 languages write otherwise (`London`, `Londres`).
 """
 
@@ -78,7 +78,7 @@ def _capital_runs(text: str, words: Sequence[Word]) -> list[list[Word]]:
 
 
 def _initials(text: str, words: Sequence[Word]) -> set[str]:
-    """Acronyms that capitalised words of a text make."""
+    """The acronyms that the capitalised words of a text make."""
     found: set[str] = set()
     for run in _capital_runs(text, words):
         letters = "".join(word.plain[0] for word in run)
@@ -89,7 +89,7 @@ def _initials(text: str, words: Sequence[Word]) -> set[str]:
 
 
 def _spelled_out(text: str, words: Sequence[Word], known: Collection[str]) -> set[int]:
-    """Where words begin whose initials are an acronym that is known."""
+    """The places where words begin whose initials are a known acronym."""
     found: set[int] = set()
     for run in _capital_runs(text, words):
         for start in range(len(run)):

@@ -69,15 +69,15 @@ class Number:
     """A number in a text.
 
     Attributes:
-        text: as written, its unit included.
-        start: of its first character.
-        end: behind its last.
-        values: its readings, in the text's own unit.
-        measure: its unit, where one is known.
+        text: the number as written, its unit included.
+        start: place of its first character.
+        end: place behind its last character.
+        values: the readings, in the text's own unit.
+        measure: the unit, where it is known.
         loose: whether the text says "about" before it.
-        in_date: whether it is a part of a date in digits, which a month's name answers too.
+        in_date: whether it is a part of a date in digits, which a month's name matches too.
         is_month: whether it is a month's name.
-        is_article: whether it is a word that is an article too; nobody asks for it, it only answers.
+        is_article: whether the word is also an article; such a number is never required, it only matches.
     """
 
     text: str
@@ -92,7 +92,7 @@ class Number:
 
     @property
     def is_asked(self) -> bool:
-        """Whether evidence must have it."""
+        """Whether the evidence must have this number."""
         return not (self.is_article or self.is_month)
 
 
@@ -105,13 +105,13 @@ def read_numbers(text: str) -> list[Number]:
 
 
 def missing_numbers(asked: Sequence[Number], evidence: str) -> list[str]:
-    """The numbers of a claim, as written, that no number of the evidence agrees with."""
+    """The numbers of a claim, as written, that no number of the evidence matches."""
     known = read_numbers(evidence)
     return [number.text for number in asked if number.is_asked and not agrees(number, known)]
 
 
 def agrees(number: Number, others: Iterable[Number]) -> bool:
-    """Whether one of several numbers says the same as a claim's number."""
+    """Whether any of several numbers agrees with a claim's number."""
     return any(_agree(number, other) for other in others)
 
 
@@ -155,7 +155,7 @@ def _sign_before(text: str, start: int) -> UnitOfMeasure | None:
 
 
 def _factor_behind(text: str, tokens: Sequence[re.Match[str]], place: int) -> tuple[int, int]:
-    """What a number is multiplied by (`2 million`), and where it ends."""
+    """The factor behind a number (`2 million`), and the place where it ends."""
     factor, end = 1, tokens[place].end()
     for token in tokens[place + 1 : place + 3]:
         times = _TIMES.get(fold(token[0]))
@@ -179,7 +179,7 @@ def _readings(digits: str) -> tuple[Fraction, ...]:
     head, _, tail = bare.replace(",", ".").rpartition(".")
     decimal = Fraction(f"{head.replace('.', '')}.{tail}")
     if len(set(marks)) == 2:
-        return (decimal,)  # the last mark parts the fraction
+        return (decimal,)  # the last mark separates the fraction
     if len(marks) > 1:
         return (whole,)
     return (decimal, whole) if len(tail) == 3 and head != "0" else (decimal,)
@@ -200,7 +200,7 @@ def _agree(asked: Number, known: Number) -> bool:
 
 
 def _rounded(value: Fraction, like: Fraction) -> Fraction:
-    """A number with as many digits as another one has before its zeros: 519 like 500 is 500."""
+    """Round a number to as many digits as another number has before its zeros: 519 like 500 is 500."""
     if not value or not like:
         return value
     step = Fraction(1)

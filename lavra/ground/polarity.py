@@ -1,8 +1,8 @@
-"""Whether a sentence denies what its evidence says, or the other way round, and whether it has the opposite of a word.
+"""Find negations and opposites that differ between a sentence and its evidence.
 
-A negation (`not`, `never`, `não`, `sem`, …) denies the content words that follow it closely.  A word that one side
-denies and the other one only affirms is a flip.  Opposites are words of a short list (`rose` and `fell`) and words that
-differ by a prefix (`possible`, `impossible`).
+A negation (`not`, `never`, `não`, `sem`, …) denies the content words that follow it closely.  A word that the claim or
+the evidence denies and the other only affirms is a flip.  Opposites are words of a short list (`rose` and `fell`) and
+words that differ by a prefix (`possible`, `impossible`).
 
 Deliberately absent: the scope of negations by a parser, and double negations.
 """
@@ -23,7 +23,7 @@ _NEGATIONS: Final = {
 }
 _ADDING: Final = word_set("only just merely apenas somente so")  # "not only" denies nothing
 _SCOPE: Final = 2  # content words behind a negation that it denies
-_SHORTEST: Final = 4  # letters of a word that a prefix turns round
+_SHORTEST: Final = 4  # letters of a word whose meaning a prefix reverses
 _PREFIXES: Final = ("un", "in", "im", "ir", "il", "dis", "non", "des", "anti")
 _OPPOSITES: Final = """
 rose fell|rises falls|increased decreased|increase decrease|increases decreases|higher lower|high low
@@ -49,7 +49,7 @@ igual diferente|homem mulher|homens mulheres|pai mae|filho filha|rei rainha|publ
 
 
 def flipped_words(claim: Sequence[Word], evidence: Sequence[Word], language: Language) -> list[str]:
-    """Stems of words that a claim denies and the evidence only affirms, or the other way round."""
+    """The stems of words that a claim denies and the evidence only affirms, or the other way round."""
     ours, theirs = _denials(claim, language), _denials(evidence, language)
     denied, affirmed = _split(evidence, theirs)
     claim_denied, claim_affirmed = _split(claim, ours)
@@ -59,7 +59,7 @@ def flipped_words(claim: Sequence[Word], evidence: Sequence[Word], language: Lan
 
 
 def _split(words: Sequence[Word], denials: Sequence[Sequence[str]]) -> tuple[set[str], set[str]]:
-    """Stems that are denied somewhere, and content stems that are affirmed somewhere."""
+    """Split content stems into those denied somewhere and those affirmed somewhere."""
     denied = Counter(stem for group in denials for stem in group)
     whole = Counter(word.stem for word in words if not word.ties)
     return set(denied), {stem for stem, count in whole.items() if count > denied[stem]}
@@ -71,7 +71,7 @@ def are_opposites(first: str, second: str) -> bool:
 
 
 def opposite_words(claim: Sequence[Word], evidence: Sequence[Word]) -> list[tuple[str, str]]:
-    """Words of a claim that the evidence lacks, each with its opposite there, as written."""
+    """The words of a claim that the evidence lacks, each with its opposite in the evidence, as written."""
     known = {word.plain: word.text for word in evidence}
     stems = {word.stem for word in evidence}
     missing = [word for word in claim if word.plain not in known and word.stem not in stems]
@@ -79,7 +79,7 @@ def opposite_words(claim: Sequence[Word], evidence: Sequence[Word]) -> list[tupl
 
 
 def _denials(words: Sequence[Word], language: Language) -> list[list[str]]:
-    """Stems of the content words that each negation denies; none behind a punctuation mark."""
+    """The stems of the content words that each negation denies; a negation denies none behind a punctuation mark."""
     found = []
     for place, word in enumerate(words):
         behind = words[place + 1 :]

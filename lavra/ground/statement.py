@@ -15,10 +15,10 @@ class Statement:
     """A claim or a sentence of the evidence, read.
 
     Attributes:
-        text: as written.
-        words: all of them.
-        numbers: all of them.
-        names: where the words of names begin.
+        text: sentence as written.
+        words: all its words.
+        numbers: all its numbers.
+        names: places where the words of its names begin.
     """
 
     text: str

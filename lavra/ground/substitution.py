@@ -1,8 +1,9 @@
-"""What a sentence says in place of what its evidence says: the two laid side by side, word by word.
+"""Find the words that a sentence puts in place of words of its evidence, aligned word by word.
 
-Where a few words of the evidence are replaced by others between words that both have, a number in a number's place, a
-name in a name's place or a word in its opposite's place is a contradiction, even if the evidence has it somewhere else.
-Any other word may be a synonym or not; that is left to an entailment head, where there is one.
+Where a few words of the evidence are replaced by others between words that both texts have, a number in a number's
+place, a name in a name's place or a word in its opposite's place is a contradiction, even if the evidence has it
+somewhere else. Any other word may or may not be a synonym; an entailment head decides that, where the caller gives a
+head.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from lavra.ground.polarity import are_opposites
 from lavra.ground.statement import Statement
 from lavra.ground.words import Word
 
-_LONGEST: Final = 6  # words that are replaced together; more of them are another sentence
+_LONGEST: Final = 6  # most words that are replaced together; a longer run is another sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Substitution:
-    """Words of a claim in the place of words of the evidence; each has a content word.
+    """Words of a claim that replace words of the evidence; both sides have a content word.
 
     Attributes:
-        claimed: of the claim.
-        given: of the evidence.
+        claimed: the words of the claim.
+        given: the words of the evidence that they replace.
     """
 
     claimed: Sequence[Word]
@@ -34,7 +35,7 @@ class Substitution:
 
 
 def find_substitutions(claim: Sequence[Word], evidence: Sequence[Word]) -> list[Substitution]:
-    """Where words of the evidence are replaced between words that both have."""
+    """Find words of the evidence that the claim replaces between words that both texts have."""
     ours, theirs = [word.stem for word in claim], [word.stem for word in evidence]
     steps = SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes()
     found = []
@@ -47,12 +48,12 @@ def find_substitutions(claim: Sequence[Word], evidence: Sequence[Word]) -> list[
 
 
 def is_contradiction(one: Substitution, claim: Statement, evidence: Statement) -> bool:
-    """Whether a number, a name or an opposite stands in another's place.
+    """Whether a number, a name or an opposite replaces another.
 
-    What the claim says elsewhere has only changed its place, and contradicts nothing.
+    A word that the claim has elsewhere only changed its place, and contradicts nothing.
     """
-    said = {word.stem for word in claim.words}
-    gone = [word for word in _content(one.given) if word.stem not in said]
+    claimed_stems = {word.stem for word in claim.words}
+    gone = [word for word in _content(one.given) if word.stem not in claimed_stems]
     if any(are_opposites(word.plain, other.plain) for word in _content(one.claimed) for other in gone):
         return True
     return _numbers_differ(one, claim, evidence) or _names_differ(one, gone, claim, evidence)
@@ -71,7 +72,7 @@ def _names_differ(one: Substitution, gone: Sequence[Word], claim: Statement, evi
 
 
 def is_open(one: Substitution) -> bool:
-    """Whether one word stands in another's place that may mean the same or not."""
+    """Whether a word replaces another word that may or may not mean the same."""
     return len(_content(one.claimed)) == len(_content(one.given)) == 1
 
 

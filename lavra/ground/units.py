@@ -1,7 +1,7 @@
-"""Units behind numbers, in English and Portuguese: what kind of quantity each is, and its size in the kind's own unit.
+"""Units behind numbers, in English and Portuguese: the kind of quantity of each, and its size in the kind's own unit.
 
-Units of one system are converted exactly; between the metric and the American one a hundredth is allowed, since people
-round there.
+Units of one system are converted exactly; between the metric and the American system a hundredth of difference is
+allowed, since people round there.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from lavra.ground.words import fold
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitOfMeasure:
-    """A unit.
+    """A unit of measure.
 
     Attributes:
-        name: the same for all its spellings.
-        kind: of quantity (`length`); only units of one kind compare.
-        factor: its size in the kind's own unit.
-        shift: added after that; temperatures have one.
-        slack: share by which two quantities may differ where one is converted from it.
+        name: one word for all spellings of the unit.
+        kind: kind of quantity (`length`); only units of the same kind compare.
+        factor: size of the unit in the kind's own unit.
+        shift: number added after the factor; temperatures have it.
+        slack: share by which two quantities may differ where either was converted from the other.
     """
 
     name: str
@@ -33,12 +33,12 @@ class UnitOfMeasure:
     slack: Fraction = Fraction(0)
 
     def size(self, value: Fraction) -> Fraction:
-        """A number of these units in the kind's own unit."""
+        """Convert a number of these units to the kind's own unit."""
         return value * self.factor + self.shift
 
 
 _ROUNDED: Final = Fraction(1, 100)
-# kind, size, whether it is of the American system, spellings without accents
+# kind, size, whether the unit is of the American system, spellings without accents
 _TABLE: Final = (
     ("length", "0.001", False, "mm millimeter millimeters millimetre millimetres milimetro milimetros"),
     ("length", "0.01", False, "cm centimeter centimeters centimetre centimetres centimetro centimetros"),
@@ -100,7 +100,7 @@ _BEHIND: Final = re.compile(r"[\s-]?(R\$|US\$|%|€|£|\$|km/h|[km]m?²|[^\W\d_]
 
 
 def find_unit(text: str, start: int) -> tuple[UnitOfMeasure | None, int]:
-    """The unit that stands at a place of a text, if there is one, and where it ends."""
+    """Find the unit at a place of a text, if there is any, and the place where it ends."""
     for phrase, name in _PHRASES:
         if match := phrase.match(text, start):
             return _UNITS[name], match.end()
@@ -110,5 +110,5 @@ def find_unit(text: str, start: int) -> tuple[UnitOfMeasure | None, int]:
 
 
 def _spelling(written: str) -> str:
-    """Small letters without accents; `²` stays."""
+    """Lower-case a spelling and take its accents off; `²` stays."""
     return written.casefold() if "²" in written else fold(written)

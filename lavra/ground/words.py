@@ -40,12 +40,13 @@ class Word:
     """A word of a text.
 
     Attributes:
-        text: as written.
-        plain: in small letters, without accents and `'s`.
-        stem: what it shares with its other forms.
-        start: of its first character.
-        end: behind its last.
-        ties: whether it is a function word, which only ties others together; a single letter is one, a digit is not.
+        text: the word as written.
+        plain: the word in small letters, without accents and `'s`.
+        stem: the part that it shares with its other forms.
+        start: place of its first character.
+        end: place behind its last character.
+        ties: whether it is a function word, which only ties other words together; a single letter counts as a
+            function word, a digit does not.
         parted: whether a punctuation mark stands between it and the word before.
     """
 
@@ -68,13 +69,13 @@ def read_words(text: str, language: Language) -> list[Word]:
 
 
 def language_of(text: str) -> Language:
-    """English or Portuguese, by the function words a text has; English where they say nothing."""
+    """Guess English or Portuguese by the function words of a text; English where there are none to decide."""
     return Language.PORTUGUESE if english_or_portuguese(text) == "pt" else Language.ENGLISH
 
 
 @lru_cache(maxsize=65_536)
 def fold(word: str) -> str:
-    """A word in small letters, without accents."""
+    """Lower-case a word and take its accents off."""
     return without_accents(word.casefold())
 
 
@@ -94,5 +95,5 @@ def _word(match: re.Match[str], language: Language, *, parted: bool) -> Word:
 
 @lru_cache(maxsize=65_536)
 def _stemmed(word: str, language: Language) -> str:
-    with _LOCK:  # a stemmer of Snowball is one thread's at a time
+    with _LOCK:  # only one thread at a time may use a stemmer of Snowball
         return str(_STEMMERS[language].stemWord(word))

@@ -1,1 +1,1 @@
-"""Floor 13: glue to other frameworks, one file each; none of them is needed to run lavra."""
+"""Floor 13: glue to other frameworks, a file for each; lavra runs without any of them."""

@@ -2,12 +2,13 @@
 
     python -m lavra.integrations.lm_eval --model lavra --model_args pretrained=FOLDER --tasks hellaswag
 
-is `lm_eval` with one model more: version 0.4.13 looks for models in a table of its own and offers no entry point, so
+is `lm_eval` with one more model: version 0.4.13 looks for models in a table of its own and offers no entry point, so
 the name must be registered before its command line is read.  In a program it is enough to import this module.
 
 The harness splits texts into context and continuation, renders few-shot prompts and computes metrics; log-likelihoods
-and texts come through the `LanguageModel` port.  Whatever the harness' own `hf` model does to a request (which tokens
-begin it, where it is cut from the left, where an answer ends) is done here the same way, so that scores are equal.
+and texts come through the `LanguageModel` port.  Everything that the harness' own `hf` model does to a request (which
+tokens begin it, where it is cut from the left, where an answer ends) is done here the same way, so that scores are
+equal.
 
 Deliberately absent: encoder-decoders, several processes, and images.
 """
@@ -25,6 +26,7 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 
 from lavra.api.load import load
 from lavra.base.errors import ConfigError
+from lavra.base.sampling import SAMPLING_NAMES
 from lavra.base.types import Completion, GenerateRequest, SamplingConfig, Score, ScoreRequest
 from lavra.generate.in_process import InProcessModel
 
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
 EncodedPair = tuple[tuple[str, str] | None, list[int], list[int]]
-"""A request as the harness keeps it, the ids of its context, and those of its continuation."""
+"""A request in the harness' form, the ids of its context, and those of its continuation."""
 
-_DEFAULT_LENGTH: Final = 2048  # of models whose positions have no end, as the harness has it
-_DEVICE_BY_DEFAULT: Final = "cuda:0"  # what the harness' command line hands on where no device is named
-_SAMPLING: Final = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+_DEFAULT_LENGTH: Final = 2048  # context of models without a limit, as in the harness
+_DEVICE_BY_DEFAULT: Final = "cuda:0"  # value that the harness' command line passes where no device is named
+_SAMPLING: Final = tuple(name for name in SAMPLING_NAMES if name != "seed")
 
 
 @register_model("lavra")
@@ -45,16 +47,16 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
 
     Args:
         pretrained: a folder, a GGUF file, or anything else `lavra.load` opens.
-        dtype: of the weights.
-        device: where it computes.
-        batch_size: rows computed together; `auto` is lavra's own.
-        max_batch_size: taken for the harness' sake, and without effect.
+        dtype: number type of the weights.
+        device: processor or accelerator that computes.
+        batch_size: rows computed together; `auto` leaves the number to lavra.
+        max_batch_size: accepted because the harness passes it, and without effect.
         max_length: most tokens read at once; by default the model's context.
-        max_gen_toks: most tokens of an answer whose task says nothing.
+        max_gen_toks: most tokens of an answer whose task sets no limit.
         add_bos_token: whether the tokenizer's beginning token is put in front; `None` leaves that to the tokenizer.
 
     Raises:
-        ConfigError: the model is no decoder, or `max_length` is over its context.
+        ConfigError: the model is not a decoder, or `max_length` is over its context.
     """
 
     def __init__(
@@ -71,22 +73,22 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         if device == _DEVICE_BY_DEFAULT and not torch.cuda.is_available():
-            device = None  # nobody named it, and the harness' own `hf` model takes the processor then too
+            device = None  # no device is named; the harness' own `hf` model then takes the processor too
         model = load(str(pretrained), dtype=dtype, device=device, runner="torch")
-        if not isinstance(model.port, InProcessModel) or model.port.reading.decoder_start is not None:
-            raise ConfigError(f"{pretrained} is no decoder; the harness is asked about decoders only")
+        if not isinstance(model.port, InProcessModel) or model.port.encoding.decoder_start is not None:
+            raise ConfigError(f"{pretrained} is not a decoder; the harness is asked about decoders only")
         self.port = model.port
         if str(batch_size).isdecimal():
             self.port.batch_size = int(batch_size)
         self.tokenizer = self.port.tokenizer
-        context = self.port.reading.context
+        context = self.port.encoding.context
         self.max_length = max_length or context or _DEFAULT_LENGTH
         if context is not None and self.max_length > context:
             raise ConfigError(f"max_length={max_length} is over the model's context of {context} tokens; lower it")
         self.max_gen_toks, self.add_bos_token = max_gen_toks, add_bos_token
         self.batch_size, self.pretrained = batch_size, str(pretrained)
 
-    # What the harness asks of a tokenizer.
+    # The methods of a tokenizer that the harness calls.
 
     @property
     def eot_token_id(self) -> int:
@@ -103,11 +105,11 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
 
     @property
     def tokenizer_name(self) -> str:
-        """What the harness keys its cache of requests by."""
+        """The key of the harness' cache of requests."""
         return self.tokenizer.fingerprint
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-        """Ids of a text; the beginning token in front unless the text has it, or none is wanted."""
+        """Encode a text; the beginning token stands in front unless the text has it, or it is not wanted."""
         if kwargs:
             raise ConfigError(f"tok_encode was given {', '.join(kwargs)}, which lavra's tokenizer does not know")
         wanted = self.add_bos_token if add_special_tokens is None else add_special_tokens
@@ -116,13 +118,13 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
         return self.tokenizer.encode(string, add_special_tokens=wanted is not False)
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:
-        """The text of the model's template, for the harness' record; another one than its own is refused."""
+        """The text of the model's template, for the harness' record; any other template is refused."""
         if isinstance(chat_template, str) and chat_template != "default":
             raise ConfigError(f"chat_template={chat_template!r}: lavra has the model's own; give no name")
         return self.tokenizer.chat_template if chat_template else None
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """The text of a conversation; without a prompt for the assistant its last message is left open."""
+        """Render a conversation as text; without a prompt for the assistant its last message is left open."""
         text = self.tokenizer.apply_chat_template(chat_history, add_generation_prompt=add_generation_prompt)
         if add_generation_prompt:
             return text
@@ -132,7 +134,7 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
     # The three kinds of requests.
 
     def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[float]:
-        """Of whole documents, in windows that share one token."""
+        """Compute log-likelihoods of whole documents, in windows that share one token."""
         texts = [str(request.args[0]) for request in requests]
         asked = [self._request([self.prefix_token_id], self.tok_encode(text)) for text in texts]
         sums = [_sum(score) for score in self.port.score(asked)]
@@ -151,12 +153,12 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
         return found
 
     def _request(self, context: Sequence[int], tokens: Sequence[int]) -> ScoreRequest:
-        room = self.max_length + 1 - len(tokens)  # the last token is not read
-        kept = list(context)[-room:] if 0 < room < len(context) else list(context)
+        left = self.max_length + 1 - len(tokens)  # the last token is not read
+        kept = list(context)[-left:] if 0 < left < len(context) else list(context)
         return ScoreRequest(text=tuple(tokens), given=tuple(kept), overlap=0)
 
     def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Answers, each up to the first of its stop strings."""
+        """Write answers, each up to the first of its stop strings."""
         asked = [self._generate_request(*request.args) for request in requests]
         found = [completions[0] for completions in self.port.generate(asked)]
         texts = [self._text(one, request.stop) for one, request in zip(found, asked, strict=True)]
@@ -165,7 +167,7 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
         return texts
 
     def _text(self, completion: Completion, stop: Sequence[str]) -> str:
-        """An answer decoded by itself, as the harness has it: a tokenizer of SentencePiece's drops its first space."""
+        """Decode an answer by itself, as the harness does: a SentencePiece tokenizer drops its first space."""
         text = self.tokenizer.decode(completion.tokens, skip_special_tokens=True)
         return str(postprocess_generated_text(text, list(stop), None))
 
@@ -176,11 +178,11 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
         sampling = {name: given.pop(name) for name in _SAMPLING if name in given}
         if given:
             raise ConfigError(f"generation_kwargs {', '.join(given)} are not lavra's; known: {', '.join(_SAMPLING)}")
-        room = self.max_length - most
-        if room < 1:
+        left = self.max_length - most
+        if left < 1:
             raise ConfigError(f"max_gen_toks={most} leaves no room in {self.max_length} tokens; lower it")
         return GenerateRequest(
-            prompt=tuple(self.tok_encode(context)[-room:]),
+            prompt=tuple(self.tok_encode(context)[-left:]),
             max_tokens=most,
             sampling=SamplingConfig(**sampling) if draws else SamplingConfig(),
             stop=tuple(one for one in stop if one),

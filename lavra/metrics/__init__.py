@@ -1,1 +1,1 @@
-"""Floor 1: scores of predictions, in NumPy: what a peer library counts, with intervals and paired tests."""
+"""Floor 1: scores of predictions, in NumPy: the numbers of peer libraries, with intervals and paired tests."""

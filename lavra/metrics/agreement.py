@@ -1,4 +1,4 @@
-"""How far people, or a person and a model, agree beyond chance.
+"""Agreement beyond chance, of people or of a person and a model.
 
 Cohen's kappa (1960; weighted 1968) for two raters who judged every unit; Krippendorff's alpha (2011, "Computing
 Krippendorff's Alpha-Reliability") for any number of raters, where each may have left units out.  Both are 1 for full
@@ -17,21 +17,21 @@ from lavra.base.errors import ConfigError, InputError
 
 
 class Difference(Enum):
-    """How far apart two values are."""
+    """Measures of the distance of two values."""
 
     NOMINAL = "nominal"  # names: the same or not
     LINEAR = "linear"  # numbers: their distance
     QUADRATIC = "quadratic"  # numbers: their squared distance; interval data in Krippendorff's words
-    ORDINAL = "ordinal"  # ranks: how many values were given between the two, squared; Krippendorff's alpha alone
+    ORDINAL = "ordinal"  # ranks: number of values given between the two, squared; Krippendorff's alpha alone
 
 
 def cohen_kappa(first: Int64s, second: Int64s, *, difference: Difference = Difference.NOMINAL) -> float:
-    """Agreement of two raters.
+    """The agreement of two raters.
 
     Args:
-        first: (N,) the class that the one gave each unit, as a number from 0.
-        second: (N,) what the other gave.
-        difference: how far apart two classes are; other than nominal where their order means something.
+        first: (N,) the first rater's class of each unit, as a number from 0.
+        second: (N,) the second rater's.
+        difference: distance of two classes; other than nominal where their order means something.
 
     Raises:
         ConfigError: `difference` is ordinal, which Cohen's kappa does not have.
@@ -51,11 +51,11 @@ def cohen_kappa(first: Int64s, second: Int64s, *, difference: Difference = Diffe
 
 
 def krippendorff_alpha(ratings: Float64s, *, difference: Difference = Difference.NOMINAL) -> float:
-    """Agreement of any number of raters; units that fewer than two of them judged say nothing and are left out.
+    """Agreement of any number of raters; units with fewer than two ratings are left out.
 
     Args:
         ratings: (raters, units) values; NaN where a rater left a unit out.
-        difference: how far apart two values are.
+        difference: distance of two values.
 
     Raises:
         InputError: no unit was judged by two raters.
@@ -76,7 +76,7 @@ def krippendorff_alpha(ratings: Float64s, *, difference: Difference = Difference
 
 
 def _differences(values: Float64s, difference: Difference) -> Float64s:
-    """(V, V) how far each value is from each."""
+    """(V, V) the difference of each value from each."""
     apart = np.abs(values[:, None] - values[None, :])
     if difference is Difference.NOMINAL:
         return (apart > 0).astype(np.float64)

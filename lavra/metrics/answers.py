@@ -31,17 +31,17 @@ _ASCII_PUNCTUATION = frozenset(string.punctuation)
 
 
 class SquadVersion(Enum):
-    """Which script counts; they differ where an answer is empty."""
+    """The version of the script; the two differ where an answer is empty."""
 
     V1 = "1.1"  # the F1 of two empty answers is 0
     V2 = "2.0"  # an empty answer is right where there is none, and wrong elsewhere
 
 
 def normal_answer(text: str, language: str = "en") -> str:
-    """An answer without what does not count: case, punctuation, articles, blanks.
+    """An answer without case, punctuation, articles and blanks, which do not count.
 
     Raises:
-        ConfigError: the articles of the language are not known.
+        ConfigError: no articles are listed for the language.
     """
     if language not in ARTICLES:
         raise ConfigError(f"language is {language!r}, whose articles are not known{nearest(language, ARTICLES)}")
@@ -74,7 +74,7 @@ def answer_f1(predicted: str, expected: str, language: str = "en", version: Squa
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerScores:
-    """How well questions are answered.
+    """Scores of answered questions.
 
     Attributes:
         exact_match: mean over the questions, 0 to 1 (the scripts print percents).
@@ -111,10 +111,10 @@ def answer_scores(
     """Scores of answers.
 
     Args:
-        predicted: one a question; empty says that the passage has no answer.
+        predicted: an answer for each question; empty means that the passage has no answer.
         references: every answer people gave to each question; none where the passage has none.
-        language: whose articles do not count.
-        version: which script counts.
+        language: the language whose articles do not count.
+        version: the version of the script.
 
     Raises:
         ConfigError: the language is unknown.
@@ -178,7 +178,7 @@ def best_threshold(scores: Float64s, doubts: Float64s, has_answer: Bools) -> Thr
 
     Args:
         scores: (N,) exact match or F1 of each question if its answer is given.
-        doubts: (N,) how likely it is, by the model, that there is no answer; any scale.
+        doubts: (N,) the model's doubt, higher where it takes "no answer" for likelier; any scale.
         has_answer: (N,) whether the passage has one; holding back is right where it has none.
 
     Raises:

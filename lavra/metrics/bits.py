@@ -1,4 +1,4 @@
-"""How well a model foretells text: bits per byte, and perplexity of a token, word or byte.
+"""Scores of a model's prediction of text: bits per byte, and perplexity of a token, word or byte.
 
 Bits per byte and the perplexities of words and bytes compare models across tokenizers; that of tokens does not.  Bits
 per byte compare with compressors besides.
@@ -29,7 +29,7 @@ def bits_per_byte(nll: float, num_bytes: int) -> float:
 
 
 def perplexity(nll: float, num_units: int) -> float:
-    """exp(nats / units): among how many equally likely units the model is as unsure as it is of the text.
+    """exp(nats / units): the number of equally likely units that would leave a model as unsure as it is of the text.
 
     Args:
         nll: negative log-likelihood of the whole text in nats.

@@ -1,7 +1,7 @@
-"""Whether probabilities are honest: of the answers given with 80 %, 80 % should be right.
+"""Scores of honest probabilities: of the answers given with 80 %, 80 % should be right.
 
-Log loss and Brier's score (1950) judge probabilities as a whole and are best for a model that says what it believes.
-A reliability table sets the confidence of answers beside how often they are right, in bins of equal width; the expected
+Log loss and Brier's score (1950) judge probabilities as a whole and are best for a model that states its true belief.
+A reliability table sets the confidence of answers beside their accuracy, in bins of equal width; the expected
 calibration error (Naeini et al. 2015; Guo et al. 2017, §2) is the mean gap between the two, weighted by the answers in
 each bin.
 """
@@ -56,7 +56,7 @@ class ReliabilityBin:
         low: confidences above this are in the bin; 0 itself is in the first one.
         high: and up to this.
         count: answers in the bin.
-        confidence: their mean confidence; NaN where there are none.
+        confidence: mean confidence of the answers; NaN where there are none.
         accuracy: the share of them that is right; NaN where there are none.
     """
 
@@ -73,11 +73,11 @@ def reliability(confidences: Float64s, right: Bools, *, num_bins: int = 10) -> t
     Args:
         confidences: (N,) the probability of each answer that was given.
         right: (N,) whether it was right.
-        num_bins: how many bins.
+        num_bins: number of bins.
 
     Raises:
         ConfigError: there are fewer bins than 1.
-        InputError: there are no answers, the lengths differ, or a confidence is no probability.
+        InputError: there are no answers, the lengths differ, or a confidence is not a probability.
     """
     if num_bins < 1:
         raise ConfigError(f"num_bins is {num_bins}; it must be at least 1, and 10 is usual")

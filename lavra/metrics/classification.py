@@ -21,10 +21,10 @@ from lavra.metrics.intervals import LEVEL, RESAMPLES, Bools, Interval, score_int
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScore:
-    """How well one class is found.
+    """Scores of one class.
 
     Attributes:
-        name: of the class.
+        name: name of the class.
         precision: share of the samples given this class that have it.
         recall: share of the samples with this class that are given it.
         f1: harmonic mean of the two.
@@ -40,16 +40,16 @@ class ClassScore:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationScores:
-    """How well one class of many is found.
+    """Scores of a classifier with one class a sample.
 
     Attributes:
         accuracy: share of right answers; for one class a sample, micro-averaged F1 is the same number.
         macro_f1: mean F1 of the classes that occur or are predicted.
-        weighted_f1: mean F1 of the classes, by how often each occurs.
+        weighted_f1: mean F1 of the classes, weighted by frequency.
         matthews: correlation of answer and truth, 0 for chance, 1 for all right.
         confusion: (C, C) samples by true class (row) and predicted class (column).
         classes: each class that occurs or is predicted.
-        num_samples: how many were judged.
+        num_samples: number of samples.
     """
 
     accuracy: float
@@ -77,15 +77,15 @@ class ClassificationScores:
 
 @dataclass(frozen=True, kw_only=True)
 class MultiLabelScores:
-    """How well several labels a sample are found.
+    """Scores of a classifier with several labels a sample.
 
     Attributes:
         exact_match: share of samples with all labels right.
         micro_f1: F1 of all decisions together.
         macro_f1: mean F1 of the labels that occur or are predicted; 0 where none is.
-        weighted_f1: mean F1 of the labels, by how often each occurs.
+        weighted_f1: mean F1 of the labels, weighted by frequency.
         classes: each label that occurs or is predicted.
-        num_samples: how many were judged.
+        num_samples: number of samples.
     """
 
     exact_match: float
@@ -107,14 +107,14 @@ class MultiLabelScores:
 
 @dataclass(frozen=True, kw_only=True)
 class RegressionScores:
-    """How well numbers are predicted.
+    """Scores of predicted numbers.
 
     Attributes:
         pearson: linear correlation; NaN where either side is constant.
         spearman: correlation of ranks, ties at their mean rank; NaN likewise.
         mse: mean squared error.
         mae: mean absolute error.
-        num_samples: how many were judged.
+        num_samples: number of samples.
     """
 
     pearson: float
@@ -138,7 +138,7 @@ def f1(true_positives: float, predicted: float, expected: float) -> tuple[float,
 def macro_f1(truth: Sequence[str], answers: Sequence[str | None], labels: Sequence[str]) -> float:
     """Mean F1 over all labels.
 
-    A label neither asked for nor answered counts as 0; `ClassificationScores.macro_f1` leaves such a label out.
+    A label neither expected nor answered counts as 0; `ClassificationScores.macro_f1` leaves such a label out.
 
     Args:
         truth: (N,) the right labels.
@@ -189,7 +189,7 @@ def multi_label_scores(expected: Bools, predicted: Bools, names: Sequence[str]) 
 
     Args:
         expected: (N, C) True where a label holds.
-        predicted: (N, C) True where it is said to hold.
+        predicted: (N, C) True where the model answers the label.
         names: (C,) of the labels.
 
     Raises:

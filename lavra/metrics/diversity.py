@@ -1,11 +1,11 @@
-"""How varied generated texts are: distinct-n over many of them, repetition within one.
+"""Variety of generated texts: distinct-n over many of them, repetition within one.
 
 distinct-n (Li et al. 2016, "A Diversity-Promoting Objective Function", §5.2) is the number of different n-grams of all
 texts over the number of their words.  rep-n (Welleck et al. 2020, "Neural Text Generation with Unlikelihood Training",
-§5.1) is the share of a text's n-grams that it already had.  The share of words inside repeated n-grams is what filters
-of web text ask for (Rae et al. 2021, A1.1, there of characters).
+§5.1) is the share of a text's n-grams that it already had.  The share of words inside repeated n-grams is a filter of
+web text (Rae et al. 2021, A1.1, there of characters).
 
-All three fall or rise with length; compare texts of about the same.  Words are whatever the caller cuts texts into.
+All three fall or rise with length; compare texts of about the same.  The caller cuts texts into words.
 """
 
 from __future__ import annotations

@@ -21,17 +21,17 @@ Tags = Sequence[Sequence[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class EntityScores:
-    """How well entities are found.
+    """Scores of found entities.
 
     Attributes:
         precision: share of the entities found that are right, over all types.
-        recall: share of the entities there are that were found.
+        recall: share of the true entities that were found.
         f1: harmonic mean of the two.
         macro_f1: mean F1 of the types.
-        weighted_f1: mean F1 of the types, by how often each occurs.
+        weighted_f1: mean F1 of the types, weighted by frequency.
         word_accuracy: share of words with the right tag.
         types: each type that occurs or is found, by name.
-        num_sentences: how many were judged.
+        num_sentences: number of sentences.
     """
 
     precision: float
@@ -57,7 +57,7 @@ class EntityScores:
 
 @dataclass(frozen=True, kw_only=True)
 class _Counts:
-    """What one sentence adds: entities by type, and words."""
+    """Counts of one sentence: entities by type, and words."""
 
     right: Counter[str]
     predicted: Counter[str]
@@ -101,7 +101,7 @@ def entity_intervals(
 
 
 def strict_spans(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """(type, first word, word after the last) of each span that begins with `B-`; a stray `I-` is no part of any."""
+    """(type, first word, word after the last) of each span that begins with `B-`; a stray `I-` is not part of any."""
     start, open_kind = 0, ""
     for index, tag in enumerate([*tags, OUTSIDE]):
         letter, kind = parts(tag)

@@ -1,4 +1,4 @@
-"""How far a score could be from what other samples of the same kind would give.
+"""Intervals of a score: its likely range over other samples of the same kind.
 
 The percentile bootstrap (Efron 1979): the samples are drawn again with replacement many times, and the middle 95 % of
 the scores of those draws is the interval.  For a share of right answers there is an exact one (Clopper and Pearson
@@ -28,12 +28,12 @@ _BISECTIONS = 50  # halvings of [0, 1]
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """Where a score may lie.
+    """The likely range of a score.
 
     Attributes:
-        low: its lower end.
-        high: its upper end.
-        level: how often such an interval holds the true value, 0.95 for instance.
+        low: lower end.
+        high: upper end.
+        level: share of such intervals that hold the true value, 0.95 for instance.
         num_undefined: resamples whose score was not a number (a correlation of equal values); they are left out.
     """
 
@@ -57,11 +57,11 @@ def score_intervals(
     """The bootstrap interval of every score, all from the same draws.
 
     Args:
-        scores: from the indexes (N,) of the samples to be taken to the scores by name.
-        num_samples: how many samples there are (N).
-        resamples: how often they are drawn again.
-        level: how often the interval is to hold the true value.
-        seed: of the draws.
+        scores: a function from the indexes (N,) of drawn samples to the scores by name.
+        num_samples: number of samples (N).
+        resamples: number of draws.
+        level: share of intervals that are to hold the true value.
+        seed: seed of the draws.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -80,9 +80,9 @@ def mean_interval(values: Float64s, *, resamples: int = RESAMPLES, level: float 
 
     Args:
         values: (N,).
-        resamples: how often they are drawn again.
-        level: how often the interval is to hold the true mean.
-        seed: of the draws.
+        resamples: number of draws.
+        level: share of intervals that are to hold the true mean.
+        seed: seed of the draws.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -100,15 +100,15 @@ def difference_interval(
     """The interval of mean(first) - mean(second), two systems on the same samples: better where it lies above 0.
 
     Args:
-        first: (N,) what the one system scores on each sample.
-        second: (N,) what the other does, in the same order.
-        resamples: how often samples are drawn again.
-        level: how often the interval is to hold the true difference.
-        seed: of the draws.
+        first: (N,) the first system's score of each sample.
+        second: (N,) the second system's, in the same order.
+        resamples: number of draws.
+        level: share of intervals that are to hold the true difference.
+        seed: seed of the draws.
 
     Raises:
         ConfigError: a setting is out of range.
-        InputError: they differ in length, or are empty.
+        InputError: the scores differ in length, or are empty.
     """
     if len(first) != len(second):
         raise InputError(f"the systems have {len(first)} and {len(second)} samples; compare them on the same ones")
@@ -119,9 +119,9 @@ def share_interval(successes: int, trials: int, *, level: float = LEVEL) -> Inte
     """The exact interval of a share, such as an accuracy (Clopper and Pearson 1934): never too narrow.
 
     Args:
-        successes: how many were right.
-        trials: of how many.
-        level: how often, at least, the interval holds the true share.
+        successes: number of right answers.
+        trials: number of answers.
+        level: share of intervals, at least, that hold the true share.
 
     Raises:
         ConfigError: `level` is out of range.
@@ -129,7 +129,7 @@ def share_interval(successes: int, trials: int, *, level: float = LEVEL) -> Inte
     """
     _check(1, level)
     if not 0 <= successes <= trials or trials < 1:
-        raise InputError(f"{successes} of {trials} is no share; give at least 1 trial and at most as many successes")
+        raise InputError(f"{successes} of {trials} is not a share; give at least 1 trial and at most as many successes")
     tail = (1.0 - level) / 2.0
     low = 0.0 if successes == 0 else _share_at(successes, trials, tail)
     high = 1.0 if successes == trials else _share_at(successes + 1, trials, 1.0 - tail)
@@ -140,9 +140,9 @@ def wilson_interval(successes: int, trials: int, *, level: float = LEVEL) -> Int
     """Wilson's interval of a share: right on average, where `share_interval` is never too narrow.
 
     Args:
-        successes: how many were right.
-        trials: of how many; where there are none, the share may be anything from 0 to 1.
-        level: how often the interval is to hold the true share.
+        successes: number of right answers.
+        trials: number of answers; with 0, the share may be anything from 0 to 1.
+        level: share of intervals that are to hold the true share.
 
     Raises:
         ConfigError: `level` is out of range.

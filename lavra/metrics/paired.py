@@ -3,7 +3,7 @@
 McNemar's exact test (1947) for two systems that are right or wrong on each sample; for the mean of any score the
 permutation test of Fisher (1935), which flips the signs of the differences; for a score of all samples together (F1,
 BLEU) approximate randomization (Noreen 1989), which swaps the two systems' samples.  Holm's correction (1979) where
-more than two are compared.  How many samples would tell a difference of the size seen: from the power of these tests.
+more than two are compared.  The power of these tests gives the number of samples that show a difference of a size.
 Draws come from Philox by seed.
 """
 
@@ -32,7 +32,7 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     number, fewer = only_first + only_second, min(only_first, only_second)
     ways = tail = 1  # whole numbers, rounded once at the end
     for hits in range(fewer):
-        ways = ways * (number - hits) // (hits + 1)  # of choosing one more
+        ways = ways * (number - hits) // (hits + 1)  # number of ways to choose one more
         tail += ways
     return min(1.0, float(2 * tail / 2**number))
 
@@ -51,9 +51,9 @@ def sign_flip_p(differences: Float64s, *, draws: int = DRAWS, seed: int = 0) -> 
     """Two-sided p that the mean difference of two systems is 0: the share of random signs with a mean as far from it.
 
     Args:
-        differences: (N,) what one system scores on each sample less what the other does.
+        differences: (N,) the first system's score of each sample less the second's.
         draws: random choices of signs; the observed one is counted among them, so p is never 0.
-        seed: of the draws.
+        seed: seed of the draws.
     """
     moved = differences[differences != 0]
     if not len(moved):
@@ -75,10 +75,10 @@ def swap_p(
     """Two-sided p that two systems are equally good by a score of all samples together.
 
     Args:
-        difference: from (N,) whether a sample's two answers are swapped to second less first.
-        num_samples: how many there are (N).
+        difference: a function from (N,), True where a sample's answers are swapped, to the second score less the first.
+        num_samples: number of samples (N).
         draws: random choices of samples to swap.
-        seed: of the draws.
+        seed: seed of the draws.
     """
     draw = np.random.Generator(np.random.Philox(seed))
     seen = abs(difference(np.zeros(num_samples, dtype=np.bool_))) * (1 - 1e-12)
@@ -93,7 +93,7 @@ def needed_discordant(
 ) -> int | None:
     """Samples with which McNemar's exact test finds a difference of the size seen, with the given power.
 
-    The share of samples that only one system gets right, and how those split, are taken as seen.  `None` where they
+    The share of samples that only one system gets right, and their split, are taken as seen.  `None` where they
     split evenly: no number of samples tells equal systems apart.
     """
     discordant = only_first + only_second
@@ -115,11 +115,11 @@ def needed_items(
     """Samples with which a difference of the size seen is found with the given power; `None` where it is 0.
 
     Args:
-        difference: seen on `num_items` samples.
-        standard_error: of it there; it falls with the root of their number.
-        num_items: how many there were.
+        difference: the difference seen on `num_items` samples.
+        standard_error: standard error of that difference; it falls with the root of the number of samples.
+        num_items: number of those samples.
         alpha: two-sided level of the test.
-        power: how often the difference is to be found.
+        power: share of tests that are to find the difference.
     """
     if difference == 0:
         return None
@@ -128,12 +128,12 @@ def needed_items(
 
 
 def _sign_test_power(number: int, share: float, alpha: float) -> float:
-    """How often the two-sided exact sign test of `number` coins with that share rejects a fair one."""
+    """The share of two-sided exact sign tests of `number` coins with that share that reject a fair coin."""
     hits = np.arange(number + 1, dtype=np.float64)
     factorials = np.cumsum(np.log(np.maximum(hits, 1.0)))
     ways = factorials[-1] - factorials - factorials[::-1]
     fair = np.cumsum(np.exp(ways - number * math.log(2)))
-    fewest = int(np.searchsorted(fair, alpha / 2, side="right"))  # tails of under so many hits are rejected
+    fewest = int(np.searchsorted(fair, alpha / 2, side="right"))  # tails with fewer hits are rejected
     if not fewest:
         return 0.0
     if share == 1.0:

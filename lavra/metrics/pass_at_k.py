@@ -1,4 +1,4 @@
-"""pass@k: how likely at least one of k programs that a model writes for a problem passes the problem's tests.
+"""pass@k: the chance that at least one of k programs that a model writes for a problem passes the problem's tests.
 
 From n programs of which c pass, 1 - C(n-c, k) / C(n, k) is unbiased (Chen et al. 2021, "Evaluating Large Language
 Models Trained on Code", eq. 1), where 1 - (1 - c/n)^k is not.  It is computed as their product of n-c terms near 1,
@@ -17,8 +17,8 @@ def pass_at_k(num_programs: int, num_passed: int, k: int) -> float:
 
     Args:
         num_programs: programs written for the problem (n).
-        num_passed: those that pass (c).
-        k: how many may be tried.
+        num_passed: programs that pass (c).
+        k: number of programs to try.
 
     Raises:
         InputError: `k` is not from 1 to n, or c not from 0 to n.

@@ -2,12 +2,14 @@
 
 Bradley and Terry (1952) give each model a strength: the odds that i is preferred to j are exp(strength i - strength j).
 Davidson (1970) adds ties: P(i) : P(j) : P(tie) = exp(i) : exp(j) : v * exp((i + j) / 2), where v is one number of the
-whole study, found with the strengths.  A tie is then worth half a win to each side, and how often voters tie is part
+whole study, found with the strengths.  A tie is then worth half a win to each side, and the share of ties is part
 of the model instead of being thrown away.  Without any tie it is plain Bradley-Terry.
 
 The likelihood is concave and Newton's method finds its top.  A model that won or lost every vote has no finite
-strength; so each model begins with a few votes against an imaginary average one (`prior`), and what rests on those is
-said in `warnings`.  Intervals draw whole units (items) again, because votes on one item resemble one another.
+strength; so each model begins with a few votes against an imaginary average one (`prior`), and `warnings` names
+the strengths that rest on those.
+
+Intervals draw whole units (items) again, because votes on one item resemble each other.
 
 Deliberately absent: an effect of the place an answer was shown at (show both orders), and voters' reliability.
 """
@@ -30,11 +32,11 @@ from lavra.metrics.probabilities import softmax
 PRIOR = 0.1
 _LEAST_PRIOR = 0.01  # below it the likelihood of some votes is too flat for Newton's method in float64
 _MOST_STEPS, _LONGEST_STEP, _SMALLEST_STEP = 200, 2.0, 1e-9
-_HALVES = np.array([0.5, -0.5, 0.0])  # what a difference of strengths adds to the logit of first, second and tie
+_HALVES = np.array([0.5, -0.5, 0.0])  # shares of a difference of strengths in the logits of first, second and tie
 
 
 class Preferred(Enum):
-    """Which of two answers a voter prefers."""
+    """A voter's preference between two answers."""
 
     FIRST = "first"
     SECOND = "second"
@@ -43,13 +45,13 @@ class Preferred(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreferenceVote:
-    """One judgement of two answers.
+    """A judgement of two answers.
 
     Attributes:
-        first: model of the one answer.
-        second: model of the other.
-        preferred: which one is better.
-        unit: what the vote is about, an item for instance; votes with an equal unit are drawn again together.  Empty:
+        first: model of the first answer.
+        second: model of the second answer.
+        preferred: the voter's preference.
+        unit: the subject of the vote, an item for instance; votes with an equal unit are drawn again together.  Empty:
             the vote stands for itself.
     """
 
@@ -61,11 +63,11 @@ class PreferenceVote:
 
 @dataclass(frozen=True, kw_only=True)
 class Strength:
-    """How a model fares.
+    """The strength of a model, and its votes.
 
     Attributes:
-        name: of the model.
-        value: its strength, in natural-log odds; the mean over the models is 0.
+        name: name of the model.
+        value: strength, in natural-log odds; the mean over the models is 0.
         interval: bootstrap interval of the value.
         wins: votes that prefer it.
         losses: votes that prefer the other.
@@ -87,9 +89,9 @@ class PreferenceRanking:
     Attributes:
         strengths: best first.
         tie_weight: Davidson's v; 0 without ties.  Two equal models tie in v of 2 + v votes.
-        num_votes: how many there were.
-        num_units: how many units they are about.
-        warnings: what rests on the prior alone, one sentence each.
+        num_votes: number of votes.
+        num_units: number of units that the votes are about.
+        warnings: strengths that rest on the prior alone, one sentence each.
     """
 
     strengths: tuple[Strength, ...]
@@ -128,9 +130,9 @@ def rank_by_preference(
         votes: in any order.
         prior: wins, losses and (where votes have any) ties that each model begins with, against an imaginary average
             model; the nearer to 0, the nearer to maximum likelihood, which is not finite for all votes.
-        resamples: how often units are drawn again.
-        level: how often an interval is to hold the true value.
-        seed: of the draws.
+        resamples: number of draws of the units.
+        level: share of intervals that are to hold the true value.
+        seed: seed of the draws.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -170,7 +172,7 @@ class _Study:
         # A cell is a pair and an outcome: first of the pair preferred, second, tie.
         self._cells = np.array([3 * row_of[_pair(vote)] + _outcome(vote) for vote in votes])
         self._unit_of = np.array([units[_unit(vote, at)] for at, vote in enumerate(votes)])
-        self._design = np.zeros((len(pairs) + len(names), len(names)))  # (rows, M) whose difference a row is about
+        self._design = np.zeros((len(pairs) + len(names), len(names)))  # (rows, M) the two models of each row, 1 and -1
         for row, (first, second) in enumerate(pairs):
             self._design[row, place[first]], self._design[row, place[second]] = 1.0, -1.0
         self._design[len(pairs) :] = np.eye(len(names))  # against the imaginary model of strength 0
@@ -283,8 +285,8 @@ def _strengths(
 
 
 def _warnings(votes: Sequence[PreferenceVote], names: Sequence[str]) -> list[str]:
-    """Where maximum likelihood has no finite strengths (Ford 1957): a group that nobody outside ever held up to."""
-    above: dict[str, set[str]] = {name: set() for name in names}  # who was preferred to, or tied with, each
+    """A warning for each group that no model outside ever beat or tied: no finite likeliest strengths (Ford 1957)."""
+    above: dict[str, set[str]] = {name: set() for name in names}  # models preferred to, or tied with, each
     for vote in votes:
         better, worse = _winner(vote)
         above[worse].add(better)
@@ -302,7 +304,7 @@ def _warnings(votes: Sequence[PreferenceVote], names: Sequence[str]) -> list[str
 def _separated(votes: Sequence[PreferenceVote], group: Sequence[str], others: Sequence[str]) -> str:
     compared = any((vote.first in group) != (vote.second in group) for vote in votes)
     how = "never lost to or tied with" if compared else "were never compared with"
-    return f"{', '.join(group)} {how} {', '.join(others)}; how far apart these stand rests on the prior"
+    return f"{', '.join(group)} {how} {', '.join(others)}; their distance depends on the prior alone"
 
 
 def _reachable(name: str, above: Mapping[str, set[str]]) -> set[str]:

@@ -1,4 +1,4 @@
-"""From scores to probabilities, in float64 whatever the scores are in."""
+"""From scores to probabilities, in float64 for scores of any type."""
 
 from __future__ import annotations
 

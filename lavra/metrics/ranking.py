@@ -1,8 +1,8 @@
-"""Scores of rankings: how much of what fits a query stands at the top.
+"""Scores of rankings: the share and the rank of fitting passages near the top.
 
 Judgements are graded: 0 does not fit, more fits better.  Reciprocal rank, average precision and recall take every
 grade above 0 as fitting; nDCG (Järvelin and Kekäläinen 2002) weighs grades as they are and discounts by log2(rank + 1),
-as trec_eval does.  A passage nobody judged counts as one that does not fit.  A query for which nothing fits has no
+as trec_eval does.  A passage without a judgement counts as grade 0.  A query for which nothing fits has no
 score; such queries are counted and left out.
 """
 
@@ -20,13 +20,13 @@ from lavra.metrics.intervals import LEVEL, RESAMPLES, Interval, score_intervals
 
 @dataclass(frozen=True, kw_only=True)
 class RankingScores:
-    """How well queries are served.
+    """Scores of ranked queries.
 
     Attributes:
         by_query: name of a score to (Q,) its value for each query, in order, those left out missing.
         num_queries: queries that have a score.
         num_unanswerable: queries left out because nothing fits them.
-        num_unjudged: ranked passages nobody judged, over all queries with a score.
+        num_unjudged: ranked passages without a judgement, over all queries with a score.
     """
 
     by_query: Mapping[str, Float64s]
@@ -48,8 +48,8 @@ def ranking_scores(
     """Recall, MRR and nDCG at each cutoff, and MAP over the whole lists.
 
     Args:
-        ranked: for each query the passages found, best first.
-        judgements: for each query the grade of each judged passage.
+        ranked: the passages found for each query, best first.
+        judgements: the grade of each judged passage, for each query.
         cutoffs: ranks to look down to.
 
     Raises:
@@ -140,4 +140,4 @@ def _check(ranked: Mapping[str, Sequence[str]], judgements: Mapping[str, Mapping
             raise InputError(f"query {query!r} ranks {twice!r} twice; rank each passage once")
     for query, grades in judgements.items():
         if any(not grade >= 0 for grade in grades.values()):
-            raise InputError(f"query {query!r} has a grade below 0; 0 is what does not fit")
+            raise InputError(f"query {query!r} has a grade below 0; 0 means that a passage does not fit")

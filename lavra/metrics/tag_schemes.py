@@ -1,4 +1,4 @@
-"""Tags of words: which scheme they are written in, and the same spans as BIO.
+"""Tags of words: the scheme that they are written in, and the same spans as BIO.
 
 In BIO (IOB2) every span begins with `B-`; in IOB1 with `I-`, and with `B-` only right after a span of its own type
 (Tjong Kim Sang and Veenstra 1999).  BILOU, IOBES and BMES also mark last and single words.  Which one a file uses is
@@ -13,13 +13,13 @@ from enum import Enum
 
 OUTSIDE = "O"
 LIKE_OUTSIDE = ("0", "o")
-"""What is typed for `O` by mistake."""
-# What the letters of BILOU, IOBES and BMES(W) mean.
+"""Signs typed for `O` by mistake."""
+# The meaning of the letters of BILOU, IOBES and BMES(W).
 _MEANING = {"B": "B", "I": "I", "M": "I", "L": "L", "E": "L", "U": "U", "S": "U", "W": "U"}
 
 
 class TagScheme(Enum):
-    """How tags mark spans."""
+    """Schemes of tags that mark spans."""
 
     BIO = "BIO"
     IOB1 = "IOB1"

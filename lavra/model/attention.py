@@ -105,7 +105,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask, *, scale: float, dropout
 
 
 def _attend_grouped(q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float) -> Tensor:
-    """One new token: the heads that share a key stand where time would, and no key is copied."""
+    """Attention of one new token: the heads that share a key take the axis of time, and no key is copied."""
     batch, heads, _, channels = q.shape
     grouped = q.reshape(batch, k.shape[1], -1, channels)  # (B, K, H/K, C)
     bias = None if mask.bias is None else mask.bias.expand(-1, -1, grouped.shape[2], -1)

@@ -1,4 +1,4 @@
-"""One layer: attention, feed-forward, their norms and residuals, composed in one of four ways.
+"""A layer: attention, feed-forward, their norms and residuals, composed in one of four ways.
 
     pre-norm       x = x + attention(norm(x));  x = x + feed_forward(norm(x))
     post-norm      x = norm(x + attention(x));  x = norm(x + feed_forward(x))
@@ -25,15 +25,15 @@ from lavra.model.positions import Rotation
 
 @dataclass(frozen=True)
 class Context:
-    """What all layers of a forward pass share.
+    """Tensors that all layers of a forward pass share.
 
     Attributes:
-        masks: of self-attention, by window.
-        rotation: of rotary positions.
-        cache: where keys and values are kept.
-        step: where in the cache the new tokens go.
+        masks: masks of self-attention, by window.
+        rotation: rotation of rotary positions.
+        cache: cache of keys and values.
+        step: slots of the new tokens in the cache.
         source: (B, S, D) the encoder's output; `None` when the cache already has its keys and values.
-        source_mask: who may attend to it.
+        source_mask: mask of the attention to it.
     """
 
     masks: dict[int | None, Mask]
@@ -102,7 +102,7 @@ class Block(nn.Module):
         return attention.cross(x, keys, values, context.source_mask)
 
     def drop(self, x: Tensor) -> Tensor:
-        """What a sub-layer adds to the residual, some of it dropped in training."""
+        """The output of a sub-layer, which is added to the residual; some of it is dropped in training."""
         return dropout(x, self.dropout, self.training)
 
 

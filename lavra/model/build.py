@@ -1,7 +1,7 @@
-"""Fresh models: the class a configuration asks for, and its weights.
+"""Fresh models: the class for a configuration, and its initial weights.
 
-They are drawn as the family's paper draws them, but for BERT's matrices and positions and T5's relative biases, whose
-starts were measured to be better (docs/log.md).
+The weights are drawn as the family's paper draws them, but for BERT's matrices and positions and T5's relative biases:
+for these, measurements showed a better start (docs/log.md).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Model = Decoder | Encoder | EncoderDecoder
 _WRITERS = ("attention.output.weight", "feed_forward.down.weight")
 
 # Measured on small models (docs/log.md): learned positions start as sinusoids of this many `init_std`, and relative
-# biases fall by so much a bucket in the first head, and by this share of it in each further one.
+# biases fall by this amount a bucket in the first head, and by this share of it in each further head.
 _SINUSOIDS = 2.5
 _STEEPEST, _FLATTER = 0.8, 3 / 8
 
 
 def new_model(config: ModelConfig) -> Model:
-    """The model of that kind; its weights are not drawn yet."""
+    """A model of the configuration's kind, with weights that are not drawn yet."""
     if config.kind is Kind.DECODER:
         return Decoder(config)
     if config.kind is Kind.ENCODER:
@@ -79,7 +79,7 @@ def _sinusoids(rows: int, channels: int) -> torch.Tensor:
 def _nearer_first(bias: torch.Tensor, *, causal: bool) -> torch.Tensor:
     """(buckets, H) a bias that falls with the bucket's distance, less steeply in every further head.
 
-    The paper's start is random; a model that first has to find its neighbours learns nothing else meanwhile.
+    The paper's start is random; a model that first has to find its neighbours learns little else meanwhile.
     """
     buckets, heads = bias.shape
     distance = torch.arange(buckets) % (buckets if causal else buckets // 2)

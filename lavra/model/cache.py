@@ -1,8 +1,8 @@
 """Keys and values of the tokens a model has read, so that each new token costs one column of attention.
 
 Rows are stored without their padding: token n of a row is in slot n, whatever side the batch was padded on.  A
-row therefore holds exactly what it would hold alone, which is why batched generation equals single generation.
-`Cache` is what a model asks of any cache.  `KVCache` is preallocated and contiguous; a paged one belongs to the engine.
+row therefore holds exactly the numbers it would hold alone, which is why batched generation equals single generation.
+`Cache` is the interface that a model needs.  `KVCache` is preallocated and contiguous; a paged cache is the engine's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lavra.base.errors import ContextLengthError, InputError
 
 @dataclass(frozen=True)
 class Step:
-    """Where the tokens of one forward pass go.
+    """The slots of the tokens of one forward pass.
 
     Attributes:
         slots: (B, T) slot of each token; for padding the slot of the last real token before it.
@@ -26,8 +26,8 @@ class Step:
         start: first slot when all rows write the same slots, `None` otherwise.
         span: slots in use in the fullest row after this pass.
         lengths: (B,) tokens in each row after this pass.
-        positions: (B|1, T) positions the tokens are given.
-        sees: (B, T, S) who attends to whom, where the order of slots does not say it (texts that branch).
+        positions: (B|1, T) positions of the tokens.
+        sees: (B, T, S) True where a token attends to a slot, if slot order does not decide it (texts that branch).
     """
 
     slots: Tensor
@@ -40,7 +40,7 @@ class Step:
 
 
 class Cache(Protocol):
-    """What a forward pass asks of a cache.
+    """The interface of a cache in a forward pass.
 
     Attributes:
         source: cross-attention (keys, values) of each layer; empty until the source is read.
@@ -52,11 +52,11 @@ class Cache(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Rows held."""
+        """Number of rows."""
         ...
 
     def plan(self, num_tokens: int, real: Tensor | None, positions: Tensor | None) -> Step:
-        """Decide where the next T tokens of each row go."""
+        """Decide the slots of the next T tokens of each row."""
         ...
 
     def write(self, layer: int, step: Step, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,7 +68,7 @@ class Cache(Protocol):
         ...
 
     def commit(self, step: Step) -> None:
-        """The pass is over: the new tokens count."""
+        """Count the new tokens as stored, at the end of a pass."""
         ...
 
 
@@ -102,7 +102,7 @@ class KVCache:
 
     @property
     def batch_size(self) -> int:
-        """Rows held."""
+        """Number of rows."""
         return self.length.shape[0]
 
     def select(self, rows: Tensor) -> KVCache:
@@ -128,7 +128,7 @@ class KVCache:
         return self
 
     def plan(self, num_tokens: int, real: Tensor | None, positions: Tensor | None) -> Step:
-        """Decide where the next T tokens of each row go.
+        """Decide the slots of the next T tokens of each row.
 
         `real` is (B, T) False on padding.  Raises ContextLengthError when a row has no room.
         """
@@ -165,7 +165,7 @@ class KVCache:
         return self.positions[:, : step.span]
 
     def commit(self, step: Step) -> None:
-        """The pass is over: the new tokens count."""
+        """Count the new tokens as stored, at the end of a pass."""
         self.length = step.lengths
 
 

@@ -1,4 +1,4 @@
-"""Opening and saving Hugging Face folders: safetensors beside a `config.json` (`config_files.py`).
+"""Open and save Hugging Face folders: safetensors beside a `config.json` (`config_files.py`).
 
 A model is made without memory (the meta device), then each tensor is read from the mapped file, put into our form
 and given to it, so the peak is one copy of the weights and one tensor.  Tensors are copied out of the file rather
@@ -31,8 +31,8 @@ from lavra.model.config_files import (
     refuse_quantized,
     write_config,
 )
-from lavra.model.families import family
 from lavra.model.families.family import Family
+from lavra.model.families.table import family
 from lavra.model.gguf_checkpoint import load_gguf
 from lavra.model.tensor_names import Checkpoint, named, resolve_copies
 from lavra.model.tensor_writing import write_tensors
@@ -48,9 +48,9 @@ def load_checkpoint(
     """Open a model folder written by `transformers` or lavra, or a GGUF file, in evaluation mode.
 
     Args:
-        folder: has `config.json` and safetensors; or a GGUF file, whose weights become floats.
-        dtype: of the weights; by default what the folder was saved in.
-        device: where the weights go.
+        folder: a folder with `config.json` and safetensors; or a GGUF file, whose weights become floats.
+        dtype: type of the weights; by default the type that the folder was saved in.
+        device: device of the weights.
 
     Raises:
         CheckpointError: the architecture is not supported, a setting cannot be honoured, a file is damaged,
@@ -84,7 +84,7 @@ def save_checkpoint(model: Model, folder: Path | str, *, max_shard_bytes: int = 
     Weights keep their type; the head's matrix is written only when it is not the embedding's.
 
     Raises:
-        ConfigError: the family's `config.json` has no way to say what the model is.
+        ConfigError: the family's `config.json` has no field for a setting of the model.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def save_checkpoint(model: Model, folder: Path | str, *, max_shard_bytes: int = 
 
 
 def check_shapes(table: WeightTable, model: nn.Module, checkpoint: Checkpoint, folder: Path) -> None:
-    """Refuse tensors that are no weights, or of another shape than the model's."""
+    """Refuse tensors that are not weights, or have another shape than the model's."""
     ours = {name: parameter.shape for name, parameter in model.named_parameters()}
     for one in table:
         kind = checkpoint.dtype(one.theirs)
@@ -133,14 +133,15 @@ def _unprefixed(target: Family, table: WeightTable) -> WeightTable:
 
 
 def joined(one: Rule, parameters: Mapping[str, Tensor]) -> Tensor:
-    """The tensor of theirs that a rule makes of our parameters.
+    """The tensor of the checkpoint that a rule makes of our parameters.
 
-    Raises ConfigError where something stands in a parameter's place: an adapter, a quantized matrix.
+    Raises ConfigError if a parameter is replaced by an adapter or a quantized matrix.
     """
     missing = [name for name in one.ours if name not in parameters]
     if missing:
         raise ConfigError(
-            f"{missing[0]} has another module in its place, so this is no plain model to be saved; take adapters out "
+            f"{missing[0]} has another module in its place, so this is not a plain model to be saved; take adapters "
+            "out "
             "(eject), merge them, or save them by themselves (save_adapter)"
         )
     whole: Tensor = one.form.join([parameters[name].detach().cpu() for name in one.ours], torch.cat)
@@ -148,5 +149,5 @@ def joined(one: Rule, parameters: Mapping[str, Tensor]) -> Tensor:
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """As `config.json` spells it."""
+    """The name of a type in `config.json`."""
     return next(name for name, known in DTYPES.items() if known == dtype)

@@ -1,9 +1,9 @@
-"""The one configuration of all models: what the shared Transformer core can be asked to be.
+"""The one configuration of all models: the choices of the shared Transformer core.
 
-Every field is a choice two of the supported families make differently; nothing here is a model's name with
+Every field is a choice that two of the supported families make differently; no field is a model's name with
 behaviour attached.  A family file maps a Hugging Face `config.json` to this class and back.
 
-Not here: training settings, tokenizer settings, anything that does not change the function computed.
+Not here: training settings, tokenizer settings, and settings that do not change the computed function.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, Final
 from lavra.base.errors import ConfigError
 
 DEQUANTIZED_FROM: Final = "dequantized_from"
-"""Field of `config.json`, which stays with a model whatever is made of it."""
+"""Field of `config.json` that records the block format; every model made from this model keeps it."""
 
 
 class Kind(Enum):
-    """Which of the three shapes a model has."""
+    """The shape of a model."""
 
     DECODER = "decoder"
     ENCODER = "encoder"
@@ -28,7 +28,7 @@ class Kind(Enum):
 
 
 class Norm(Enum):
-    """How activations are normalised."""
+    """A kind of normalisation of activations."""
 
     LAYER = "layer"  # Ba et al. 2016
     RMS = "rms"  # Zhang & Sennrich 2019
@@ -44,7 +44,7 @@ class Activation(Enum):
 
 
 class Layout(Enum):
-    """How a block composes normalisation, attention, feed-forward and residual."""
+    """The order of normalisation, attention, feed-forward and residual in a block."""
 
     PRE_NORM = "pre_norm"  # x + f(norm(x)), one sub-layer after the other
     POST_NORM = "post_norm"  # norm(x + f(x)) (Vaswani et al. 2017)
@@ -53,7 +53,7 @@ class Layout(Enum):
 
 
 class Positions(Enum):
-    """How a model knows the order of its tokens."""
+    """A representation of the order of tokens."""
 
     LEARNED = "learned"
     ROTARY = "rotary"  # Su et al. 2021
@@ -62,7 +62,7 @@ class Positions(Enum):
 
 
 class Scaling(Enum):
-    """How rotary frequencies are stretched beyond the length they were trained for."""
+    """A rule that stretches rotary frequencies beyond the length they were trained for."""
 
     LINEAR = "linear"  # Chen et al. 2023
     DYNAMIC = "dynamic"  # NTK-aware, growing with the text (bloc97, emozilla 2023)
@@ -71,7 +71,7 @@ class Scaling(Enum):
 
 
 class Init(Enum):
-    """How fresh weights are drawn."""
+    """A distribution of fresh weights."""
 
     NORMAL = "normal"  # every matrix N(0, init_std)
     SCALED_RESIDUAL = "scaled_residual"  # the same, matrices that write to the residual by 1/sqrt(2L) (Radford 2019)
@@ -84,17 +84,17 @@ class RopeScaling:
     """Stretching of the rotary frequencies.
 
     Attributes:
-        kind: which rule.
-        factor: how many times longer.
+        kind: the rule.
+        factor: ratio of the new length to the trained length.
         original_max_positions: the length the model was trained for (llama3, yarn; dynamic uses the model's own).
-        low_freq_factor: llama3: wavelengths over original / this are divided by `factor`.
-        high_freq_factor: llama3: wavelengths under original / this are left alone.
+        low_freq_factor: llama3: wavelengths over (original length / this factor) are divided by `factor`.
+        high_freq_factor: llama3: wavelengths under (original length / this factor) are kept.
         attention_factor: yarn: multiplies cosines and sines; `None` computes the paper's 0.1 ln(factor) + 1.
-        beta_fast: yarn: dimensions with more rotations than this are left alone.
+        beta_fast: yarn: dimensions with more rotations than this are kept.
         beta_slow: yarn: dimensions with fewer rotations than this are divided by `factor`.
         mscale: yarn: numerator of DeepSeek's attention factor; `None` leaves the paper's.
         mscale_all_dim: yarn: its denominator.
-        truncate: yarn: round the borders between the two to whole dimensions.
+        truncate: yarn: round the borders between these two ranges to whole dimensions.
     """
 
     kind: Scaling
@@ -128,7 +128,7 @@ class RopeConfig:
 
     Attributes:
         theta: base of the geometric series of wavelengths.
-        scaling: how it is stretched; `None` is not at all.
+        scaling: the stretching of the wavelengths; `None` is not a stretching.
     """
 
     theta: float = 10_000.0
@@ -164,11 +164,11 @@ class Dropout:
     """Probabilities of dropping an activation while training.
 
     Attributes:
-        embedding: of the embeddings' sum.
-        attention: of the attention weights.
-        residual: of what a sub-layer adds to the residual.
-        feed_forward: of the feed-forward layer's inner activations.
-        output: of the final hidden states.
+        embedding: for the sum of the embeddings.
+        attention: for the attention weights.
+        residual: for the outputs of sub-layers, before they are added to the residual.
+        feed_forward: for the feed-forward layer's inner activations.
+        output: for the final hidden states.
     """
 
     embedding: float = 0.0
@@ -184,9 +184,16 @@ class Dropout:
                 raise ConfigError(f"dropout.{name} is {value}; it must be in [0, 1)")
 
 
+NO_HEAD: Final = (
+    "this checkpoint has no language-model head, so it cannot score or complete text; "
+    "use it for embeddings, or open one saved with its head (BertForMaskedLM)"
+)
+"""The error message for a model without a head, on any runner."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What a model is, whatever its family.
+    """The configuration of a model of any family.
 
     Attributes:
         family: the `model_type` of the family that reads and writes its checkpoints (`lavra.model.families`).
@@ -199,22 +206,22 @@ class ModelConfig:
         num_kv_heads: K; H is multi-head, 1 multi-query, between them grouped-query.
         head_dim: C, channels of one head.
         feed_forward_size: F.
-        max_positions: length the model is made for; a hard bound for learned positions only.
-        positions: how order is represented.
+        max_positions: longest text the model is made for; a hard bound for learned positions only.
+        positions: representation of the order of tokens.
         position_offset: learned positions start at this row (RoBERTa keeps the first rows for padding).
         rope: settings of rotary positions.
         relative_bias: settings of the relative position bias.
-        windows: for each layer, how many latest tokens it may attend to, `None` for all; empty is all everywhere.
-        norm: which normalisation.
+        windows: for each layer, number of latest tokens it may attend to, `None` for all; empty is all everywhere.
+        norm: kind of normalisation.
         norm_eps: added to the variance.
-        layout: how a block is composed.
+        layout: order of the parts of a block.
         activation: non-linearity of the feed-forward layer.
-        gated: whether it is multiplied by a second projection (GLU, Shazeer 2020).
+        gated: whether the activation is multiplied by a second projection (GLU, Shazeer 2020).
         attention_bias: biases in the query, key and value projections.
         attention_output_bias: bias in the attention's output projection.
         feed_forward_bias: biases in the feed-forward layer.
         attention_scale: multiplies the scores; `None` is 1 / sqrt(C).
-        attention_scale_by_layer: scores are divided by the layer's number, from 1, as well.
+        attention_scale_by_layer: whether scores are also divided by the layer's number, from 1.
         embedding_norm: normalise the embeddings' sum.
         num_token_types: rows of the token-type embedding; 0 is none.
         final_norm: normalise after the last block.
@@ -222,19 +229,19 @@ class ModelConfig:
         tie_embeddings: the head shares the embedding's matrix.
         head_bias: the head adds a bias.
         head_transform: the head starts with a dense layer, an activation and a norm (BERT's).
-        head_activation: the activation in it; `None` is `activation`.
+        head_activation: activation of `head_transform`; `None` is `activation`.
         head_scale: multiplies the hidden states before the head (T5 v1.0: 1 / sqrt(D)).
         has_pooler: a dense layer and tanh on the first token (BERT's).
-        dropout: probabilities while training.
-        init: how fresh weights are drawn.
+        dropout: probabilities of dropout in training.
+        init: distribution of fresh weights.
         init_std: standard deviation for `init`; for `FAN_IN` a factor on it.
         bos_id: token that begins a text.
         eos_ids: tokens that end a text.
         pad_id: token that fills a batch.
-        decoder_start_id: token a decoder with an encoder begins with.
-        dtype: of the saved weights: `float32`, `bfloat16` or `float16`.
-        source: fields of the `config.json` this came from, kept to be saved back.
-        generation: fields of its `generation_config.json`, likewise.
+        decoder_start_id: first token of a decoder with an encoder.
+        dtype: type of the saved weights: `float32`, `bfloat16` or `float16`.
+        source: fields of the original `config.json`, kept to be saved back.
+        generation: fields of its `generation_config.json`, kept to be saved back.
     """
 
     family: str
@@ -333,12 +340,12 @@ class ModelConfig:
 
     @property
     def dequantized_from(self) -> str | None:
-        """The block format of the GGUF file that the weights were floats of, such as `Q4_1`; None for others."""
+        """The block format, such as `Q4_1`, of the GGUF file that the weights come from; None for other models."""
         found = self.source.get(DEQUANTIZED_FROM)
         return None if found is None else str(found)
 
     def window(self, layer: int) -> int | None:
-        """How many latest tokens a layer may attend to; `None` is all."""
+        """The number of latest tokens that a layer may attend to; `None` is all."""
         return self.windows[layer] if self.windows else None
 
 

@@ -1,6 +1,6 @@
-"""`config.json` and `generation_config.json` of a model folder, read and written; nothing here needs torch.
+"""`config.json` and `generation_config.json` of a model folder, read and written; no torch is needed.
 
-What a GGUF file says of its model is given as the fields that say the same (`gguf_config.py`).  The weights are opened
+The settings in a GGUF file are returned as the equivalent fields (`gguf_config.py`).  The weights are opened
 in `checkpoint.py`, or as arrays in `stored_weights.py`.
 """
 
@@ -18,9 +18,9 @@ from lavra.base.errors import CheckpointError, ConfigError, InputError
 from lavra.base.files import read_json, write_json
 from lavra.base.gguf_file import is_gguf
 from lavra.model.config import ModelConfig
-from lavra.model.families import family, family_names
 from lavra.model.families.family import Family
 from lavra.model.families.fields import Fields
+from lavra.model.families.table import family, family_names
 from lavra.model.gguf_config import gguf_config_fields, load_gguf_config
 from lavra.model.tensor_names import Checkpoint, named, some
 from lavra.model.tensors import FLOATS, open_tensors
@@ -29,7 +29,7 @@ from lavra.model.weights import WeightTable
 log = logging.getLogger(__name__)
 
 FLOAT_TYPES: Final = ("float32", "bfloat16", "float16")
-"""Types that weights are opened in, as `config.json` spells them."""
+"""Types that weights are opened in, by their names in `config.json`."""
 
 
 def load_config(folder: Path | str) -> ModelConfig:
@@ -45,7 +45,7 @@ def load_config(folder: Path | str) -> ModelConfig:
 
 
 def read_config_file(folder: Path) -> dict[str, Any]:
-    """The raw `config.json` of a folder; of a GGUF file the fields that say the same."""
+    """The raw `config.json` of a folder; for a GGUF file the equivalent fields."""
     if is_gguf(folder):
         return gguf_config_fields(folder)
     path = folder / "config.json"
@@ -66,7 +66,7 @@ def read_fields(path: Path) -> dict[str, Any]:
     """The fields of a JSON file that came with a model or an adapter.
 
     Raises:
-        CheckpointError: it is damaged.
+        CheckpointError: the file is damaged.
     """
     try:
         raw = read_json(path)
@@ -100,7 +100,7 @@ def family_of(raw: Mapping[str, Any], folder: Path) -> Family:
 
 
 def refuse_quantized(raw: Mapping[str, Any], folder: Path) -> None:
-    """Refuse a folder whose weights are packed."""
+    """Refuse a folder with packed weights."""
     if raw.get("quantization_config"):
         method = raw["quantization_config"].get("quant_method", "unknown")
         raise CheckpointError(
@@ -143,13 +143,13 @@ def _dtype(fields: Fields, checkpoint: Checkpoint) -> str:
 
 
 def _id(fields: Fields, name: str, default: int | None) -> int | None:
-    """A token id; negative ones are an old way to say there is none."""
+    """A token id, or None; old files write a negative id for no token."""
     value = fields.any(name, default)
     return None if value is None or value < 0 else int(value)
 
 
 def check_names(table: WeightTable, checkpoint: Checkpoint, folder: Path) -> None:
-    """Refuse a checkpoint whose tensors are not exactly the table's."""
+    """Refuse a checkpoint with other tensors than those of the table."""
     expected, found = {one.theirs for one in table}, set(checkpoint.names)
     missing, unexpected = sorted(expected - found), sorted(found - expected)
     problems = []
@@ -184,7 +184,7 @@ def config_fields(config: ModelConfig) -> dict[str, Any]:
 
 
 def check_expressible(target: Family, config: ModelConfig) -> None:
-    """Refuse to save what would be read back as another model."""
+    """Refuse to save a model that would be read back differently."""
     names = frozenset(one.theirs for one in target.table(config))
     try:
         read = target.read(Fields(config_fields(config)), names)

@@ -1,12 +1,12 @@
-"""How far a student's distribution is from its teacher's, and how to learn from it without holding all logits.
+"""The divergence of a student's distribution from its teacher's, as a loss that never holds all logits.
 
     KL(p || q) = sum p (log p - log q),   p = softmax(teacher / T),   q = softmax(student / T)
 
-A temperature T over 1 shows how a teacher ranks what it thinks wrong; T^2 keeps the gradient's size, for it shrinks as
+A temperature T over 1 shows the teacher's ranking of unlikely tokens; T^2 keeps the gradient's size, for it shrinks as
 1 / T^2 (Hinton et al. 2015, arXiv:1503.02531, section 2).  A language model's loss is summed chunk by chunk of rows,
 as `lavra.model.loss` does it: neither model's (N, V) logits ever exist.
 
-A teacher that was written to disk is known by its k likeliest tokens and by what all others have together, one bucket:
+A teacher that was written to disk is known by its k likeliest tokens and by the sum of all others, as one bucket:
 the divergence of those k + 1 numbers is a lower bound of the whole one, and equal to it at k = V.
 """
 
@@ -32,18 +32,18 @@ def kl_of_logits(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> 
 
 
 def binary_kl_of_logits(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """The same where every logit is a yes or no of its own (sigmoid)."""
+    """The divergence if every logit is a separate yes or no (sigmoid)."""
     zeros = torch.zeros_like(student)
     return kl_of_logits(torch.stack((student, zeros), -1), torch.stack((teacher, zeros), -1), temperature)
 
 
 def _weighed(log_p: Tensor, what: Tensor) -> Tensor:
-    """Something times p, and 0 where p is 0, whatever the something is."""
+    """The product of numbers and p; 0 where p is 0, even for an infinite number."""
     return torch.where(log_p == -math.inf, 0.0, log_p.exp() * what)
 
 
-class Said(Protocol):
-    """What a teacher says of N rows."""
+class TeacherDistributions(Protocol):
+    """A teacher's distributions in N rows."""
 
     def divergence(self, rows: slice, z: Tensor) -> tuple[Tensor, Tensor]:
         """Summed KL(teacher || softmax(z)) of some rows, and its gradient by z (n, V); z is divided by T already."""
@@ -57,7 +57,7 @@ class LiveTeacher:
     Attributes:
         hidden: (N, D), ready for the matrix.
         weight: (V, D).
-        bias: (V,), where the head has one.
+        bias: (V,), if the head has a bias.
         temperature: its logits are divided by this.
     """
 
@@ -67,7 +67,7 @@ class LiveTeacher:
     temperature: float
 
     def divergence(self, rows: slice, z: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Said` has it."""
+        """See `TeacherDistributions`."""
         hidden, weight = self.hidden[rows], self.weight.to(self.hidden.dtype)
         bias = None if self.bias is None else self.bias.to(self.hidden.dtype)
         logits = functional.linear(hidden, weight, bias).float()
@@ -78,12 +78,12 @@ class LiveTeacher:
 
 @dataclass(frozen=True, kw_only=True)
 class TopTeacher:
-    """What was kept of a teacher's distributions, at the temperature they were kept for.
+    """The saved part of a teacher's distributions, at the temperature at which it was saved.
 
     Attributes:
         ids: (N, k) int64, likeliest first.
-        logprobs: (N, k) their natural logarithms.
-        log_rest: (N,) that of all others together; minus infinity where there is none.
+        logprobs: (N, k) natural logarithms of their probabilities.
+        log_rest: (N,) logarithm of the sum of all others; minus infinity if k is V.
     """
 
     ids: Tensor
@@ -91,9 +91,9 @@ class TopTeacher:
     log_rest: Tensor
 
     def divergence(self, rows: slice, z: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Said` has it, of k + 1 outcomes.
+        """See `TeacherDistributions`; the divergence of k + 1 outcomes.
 
-        The gradient by a token's logit is q - p, and by one of the others' q - p_rest q / q_rest.
+        The gradient for a kept token's logit is q - p, and for another token's q - p_rest q / q_rest.
         """
         ids, p, p_rest = self.ids[rows], self.logprobs[rows].float(), self.log_rest[rows].float()
         q = functional.log_softmax(z, dim=-1)  # (n, V)
@@ -107,20 +107,22 @@ class TopTeacher:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """How much of each loss.
+    """The weights of the two losses.
 
     Attributes:
         temperature: T.
-        share: of the teacher's distribution; the rest is the labels'.
+        share: weight of the loss against the teacher's distribution; the rest is the weight of the labels' loss.
     """
 
     temperature: float
     share: float
 
-    def of(self, said: Said, rows: slice, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def of(
+        self, rows_of_teacher: TeacherDistributions, rows: slice, logits: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Summed loss of some rows and its gradient by their logits (n, V)."""
         scores = logits.float()
-        soft, d_soft = said.divergence(rows, scores / self.temperature)
+        soft, d_soft = rows_of_teacher.divergence(rows, scores / self.temperature)
         loss, gradient = self.share * self.temperature**2 * soft, (self.share * self.temperature) * d_soft
         if self.share < 1.0:
             log_q = functional.log_softmax(scores, dim=-1)
@@ -143,7 +145,7 @@ class _ChunkedMixture(torch.autograd.Function):
         labels: Tensor,
         dtype: torch.dtype,
         mixture: Mixture,
-        said: Said,
+        rows_of_teacher: TeacherDistributions,
     ) -> Tensor:
         head, rows = weight.to(dtype), hidden.to(dtype)
         offset = None if bias is None else bias.to(dtype)
@@ -152,7 +154,7 @@ class _ChunkedMixture(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         for part in _parts(rows, weight):
             logits = functional.linear(rows[part], head, offset)
-            loss, d_logits = mixture.of(said, part, logits, labels[part])
+            loss, d_logits = mixture.of(rows_of_teacher, part, logits, labels[part])
             total += loss
             d_hidden[part] = d_logits @ head
             d_weight += d_logits.t() @ rows[part]
@@ -177,17 +179,22 @@ def _parts(rows: Tensor, weight: Tensor) -> list[slice]:
 
 
 def chunked_mixture(
-    hidden: Tensor, weight: Tensor, labels: Tensor, said: Said, mixture: Mixture, bias: Tensor | None = None
+    hidden: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    rows_of_teacher: TeacherDistributions,
+    mixture: Mixture,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Summed (1 - share) cross-entropy + share T^2 KL(teacher || student), in nats.
 
     Args:
-        hidden: (N, D) of the student, ready for its head.
+        hidden: (N, D) hidden states of the student, the input of its head.
         weight: (V, D), the student's head.
-        labels: (N,) int64, none of them -100.
-        said: what the teacher says of the same N rows, at the mixture's temperature.
-        mixture: how much of each.
-        bias: (V,), where the head has one.
+        labels: (N,) int64, without -100.
+        rows_of_teacher: the teacher's distributions in the same N rows, at the mixture's temperature.
+        mixture: the weights of the two losses.
+        bias: (V,), if the head has a bias.
 
     Returns:
         A float32 scalar.
@@ -196,9 +203,9 @@ def chunked_mixture(
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
     with torch.autocast(device, enabled=False):
         if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (hidden, weight, bias)):
-            return _ChunkedMixture.apply(hidden, weight, bias, labels, dtype, mixture, said)  # type: ignore[no-any-return, no-untyped-call]
+            return _ChunkedMixture.apply(hidden, weight, bias, labels, dtype, mixture, rows_of_teacher)  # type: ignore[no-any-return, no-untyped-call]
         rows, head, offset = hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         for part in _parts(rows, weight):
-            total += mixture.of(said, part, functional.linear(rows[part], head, offset), labels[part])[0]
+            total += mixture.of(rows_of_teacher, part, functional.linear(rows[part], head, offset), labels[part])[0]
         return total

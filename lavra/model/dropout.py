@@ -35,12 +35,12 @@ def dropout(x: Tensor, share: float, training: bool = True) -> Tensor:
 
 
 def draws_here(x: Tensor) -> bool:
-    """Whether this module draws for such numbers: a GPU draws fast, and a compiler fuses its own draws."""
+    """Whether this module draws for this tensor: a GPU draws fast, and a compiler fuses its own draws."""
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def draw_kept(x: Tensor, share: float) -> Tensor:
-    """Which numbers of a tensor on a CPU are kept: bool, of its shape."""
+    """The mask of the kept numbers of a tensor on a CPU: bool, of its shape."""
     draws = torch.empty(-(-x.numel() // _A_DRAW), dtype=torch.int64).random_(_LEAST, None)
     bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
     return bits >= round(share * _LEVELS) - _LEVELS // 2

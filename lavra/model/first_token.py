@@ -1,8 +1,8 @@
-"""An encoder read at its first token alone: what a classifier looks at.
+"""An encoder that computes its first token alone, for a classifier.
 
-The last block's queries, output and feed-forward layer are computed for one token instead of T; keys and values need
-them all.  That is most of the block's work: of MiniLM's six blocks one seventh of everything, forward and backward.
-The numbers are those of the whole pass.
+The last block's queries, output and feed-forward layer are computed for one token instead of T; keys and values are
+computed for all.  This saves most of the block's work: with MiniLM's six blocks a seventh of all work, forward and
+backward.  The numbers are those of the whole pass.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lavra.model.transformer import Encoder
 
 
 def can_read_first(encoder: Encoder) -> bool:
-    """Whether the last block can be taken apart: it is a plain one of BERT's layout, not one sharded over processes."""
+    """Whether the last block can be split: it is a plain block of BERT's layout, not sharded over processes."""
     block = encoder.encoder.blocks[-1]
     return type(encoder.encoder) is Stack and type(block) is Block and block.layout is Layout.POST_NORM
 
@@ -24,7 +24,7 @@ def can_read_first(encoder: Encoder) -> bool:
 def first_hidden(
     encoder: Encoder, input_ids: Tensor, *, attention_mask: Tensor | None, token_type_ids: Tensor | None
 ) -> Tensor:
-    """(B, T) ids -> (B, 1, D), the first row of `Encoder.hidden` with the same arguments."""
+    """(B, T) ids -> (B, 1, D), the first token's row of `Encoder.hidden` with the same arguments."""
     rows = lay_out(input_ids, positions=None, segments=None, attention_mask=attention_mask, cache=None)
     encoder.embedding.check_length(input_ids.shape[1])
     stack = encoder.encoder

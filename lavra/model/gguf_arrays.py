@@ -1,14 +1,15 @@
-"""Tensors of a GGUF file as arrays of float32, whatever blocks they are kept in; no torch is needed.
+"""Tensors of a GGUF file as arrays of float32, from any block format; no torch is needed.
 
 A tensor is read from the mapped file and dequantized in slices of rows, so the peak is the tensor and a slice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from lavra.base.arrays import Float32s
 from lavra.base.errors import CheckpointError
@@ -21,44 +22,72 @@ from lavra.model.gguf_names import Planned
 _SLICE: Final = 1 << 19  # numbers dequantized at once: 2 MB, and a few times that on the way
 _UNUSED: Final = (FACTORS, "rope_factors_long.weight", "rope_factors_short.weight")
 _SHOWN: Final = 3
+_MAPPED: Final = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
 def read_array(file: GgufFile, name: str) -> Float32s:
-    """One tensor as float32, whatever it is kept in.
+    """A tensor as float32, from any block format.
 
     Raises:
-        CheckpointError: its block format is unknown, or the file ends before it does.
+        CheckpointError: its block format is unknown, or the file is too short.
     """
     tensor = file.tensors[name]
+    found = np.empty(_table(tensor), dtype=np.float32)
+    for start, raw in raw_slices(file, name):
+        found[start : start + len(raw)] = floats_of(file, name, raw)
+    return found.reshape(tensor.shape)
+
+
+def stored_array(file: GgufFile, name: str) -> tuple[str, npt.NDArray[Any]]:
+    """A tensor as floats, in 16 bits if the file has 16 bits: its type (`F32`, `F16`, `BF16`) and its numbers.
+
+    Of bfloat16 the bits, as whole numbers.  Errors as `read_array`.
+    """
+    kind = block_kind(file, name).name
+    if kind not in _MAPPED:
+        return "F32", read_array(file, name)
+    raw = _rows(file, name)
+    return kind, raw.view(_MAPPED[kind]).reshape(file.tensors[name].shape)
+
+
+def raw_slices(file: GgufFile, name: str) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """The rows of a tensor, some at a time: the number of the first, and their bytes as stored in the file."""
+    raw, (_, columns) = _rows(file, name), _table(file.tensors[name])
+    step = max(1, _SLICE // max(1, columns))
+    for start in range(0, len(raw), step):
+        yield start, np.ascontiguousarray(raw[start : start + step])
+
+
+def floats_of(file: GgufFile, name: str, raw: npt.NDArray[np.uint8]) -> Float32s:
+    """Rows of a tensor from their bytes; errors as `read_array`."""
     kind = block_kind(file, name)
-    values, size = gguf_library().GGML_QUANT_SIZES[kind]
-    rows = tensor.shape[0] if len(tensor.shape) > 1 else 1
-    blocks = tensor.num_values // rows // values
-    raw = np.memmap(file.path, dtype=np.uint8, mode="r", offset=tensor.offset, shape=(rows, blocks * size))
-    found = np.empty((rows, tensor.num_values // rows), dtype=np.float32)
-    step = max(1, _SLICE // max(1, found.shape[1]))
+    plain = {"F32": np.float32, "F16": np.float16}.get(kind.name)
     try:
-        for start in range(0, rows, step):
-            slice_of = np.ascontiguousarray(raw[start : start + step])
-            found[start : start + step] = _floats(slice_of, kind)
+        found = gguf_library().quants.dequantize(raw if plain is None else raw.view(plain), kind)
     except NotImplementedError:
         raise CheckpointError(
             f"{file.path}: tensor {name} is in {kind.name}, which the gguf package does not make floats of; take a "
             "file in another block format, such as Q8_0 or Q4_K_M"
         ) from None
-    return found.reshape(tensor.shape)
+    return np.asarray(found, dtype=np.float32)
 
 
-def _floats(rows: Any, kind: Any) -> Any:
-    """Rows of bytes as rows of numbers."""
-    plain = {"F32": np.float32, "F16": np.float16}.get(kind.name)
-    return np.array(
-        gguf_library().quants.dequantize(rows if plain is None else rows.view(plain), kind), dtype=np.float32
-    )
+def _rows(file: GgufFile, name: str) -> npt.NDArray[np.uint8]:
+    """The bytes of each row, mapped."""
+    tensor = file.tensors[name]
+    values, size = gguf_library().GGML_QUANT_SIZES[block_kind(file, name)]
+    rows, columns = _table(tensor)
+    return np.memmap(file.path, dtype=np.uint8, mode="r", offset=tensor.offset, shape=(rows, columns // values * size))
+
+
+def _table(tensor: GgufTensor) -> tuple[int, int]:
+    """Rows and columns; a vector is one row."""
+    rows = tensor.shape[0] if len(tensor.shape) > 1 else 1
+    return rows, tensor.num_values // rows
 
 
 def check_tensors(planned: Sequence[Planned], shapes: Mapping[str, Sequence[int]], file: GgufFile) -> None:
-    """Refuse a file whose tensors are not exactly the model's, or whose end is missing."""
+    """Refuse a file with other tensors than the model's, or a truncated file."""
     expected, found = {one.name for one in planned}, set(file.tensors) - set(_UNUSED)
     missing, unexpected = sorted(expected - found), sorted(found - expected)
     for names, what in ((missing, "missing"), (unexpected, "unexpected")):

@@ -1,8 +1,8 @@
-"""Opening a GGUF file as a model: llama.cpp's tensors and settings put into our own.
+"""Open a GGUF file as a model: llama.cpp's tensors and settings, converted to ours.
 
 A tensor is read from the mapped file and dequantized in slices of rows, so the peak is the model and one tensor.  The
-weights become floats, because lavra trains and serves those; in which blocks they were kept stays known
-(`ModelConfig.dequantized_from`), since a copy of rounded weights is no measure of rounding.
+weights become floats, because lavra trains and serves floats; their block format stays known
+(`ModelConfig.dequantized_from`), since a comparison with rounded weights does not measure rounding.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def load_gguf(
     """Open a GGUF file, in evaluation mode.
 
     Args:
-        path: of the file.
-        dtype: of the weights; by default that of a file in 16 bits, and float32 for blocks.
-        device: where they go.
+        path: path of the file.
+        dtype: type of the weights; by default the type of a file in 16 bits, and float32 for blocks.
+        device: device of the weights.
 
     Raises:
         CheckpointError: the architecture is not supported, a setting cannot be honoured, the file is damaged or
@@ -55,5 +55,5 @@ def load_gguf(
 
 
 def read_tensor(file: GgufFile, name: str) -> Tensor:
-    """One tensor as float32, whatever it is kept in; errors as `read_array`."""
+    """A tensor as float32, from any block format; errors as `read_array`."""
     return torch.from_numpy(read_array(file, name))

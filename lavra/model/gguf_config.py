@@ -1,4 +1,4 @@
-"""What a GGUF file says of its model, as the fields of a `config.json` and as a configuration; no torch is needed."""
+"""The settings of a GGUF file's model, as the fields of a `config.json` and as a configuration; no torch is needed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, Final
 from lavra.base.errors import CheckpointError
 from lavra.base.gguf_file import GgufFile, read_gguf
 from lavra.model.config import DEQUANTIZED_FROM, ModelConfig
-from lavra.model.families import family, family_names
 from lavra.model.families.family import Family
 from lavra.model.families.fields import Fields
 from lavra.model.families.gguf_facts import GgufFacts
+from lavra.model.families.table import family, family_names
 from lavra.model.gguf_library import gguf_library
 from lavra.tokens.gguf_tokenizer import WORDPIECE, end_ids
 
@@ -22,10 +22,10 @@ PLAIN: Final = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def gguf_config_fields(path: Path) -> dict[str, Any]:
-    """The fields of a `config.json` that say what a GGUF file says.
+    """The fields of a `config.json` that are equivalent to a GGUF file's settings.
 
     Raises:
-        CheckpointError: no family of lavra's has that architecture, or a setting cannot be honoured.
+        CheckpointError: no family in lavra has that architecture, or a setting is not supported.
     """
     file = read_gguf(path)
     source, read = _family(file)
@@ -50,7 +50,7 @@ def load_gguf_config(path: Path) -> ModelConfig:
 
 
 def block_format(file: GgufFile) -> str:
-    """The format that most numbers of a file's matrices are in, such as `Q4_1`, `F16` or `F32`."""
+    """The format of most numbers in a file's matrices, such as `Q4_1`, `F16` or `F32`."""
     counts: dict[str, int] = {}
     for name, tensor in file.tensors.items():
         if len(tensor.shape) > 1:
@@ -77,7 +77,7 @@ def block_kind(file: GgufFile, name: str) -> Any:
 
 
 def _family(file: GgufFile) -> tuple[Family, Callable[[GgufFacts], dict[str, Any]]]:
-    """The first family with the file's architecture, and what reads its settings."""
+    """The first family with the file's architecture, and the function that reads its settings."""
     known: dict[str, tuple[Family, Callable[[GgufFacts], dict[str, Any]]]] = {}
     for name in family_names():
         form = family(name).gguf
@@ -94,7 +94,7 @@ def _family(file: GgufFile) -> tuple[Family, Callable[[GgufFacts], dict[str, Any
 def _special_ids(file: GgufFile) -> dict[str, Any]:
     values = {key.removeprefix("tokenizer.ggml."): value for key, value in file.values.items()}
     ends = end_ids(file)
-    if values.get("model") == WORDPIECE:  # its first and last token frame a text, and end none
+    if values.get("model") == WORDPIECE:  # its first and last token frame a text, and do not end it
         ends, values["bos_token_id"] = [], None
     ids = {"bos_token_id": values.get("bos_token_id"), "pad_token_id": values.get("padding_token_id")}
     if ends:

@@ -1,7 +1,7 @@
-"""What llama.cpp can run of our models, and under which names: one table of parts; a family says where it differs.
+"""The models that llama.cpp can run, and its names of their tensors: a table of parts; a family lists its differences.
 
-Its LLaMA turns neighbouring channels of a head by rotary positions, where Hugging Face's turns the two halves: the rows
-of queries and keys change places (`permute` in its converter).  Qwen2 and Falcon turn halves there too.
+Its LLaMA rotates neighbouring channels of a head by rotary positions, where Hugging Face's rotates the two halves: the
+rows of queries and keys change places (`permute` in its converter).  Qwen2 and Falcon rotate halves there too.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from lavra.base.errors import ConfigError
 from lavra.model.config import Kind, Layout, ModelConfig, Scaling
-from lavra.model.families import family, family_names
 from lavra.model.families.gguf_form import GgufForm
+from lavra.model.families.table import family, family_names
 from lavra.model.weights import Concatenate
 
 _ENDS: Final = {
@@ -47,10 +47,10 @@ class Planned:
     """A tensor of the file.
 
     Attributes:
-        name: in the file.
-        ours: our parameters it is made of, one below the other.
-        turned_heads: heads whose rows are reordered for llama.cpp's rotary positions; 0 leaves them.
-        whole: kept in float32 whatever the matrices are.
+        name: name in the file.
+        ours: our parameters that it consists of, one below the other.
+        turned_heads: number of heads whose rows are reordered for llama.cpp's rotary positions; 0 for no reordering.
+        whole: whether it is kept in float32, whatever the type of the matrices.
     """
 
     name: str
@@ -59,12 +59,12 @@ class Planned:
     whole: bool = False
 
     def join(self, parts: Sequence[Any], cat: Concatenate) -> Any:
-        """Our rows in their order; `cat` is that of the arrays given."""
+        """Our rows in the order of the file; `cat` concatenates arrays of the given kind."""
         rows = cat(list(parts), 0) if len(parts) > 1 else parts[0]
         return turn(rows, self.turned_heads) if self.turned_heads else rows
 
     def split(self, rows: Any, sizes: Sequence[int]) -> list[Any]:
-        """The way back."""
+        """The inverse of `join`."""
         ours = turn_back(rows, self.turned_heads) if self.turned_heads else rows
         ends = list(accumulate(sizes))
         return [ours[end - size : end] for size, end in zip(sizes, ends, strict=True)]
@@ -76,7 +76,7 @@ def turn(rows: Any, num_heads: int) -> Any:
 
 
 def turn_back(rows: Any, num_heads: int) -> Any:
-    """The way back."""
+    """The inverse of `turn`."""
     return rows.reshape(num_heads, -1, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
@@ -114,10 +114,10 @@ def _turned_heads(config: ModelConfig, name: str) -> int:
 
 
 def gguf_form(config: ModelConfig) -> GgufForm:
-    """How llama.cpp has the family of a model.
+    """The llama.cpp form of a model's family.
 
     Raises:
-        ConfigError: it does not have it; naming the families it has, and the way out.
+        ConfigError: llama.cpp does not have the family; the message names the families it has, and a remedy.
     """
     form = family(config.family).gguf
     if form is None:
@@ -127,10 +127,10 @@ def gguf_form(config: ModelConfig) -> GgufForm:
 
 
 def check_expressible(config: ModelConfig) -> None:
-    """Refuse what llama.cpp does not have, or would compute otherwise.
+    """Refuse a configuration that llama.cpp does not have, or would compute differently.
 
     Raises:
-        ConfigError: naming it, and the way out.
+        ConfigError: the message names the setting and a remedy.
     """
     form = gguf_form(config)
     problem = _rope_problem(config) or form.problem(config)

@@ -1,4 +1,4 @@
-"""What a model's card says of the model that it was made from."""
+"""The facts in a model's card about the model that it was made from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def model_parents(source: Path | None) -> dict[str, str]:
 def source_facts(source: Path) -> dict[str, str]:
     """`dequantized_from` of a model that was, or came from, a GGUF file in blocks; empty for others.
 
-    A card repeats it, since figures on a copy of rounded weights say less of rounding than figures on an original.
+    A card repeats it, since figures on a copy of rounded weights show less of rounding than figures on an original.
     """
     found = read_config_file(source).get(DEQUANTIZED_FROM)
     return {} if found is None else {DEQUANTIZED_FROM: str(found)}

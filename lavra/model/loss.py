@@ -47,7 +47,7 @@ _kernel: SoftmaxGradient = softmax_gradient
 def compile_loss(vocab_size: int, dtype: torch.dtype, device: torch.device) -> None:
     """Compile the softmax kernel for this process, at once (training does, where there is a compiler).
 
-    It is compiled for any number of rows, but what Inductor first sees decides how it splits the work, and so the
+    The kernel is compiled for any number of rows, but Inductor's first input decides how it splits the work, and so the
     order of sums.  Hence always the same first shape, a full chunk: a resumed run gets the same kernel even when its
     first batch has another number of targets.
 
@@ -64,13 +64,13 @@ def compile_loss(vocab_size: int, dtype: torch.dtype, device: torch.device) -> N
 
 
 def use_eager_loss() -> None:
-    """Go back to the kernel that needs no compiler."""
+    """Switch back to the kernel that needs no compiler."""
     global _kernel
     _kernel = softmax_gradient
 
 
 def chunk_rows(vocab_size: int, device: torch.device) -> int:
-    """Rows of logits computed at a time."""
+    """Number of rows of logits computed at a time."""
     return max(64, (_CHUNK_LOGITS if device.type == "cpu" else _CHUNK_LOGITS_ON_A_GPU) // vocab_size)
 
 
@@ -122,8 +122,8 @@ def chunked_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor, bias: 
     Args:
         hidden: (N, D), after the final norm.
         weight: (V, D), the head.
-        labels: (N,) int64; rows labelled -100 carry no loss and cost nothing.
-        bias: (V,), where the head has one.
+        labels: (N,) int64; rows labelled -100 have no loss and take no time.
+        bias: (V,), if the head has a bias.
 
     Returns:
         A float32 scalar; divide by the number of labels for the mean.
@@ -147,8 +147,8 @@ def label_logprobs(hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor 
     Args:
         hidden: (N, D), after the final norm.
         weight: (V, D), the head.
-        labels: (N,) int64, none of them -100.
-        bias: (V,), where the head has one.
+        labels: (N,) int64, without -100.
+        bias: (V,), if the head has a bias.
     """
     size = chunk_rows(weight.shape[0], hidden.device)
     pieces = [

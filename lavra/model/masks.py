@@ -1,7 +1,7 @@
-"""Who may attend to whom, as one tensor added to the scores, built once a forward pass and shared by layers.
+"""Attention masks, as one tensor added to the scores, built once for a forward pass and shared by layers.
 
-A pair is allowed when order (causal), document (segments), padding (key mask) and window all allow it.  Where
-nothing but order restricts anything there is no tensor at all and the kernel draws the triangle itself.
+A pair is allowed when order (causal), document (segments), padding (key mask) and window all allow it.  If
+only order restricts pairs, there is no tensor and the kernel draws the triangle itself.
 
 Forbidden pairs get the most negative finite number rather than minus infinity, so that a padded row, which may
 attend to nothing, yields finite numbers instead of NaN.
@@ -22,7 +22,7 @@ EXPLICIT_KEYS: Final = 1024
 
 @dataclass(frozen=True)
 class Mask:
-    """What an attention kernel is told.
+    """The arguments of an attention kernel for masking.
 
     Attributes:
         bias: (B|1, H|1, T, S) added to the scores, in the type of the queries; `None` adds nothing.
@@ -37,7 +37,7 @@ class Mask:
     triangular: bool = False
 
     def first(self) -> Mask:
-        """The same for the first query alone, where order forbids nothing."""
+        """The mask of the first query alone, if order forbids no pair."""
         assert not self.causal
         return replace(self, bias=None if self.bias is None else self.bias[:, :, :1], triangular=False)
 
@@ -48,7 +48,7 @@ class Pairs:
 
     Attributes:
         query_order: (B|1, T) place of each query in time, counting only real tokens.
-        key_order: (B|1, S) the same for the keys.
+        key_order: (B|1, S) place of each key in time, likewise.
         query_segments: (B, T) document of each query, `None` when there is one document a row.
         key_segments: (B, S) document of each key.
         key_mask: (B, S) True where a key is a real token, `None` when all are.
@@ -81,10 +81,10 @@ def build_mask(
     """The mask of all layers with this window, for activations like x.
 
     Args:
-        pairs: who is who.
+        pairs: facts about the queries and keys.
         window: latest tokens a query may attend to.
         bias: (B|1, H, T|1, S) added by position.
-        precise: scores are large (T5 does not scale them), so do not round them to 16 bits but to learn.
+        precise: scores are large (T5 does not scale them), so they are rounded to 16 bits only in training.
         x: (B, T, D).
     """
     queries, keys = pairs.query_order.shape[-1], pairs.key_order.shape[-1]
@@ -108,7 +108,7 @@ def _explicit(x: Tensor, dtype: torch.dtype, queries: int, keys: int) -> bool:
 
 
 def _allowed(pairs: Pairs, window: int | None) -> Tensor | None:
-    """(B|1, 1, T|1, S) True where a query may attend to a key; `None` is everywhere."""
+    """(B|1, 1, T|1, S) True where a query may attend to a key; `None` if every pair is allowed."""
     conditions = []
     query, key = pairs.query_order[:, :, None], pairs.key_order[:, None, :]
     if pairs.causal:

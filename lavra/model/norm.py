@@ -32,7 +32,7 @@ class RMSNorm(nn.Module):
 
 
 def build_norm(config: ModelConfig) -> nn.Module:
-    """The normalisation a configuration asks for, over D channels."""
+    """The normalisation of a configuration, over D channels."""
     if config.norm is Norm.RMS:
         return RMSNorm(config.hidden_size, config.norm_eps)
     return nn.LayerNorm(config.hidden_size, eps=config.norm_eps)

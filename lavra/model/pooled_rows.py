@@ -1,4 +1,4 @@
-"""Pooling of padded rows with torch (`pooling.py`), as training and the torch embedder have them."""
+"""Pooling of padded rows with torch (`pooling.py`), for training and the torch embedder."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 class Pooling(Enum):
-    """How the hidden states of a text's tokens become one vector."""
+    """A rule that turns the hidden states of a text's tokens into one vector."""
 
     MEAN = "mean"
     CLS = "cls"  # the first token's
@@ -20,9 +20,9 @@ def pool_text(hidden: npt.NDArray[np.float32], pooling: Pooling, unpooled: int =
     """(T, D) hidden states of one text -> (D,).
 
     Args:
-        hidden: of its tokens.
-        pooling: which.
-        unpooled: first tokens that the mean leaves out; a text of nothing else keeps them.
+        hidden: hidden states of its tokens.
+        pooling: the rule.
+        unpooled: number of first tokens that the mean leaves out; a text of only such tokens keeps them.
     """
     first = unpooled if unpooled < len(hidden) else 0
     taken = {Pooling.CLS: hidden[:1], Pooling.LAST: hidden[-1:], Pooling.MEAN: hidden[first:]}[pooling]

@@ -62,7 +62,7 @@ def _yarn(frequencies: Any, scaling: RopeScaling, theta: float, dim: int, arrays
 
 
 def attention_factor(scaling: RopeScaling | None) -> float:
-    """What YaRN multiplies cosines and sines by, in place of a softmax temperature (section 3.4)."""
+    """YaRN's factor of cosines and sines, in place of a softmax temperature (section 3.4)."""
     if scaling is None or scaling.kind is not Scaling.YARN:
         return 1.0
     if scaling.attention_factor is not None:
@@ -77,7 +77,7 @@ def attention_factor(scaling: RopeScaling | None) -> float:
 
 
 def alibi_slopes(num_heads: int, arrays: Any) -> Any:
-    """(H,) slopes: a geometric series, interleaved when H is no power of two (Press et al. 2022, section 3).
+    """(H,) slopes: a geometric series, interleaved when H is not a power of two (Press et al. 2022, section 3).
 
     Powers of torch's float32 are float32, of NumPy's float64.
     """

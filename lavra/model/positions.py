@@ -1,6 +1,6 @@
-"""What tells a Transformer the order of its tokens, apart from learned embeddings: rotary, relative bias, ALiBi.
+"""Position encodings of a Transformer, apart from learned embeddings: rotary, relative bias, ALiBi.
 
-Rotary positions turn each pair of query and key channels by an angle proportional to the position, so that
+Rotary positions rotate each pair of query and key channels by an angle proportional to the position, so that
 scores depend on distances alone (Su et al. 2021, arXiv:2104.09864); the rotation table is computed once a
 forward pass and shared by all layers.  The two biases are added to the scores.
 
@@ -28,7 +28,7 @@ class Rotation:
     sin: Tensor
 
     def apply(self, x: Tensor) -> Tensor:
-        """Turn (B, T, H, C); the halves of C are the two coordinates of each pair (GPT-NeoX order)."""
+        """Rotate (B, T, H, C); the halves of C are the two coordinates of each pair (GPT-NeoX order)."""
         wide = x.float()
         first, second = wide.chunk(2, dim=-1)
         turned = wide * self.cos + torch.cat((-second, first), dim=-1) * self.sin

@@ -1,12 +1,13 @@
-"""Texts that begin the same, laid out so that a decoder reads what they share once; numbers only, no torch.
+"""Texts that begin the same, laid out so that a decoder reads the shared beginnings once; numbers only, no torch.
 
 Texts are put into a radix tree.  It is read as *rows*: a row holds a subtree, each token seeing its own ancestors only,
-such as one question with its four choices.  What many rows begin with, such as the examples in front of all questions
-of a subject, is a *trunk*: it is read once, and its keys and values stand before every row below it (as in Hydragen,
-Juravsky et al. 2024, arXiv:2402.05099, and in the prefix trees of SGLang, Zheng et al. 2023, arXiv:2312.07104).
+such as one question with its four choices.  The common beginning of many rows, such as the examples in front of all
+questions of a subject, is a *trunk*: it is read once, and its keys and values stand before every row below it (as in
+Hydragen, Juravsky et al. 2024, arXiv:2402.05099, and in the prefix trees of SGLang, Zheng et al. 2023,
+arXiv:2312.07104).
 
-Which is which is decided by cost: tokens read, and what they attend to.  Each text is in exactly one row, behind the
-trunks above it.
+The cost decides between rows and trunks: tokens read, and pairs attended to.  Each text is in exactly one row, behind
+the trunks above it.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from lavra.base.arrays import Int64s
 TokenTexts = Sequence[Int64s]
 
 # Costs in units of one token through a layer's matrices.
-_KEY: Final = 6e-4  # of each key that a token attends to: 2 H C of some 3.5 million numbers, at half the speed
-_REPEATED: Final = 0.02  # of each key of a trunk, copied for every row behind it
-_ROW: Final = 2.0  # of a row
-_TRUNK: Final = 24.0  # of a trunk: a pass of its own, with one row
+_KEY: Final = 6e-4  # cost of each key that a token attends to: 2 H C of some 3.5 million numbers, at half the speed
+_REPEATED: Final = 0.02  # cost of each key of a trunk, copied for every row behind it
+_ROW: Final = 2.0  # cost of a row
+_TRUNK: Final = 24.0  # cost of a trunk: a separate pass with one row
 _DEEPEST: Final = 48  # branchings below one another; texts that go on branching are read one by one
 
 
@@ -38,8 +39,8 @@ class TreeRow:
     Attributes:
         tokens: (T,) ids.
         positions: (T,) each token's place in its texts.
-        sees: (T, T) True where a token has another one before it in a text, or is it; `None` for a single text.
-        columns: by number of a text, the columns of its tokens behind the trunk, in order.
+        sees: (T, T) True where a token is the other or comes after it in a text; `None` for a single text.
+        columns: for each text's number, the columns of its tokens behind the trunk, in order.
     """
 
     tokens: Int64s
@@ -50,13 +51,13 @@ class TreeRow:
 
 @dataclass(kw_only=True)
 class Trunk:
-    """What texts begin with, and what stands behind it.
+    """The common beginning of texts, and the rows and trunks behind it.
 
     Attributes:
-        row: read once, behind the trunks above; `None` for the root, which is empty.
-        length: tokens from the beginning of the texts to its end.
-        rows: read behind it.
-        trunks: that go on from it.
+        row: tokens of the trunk, read once, behind the trunks above; `None` for the root, which is empty.
+        length: number of tokens from the beginning of the texts to its end.
+        rows: rows behind it.
+        trunks: trunks that continue it.
     """
 
     row: TreeRow | None
@@ -66,15 +67,15 @@ class Trunk:
 
 
 def plan_prefixes(texts: TokenTexts, *, longest_row: int, longest_trunk: int) -> Trunk:
-    """How to read texts, no two of them equal.
+    """Plan the reading of texts, no two of them equal.
 
     Args:
         texts: (N,) ids each, at least one.
-        longest_row: most tokens of several texts in one row; a single one may have more.
-        longest_trunk: most tokens whose keys and values are held.
+        longest_row: most tokens of several texts in one row; a single text may have more.
+        longest_trunk: most tokens whose keys and values are kept.
 
     Returns:
-        The root.
+        The root of the tree.
     """
     order = sorted(range(len(texts)), key=lambda number: texts[number].tolist())
     root = Trunk(row=None, length=0)
@@ -88,7 +89,7 @@ def plan_prefixes(texts: TokenTexts, *, longest_row: int, longest_trunk: int) ->
 
 
 def _shared(a: Int64s, b: Int64s) -> int:
-    """Tokens that two texts begin with alike."""
+    """The number of tokens at the beginning that two texts share."""
     least = min(len(a), len(b))
     differs = np.flatnonzero(a[:least] != b[:least])
     return int(differs[0]) if len(differs) else least
@@ -126,7 +127,7 @@ def _branch(texts: TokenTexts, order: Sequence[int], shared: Sequence[int], star
 
 
 def _subtree(texts: TokenTexts, order: Sequence[int], shared: Sequence[int], start: int, level: int) -> _Node:
-    """The subtree of texts that agree on the token at `start`, or of one that ends there."""
+    """The subtree of texts that agree on the token at `start`, or of a text that ends there."""
     head = order[0]
     if len(order) == 1:
         return _Node(head, start, len(texts[head]), ends_here=head)
@@ -197,7 +198,7 @@ class _Planner:
         return TreeRow(tokens=tokens, positions=columns + past, sees=None, columns=dict.fromkeys(node.members, columns))
 
     def _row(self, node: _Node, past: int) -> TreeRow:
-        """A subtree behind what is carried in front of it."""
+        """The row of a subtree, with the tokens carried in front of it."""
         size = node.start - past + node.size
         made = TreeRow(
             tokens=np.empty(size, dtype=np.int64),

@@ -1,10 +1,10 @@
-"""What is cheap to compute is computed again for the backward pass instead of being kept until then.
+"""Cheap results are computed again for the backward pass instead of being kept until then.
 
 Autograd keeps every factor of a product.  In a feed-forward layer that is the activated inner channels, beside the
-channels before the non-linearity which it needs too; in attention the weights after dropout, beside those before it.
-Both follow from what is kept anyway; to compute them again takes 1 to 4 % of a step (docs/log.md).
+channels before the non-linearity, which it needs too; in attention the weights after dropout, beside those before it.
+Both follow from kept tensors; computing them again takes 1 to 4 % of a step (docs/log.md).
 
-Deliberately absent: compiled code, in which the compiler chooses what is kept.
+Deliberately absent: compiled code, in which the compiler chooses the kept tensors.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _CACHED_BYTES = 4 << 20
 
 
 def linear_of(compute: Compute, inputs: tuple[Tensor, ...], linear: nn.Module) -> Tensor:
-    """`linear(compute(*inputs))`, of which the inputs are kept and not what is computed of them.
+    """`linear(compute(*inputs))`, which keeps the inputs for the backward pass, but not the result of `compute`.
 
     Args:
-        compute: element by element, and the same each time.
+        compute: elementwise function, deterministic.
         inputs: of equal shape (..., F).
-        linear: (..., F) -> (..., D); anything but a plain layer is called as it is.
+        linear: (..., F) -> (..., D); a layer of another class than a plain one is called without this saving.
     """
     if type(linear) is nn.Linear and torch.is_grad_enabled() and not torch.compiler.is_compiling():
         out: Tensor = _LinearOf.apply(compute, linear.weight, linear.bias, *inputs)  # type: ignore[no-untyped-call]
@@ -66,10 +66,10 @@ class _LinearOf(torch.autograd.Function):
 
 
 def dropped_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, share: float) -> Tensor:
-    """`dropout(softmax(q k' + bias)) v`, of which one number a score is kept.
+    """`dropout(softmax(q k' + bias)) v`, which keeps one number for each score.
 
-    Samples are taken a few at a time, so that what is between two products stays in the processor's cache and takes no
-    memory.  A weight is never negative, so that its sign can say whether it was dropped.
+    Samples are computed a few at a time, so that results between two products stay in the processor's cache and take no
+    memory.  A weight is never negative, so its sign can record whether it was dropped.
 
     Args:
         q: (B, H, T, C) scaled queries, on a CPU.
@@ -107,7 +107,7 @@ class _DroppedAttention(torch.autograd.Function):
         for few in _samples(signed):
             scaled, weights = gradient[few] * ctx.scale, signed[few]
             of_v[few] = weights.clamp(min=0.0).transpose(-1, -2) @ scaled
-            # Where a weight was dropped nothing comes back: what ReLU's derivative does.
+            # Where a weight was dropped the gradient is 0, as with ReLU's derivative.
             back = torch.ops.aten.threshold_backward(scaled @ v[few].transpose(-1, -2), weights, 0.0)
             back = torch.ops.aten._softmax_backward_data(back.float(), weights.abs().float(), -1, torch.float32)
             back = back.to(q.dtype)
@@ -117,6 +117,6 @@ class _DroppedAttention(torch.autograd.Function):
 
 
 def _samples(scores: Tensor) -> list[slice]:
-    """(B, ...) cut into runs of samples whose scores fit a processor's cache."""
+    """(B, ...) cut into slices of samples whose scores fit a processor's cache."""
     few = max(1, _CACHED_BYTES // max(1, scores[0].nbytes))
     return [slice(first, first + few) for first in range(0, len(scores), few)]

@@ -1,4 +1,4 @@
-"""How likely a model finds a text: negative log-likelihood per token, and bits per byte.
+"""The likelihood of a text under a model: negative log-likelihood per token, and bits per byte.
 
 Decoders read long texts in overlapping windows in which every token is scored exactly once, with at least
 `window - stride` tokens before it.  Encoders have no chain rule, so each token is masked in turn and scored
@@ -18,7 +18,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from lavra.base.errors import ConfigError
+from lavra.model.masked_copies import MaskedCopies
 from lavra.model.shared_prefix import PrefixScorer, ScoredText
 from lavra.model.token_scores import TokenScores, join_scores, score_hidden
 from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
@@ -80,7 +80,7 @@ def judge_sequences(
     top: int = 0,
     share: bool = False,
 ) -> list[TokenScores]:
-    """All that is known of each text's tokens from `first` on.
+    """All results for each text's tokens from `first` on.
 
     Args:
         model: a decoder.
@@ -89,8 +89,8 @@ def judge_sequences(
         strides: for each text, tokens scored by each window after the first.
         batch_size: windows run together.
         first: for each text, the first token to score.
-        top: likeliest tokens to tell of each.
-        share: read once what windows begin with alike.
+        top: number of likeliest tokens to return for each.
+        share: whether common beginnings of windows are read once.
 
     Raises:
         ConfigError: a stride is under 1 or over the window.
@@ -122,7 +122,7 @@ def judge_sequences(
 
 
 def _is_shareable(model: Decoder, part: ScoreWindow) -> bool:
-    """Whether a window's keys are those of any other that begins alike."""
+    """Whether a window's keys equal those of any other window with the same beginning."""
     rotary = model.decoder.rotary
     if rotary is None or not rotary.dynamic:
         return True
@@ -132,7 +132,7 @@ def _is_shareable(model: Decoder, part: ScoreWindow) -> bool:
 def _score_windows(
     model: Decoder, texts: Sequence[Tensor], batch: Sequence[tuple[int, ScoreWindow]], top: int
 ) -> list[TokenScores]:
-    """Each window's scored tokens; right padding is invisible to a causal model."""
+    """The scores of each window's scored tokens; right padding is invisible to a causal model."""
     inputs = _pad([texts[row][part.start : part.end - 1] for row, part in batch])  # (B,T)
     scored = torch.zeros_like(inputs, dtype=torch.bool)  # (B,T) positions whose next token is scored
     for index, (_, part) in enumerate(batch):
@@ -158,18 +158,18 @@ def score_targets(
     batch_size: int = 8,
     top: int = 0,
 ) -> list[TokenScores]:
-    """How likely each target token is given its source and the target tokens before it.
+    """Log-likelihoods of the target tokens, each given its source and the target tokens before it.
 
     Args:
         model: an encoder-decoder.
-        sources: what the encoder reads, one list of ids a pair.
-        targets: what the decoder is asked to say.
-        start: what the decoder reads before a target, at least one token.
+        sources: ids that the encoder reads, one list for each pair.
+        targets: ids that the decoder is scored on.
+        start: ids that the decoder reads before a target, at least one.
         batch_size: pairs run together.
-        top: likeliest tokens to tell of each.
+        top: number of likeliest tokens to return for each.
 
     Returns:
-        U tokens a pair.
+        U tokens for each pair.
     """
     order = sorted(range(len(targets)), key=lambda row: (len(sources[row]), len(targets[row])))
     results = [join_scores((), top)] * len(targets)
@@ -191,79 +191,49 @@ def _score_pairs(
     device = _device(model)
     read = _pad([torch.tensor(list(source), dtype=torch.int64) for source in sources]).to(device)  # (B,S)
     mask = _lengths_mask([len(source) for source in sources]).to(device)  # (B,S)
-    said = [torch.tensor([*start, *target[:-1]], dtype=torch.int64) for target in targets]
-    scored = _lengths_mask([len(ids) for ids in said]).to(device)  # (B,U)
+    decoder_inputs = [torch.tensor([*start, *target[:-1]], dtype=torch.int64) for target in targets]
+    scored = _lengths_mask([len(ids) for ids in decoder_inputs]).to(device)  # (B,U)
     scored[:, : len(start) - 1] = False
     encoded = model.encode(read, attention_mask=mask)  # (B,S,D)
-    hidden = model.decode(_pad(said).to(device), encoded, attention_mask=mask)[scored]  # (M,D)
+    hidden = model.decode(_pad(decoder_inputs).to(device), encoded, attention_mask=mask)[scored]  # (M,D)
     labels = torch.cat([torch.tensor(list(target), dtype=torch.int64) for target in targets])
     return score_hidden(model, hidden, labels, top).split([len(target) for target in targets])
 
 
 def score_masked(
-    model: Encoder,
-    ids: Sequence[int],
-    *,
-    mask_id: int,
-    before: Sequence[int] = (),
-    after: Sequence[int] = (),
-    window: int,
-    batch_size: int = 16,
-    top: int = 0,
+    model: Encoder, ids: Sequence[int], copies: MaskedCopies, *, batch_size: int = 16, top: int = 0
 ) -> TokenScores:
     """Pseudo-likelihood of a text: each token masked in turn (Salazar et al. 2020, eq. 1).
 
     Args:
         model: an encoder with a masked-token head.
         ids: (N,) tokens of the text, without special tokens.
-        mask_id: the mask token.
-        before: special tokens put in front ([CLS]).
-        after: special tokens put behind ([SEP]).
-        window: most tokens read at once, special ones included; a longer text is read `window` tokens around
-            the masked one.
+        copies: settings of the masked copies.
         batch_size: masked copies run together.
-        top: likeliest tokens to tell of each place.
+        top: number of likeliest tokens to return for each place.
 
     Returns:
         N tokens; the sum of their `nll` is the negative pseudo-log-likelihood.
     """
-    room = window - len(before) - len(after)
-    if room < 1:
-        raise ConfigError(f"window={window} has no room for text beside {len(before) + len(after)} special tokens")
     with _reading(model):
-        parts = [
-            _score_places(model, ids, places, mask_id, tuple(before), tuple(after), room, top)
-            for places in _chunks(range(len(ids)), batch_size)
-        ]
+        parts = [_score_places(model, ids, places, copies, top) for places in _chunks(range(len(ids)), batch_size)]
     return join_scores(parts, top)
 
 
 def _score_places(
-    model: Encoder,
-    ids: Sequence[int],
-    places: Sequence[int],
-    mask_id: int,
-    before: tuple[int, ...],
-    after: tuple[int, ...],
-    room: int,
-    top: int,
+    model: Encoder, ids: Sequence[int], places: Sequence[int], copies: MaskedCopies, top: int
 ) -> TokenScores:
-    rows, holes = [], []
-    for place in places:
-        start = min(max(0, place - room // 2), max(0, len(ids) - room))
-        text = list(ids[start : start + room])
-        text[place - start] = mask_id
-        rows.append(torch.tensor([*before, *text, *after], dtype=torch.int64))
-        holes.append(len(before) + place - start)
+    masked = [copies.copy(ids, place) for place in places]
+    rows, holes = torch.tensor([row for row, _ in masked]), [hole for _, hole in masked]
     device = _device(model)
-    hidden = model.hidden(torch.stack(rows).to(device))  # (B,T,D); all rows are equally long
-    masked = hidden[torch.arange(len(rows), device=device), torch.tensor(holes, device=device)]  # (B,D)
-    return score_hidden(model, masked, torch.tensor([ids[place] for place in places], dtype=torch.int64), top)
+    hidden = model.hidden(rows.to(device))  # (B,T,D); all rows are equally long
+    states = hidden[torch.arange(len(rows), device=device), torch.tensor(holes, device=device)]  # (B,D)
+    return score_hidden(model, states, torch.tensor([ids[place] for place in places], dtype=torch.int64), top)
 
 
 @contextmanager
 def _reading(model: nn.Module) -> Iterator[None]:
-    """No gradients, no dropout, and the model left as it was found."""
+    """Turn off gradients and dropout, and restore the model's mode afterwards."""
     was_training = model.training
     model.eval()
     try:

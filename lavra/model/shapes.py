@@ -1,6 +1,6 @@
-"""Names and shapes of a model's parameters, from its configuration alone: what a checkpoint must hold.
+"""Names and shapes of a model's parameters, from its configuration alone: the required tensors of a checkpoint.
 
-The modules of torch say the same when they are made (a test compares the two); here no torch is needed.
+torch's modules have the same names and shapes (a test compares the two); no torch is needed here.
 """
 
 from __future__ import annotations

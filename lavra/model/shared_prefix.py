@@ -1,11 +1,11 @@
-"""Scores of many texts by a decoder that reads what they share once (`lavra.model.prefix_tree`).
+"""Scores of many texts by a decoder that reads shared beginnings once (`lavra.model.prefix_tree`).
 
 Rows behind one trunk are computed together, its keys and values in front of each.  Logits are made for scored positions
-alone, and once where several texts go on differently from the same one.  The numbers are those of each text read alone,
+alone, and once where several texts continue the same one differently.  The numbers are those of each text read alone,
 but for the order of sums.
 
 Deliberately absent: windows over long texts (`lavra.model.score` plans them), and rotary positions whose frequencies
-depend on the length of a text, beyond the length where they begin to.
+depend on the length of a text, beyond the length where this dependence begins.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from lavra.model.token_scores import TokenScores, join_scores, score_hidden
 from lavra.model.transformer import Decoder
 
 TRUNK_BYTES: Final = 2**30  # keys and values of trunks held at once
-BATCH_TOKENS: Final = 2048  # of the rows computed together, padding included
+BATCH_TOKENS: Final = 2048  # tokens computed together, padding included
 _KEYS_BYTES: Final = 256 * 2**20  # keys and values that one layer of a batch attends to
 _LONGEST_ROW: Final = 1024
-_LEAST_FILLED: Final = 0.8  # of a batch's places, the others being padding
+_LEAST_FILLED: Final = 0.8  # least share of a batch that is not padding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredText:
-    """A text and what is wanted of it.
+    """A text, and the first token of it to score.
 
     Attributes:
-        ids: (N,) of the whole text, at least two.
-        first: the first token scored, at least 1.
+        ids: (N,) ids of the whole text, at least two.
+        first: index of the first scored token, at least 1.
     """
 
     ids: Int64s
@@ -45,7 +45,7 @@ class ScoredText:
 
 
 @dataclass(frozen=True)
-class _Past:
+class _SharedCache:
     """Keys and values of each layer, (1, P, K, C), that stand before every row."""
 
     keys: tuple[Tensor, ...] = ()
@@ -57,16 +57,16 @@ class _Past:
 
 
 class _RowsCache:
-    """The `Cache` of rows behind a trunk: nothing is kept but for the next trunk.
+    """The `Cache` of rows behind a trunk: it keeps keys and values only for the next trunk.
 
     Args:
-        past: of the trunks above.
-        positions: (B, T) of the rows' tokens.
-        sees: (B, T, P + T) who attends to whom.
-        keeps: whether keys and values of the rows are wanted afterwards.
+        past: keys and values of the trunks above.
+        positions: (B, T) positions of the rows' tokens.
+        sees: (B, T, P + T) True where a token attends to another.
+        keeps: whether keys and values of the rows are kept.
     """
 
-    def __init__(self, past: _Past, positions: Tensor, sees: Tensor, *, keeps: bool) -> None:
+    def __init__(self, past: _SharedCache, positions: Tensor, sees: Tensor, *, keeps: bool) -> None:
         self.past, self.positions, self.sees, self.keeps = past, positions, sees, keeps
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
@@ -84,7 +84,7 @@ class _RowsCache:
             slots=self.positions,
             real=None,
             start=None,
-            span=int(self.positions.max()) + 1,  # what learned positions are checked against
+            span=int(self.positions.max()) + 1,  # the bound that learned positions are checked against
             lengths=lengths,
             positions=self.positions,
             sees=self.sees,
@@ -113,7 +113,7 @@ class PrefixScorer:
     Args:
         model: a decoder.
         batch_size: rows computed together.
-        top: likeliest tokens to tell of each place.
+        top: number of likeliest tokens to return for each place.
     """
 
     def __init__(self, model: Decoder, *, batch_size: int, top: int = 0) -> None:
@@ -128,7 +128,7 @@ class PrefixScorer:
         """The tokens of each text from `first` on."""
         self._parts: list[list[TokenScores]] = [[] for _ in texts]
         self._texts = texts
-        self._readers: dict[bytes, list[int]] = {}  # texts by what is read of them, all but their last token
+        self._readers: dict[bytes, list[int]] = {}  # texts by their read tokens, all but the last token
         for number, text in enumerate(texts):
             self._readers.setdefault(text.ids[:-1].tobytes(), []).append(number)
         self._reads = list(self._readers.values())
@@ -137,11 +137,11 @@ class PrefixScorer:
             longest_row=_LONGEST_ROW,
             longest_trunk=TRUNK_BYTES // self._held_bytes,
         )
-        self._below(root, _Past())
+        self._below(root, _SharedCache())
         return [join_scores(parts, self.top) for parts in self._parts]
 
-    def _below(self, trunk: Trunk, past: _Past) -> None:
-        """Everything behind a trunk."""
+    def _below(self, trunk: Trunk, past: _SharedCache) -> None:
+        """Score all rows and trunks behind a trunk."""
         rows = sorted(trunk.rows, key=lambda row: len(row.tokens))
         while rows:
             count = self._count(rows, past.length)
@@ -150,10 +150,10 @@ class PrefixScorer:
         for below in trunk.trunks:
             assert below.row is not None
             cache = self._read([below.row], past, keeps=True)
-            self._below(below, _Past(tuple(cache.keys), tuple(cache.values)))
+            self._below(below, _SharedCache(tuple(cache.keys), tuple(cache.values)))
 
     def _count(self, rows: Sequence[TreeRow], past: int) -> int:
-        """How many of the longest rows are computed together."""
+        """The number of the longest rows that are computed together."""
         longest = len(rows[-1].tokens)
         by_keys = _KEYS_BYTES // (self._key_bytes * (past + longest))
         most = max(1, min(self.batch_size, BATCH_TOKENS // longest, by_keys, len(rows)))
@@ -164,8 +164,8 @@ class PrefixScorer:
                 return count
         return most
 
-    def _read(self, rows: Sequence[TreeRow], past: _Past, *, keeps: bool = False) -> _RowsCache:
-        """One pass, and the scores it gives."""
+    def _read(self, rows: Sequence[TreeRow], past: _SharedCache, *, keeps: bool = False) -> _RowsCache:
+        """Run a pass over rows, and score them."""
         time = max(len(row.tokens) for row in rows)
         tokens, positions = np.zeros((2, len(rows), time), dtype=np.int64)
         for number, row in enumerate(rows):
@@ -194,7 +194,7 @@ class PrefixScorer:
         return torch.from_numpy(seen).to(self.device)
 
     def _take(self, rows: Sequence[TreeRow], hidden: Tensor) -> None:
-        """Score what is wanted of the rows' positions, each position's logits made once."""
+        """Score the wanted positions of the rows; each position's logits are computed once."""
         time, wanted = hidden.shape[1], []
         for number, row in enumerate(rows):
             for read, columns in row.columns.items():
@@ -213,7 +213,7 @@ class PrefixScorer:
             self._parts[text].append(part)
 
     def _wanted(self, text: ScoredText, columns: Int64s, positions: Int64s) -> tuple[Int64s, Int64s]:
-        """Columns whose next token is scored, and these tokens."""
+        """The columns whose next token is scored, and these next tokens."""
         if not len(columns):
             return columns, columns
         start = int(positions[columns[0]])

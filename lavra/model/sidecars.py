@@ -1,4 +1,4 @@
-"""What stands in a model's folder beside the model and its tokenizer, and goes where the model goes."""
+"""Files in a model's folder beside the model and its tokenizer, which are copied with the model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 
 from lavra.base.files import read_json
 
-# How a sentence-transformers folder says that texts become vectors; beside these, the folders `modules.json` names.
+# sentence-transformers' settings of turning texts into vectors; beside these, the folders `modules.json` names.
 _PATTERNS: Final = ("modules.json", "sentence_*_config.json", "config_sentence_transformers.json")
 
 
 def copy_sidecars(source: Path, target: Path) -> None:
-    """Copy those a folder has into another."""
+    """Copy the sidecars of a folder into another."""
     for path in (found for pattern in _PATTERNS for found in source.glob(pattern)):
         shutil.copy(path, target / path.name)
     modules = read_json(source / "modules.json") if (source / "modules.json").exists() else []

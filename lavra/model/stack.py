@@ -1,4 +1,4 @@
-"""A stack of blocks with what they share: masks, rotation, position bias, cache bookkeeping, the final norm.
+"""A stack of blocks with their shared tensors: masks, rotation, position bias, cache bookkeeping, the final norm.
 
 The decoder, the encoder and both halves of an encoder-decoder are this class with other settings.
 """
@@ -23,14 +23,14 @@ from lavra.model.positions import RelativeBias, Rotary, alibi_bias
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Where the tokens of a batch stand.
+    """The positions of the tokens of a batch.
 
     Attributes:
         positions: (B|1, T) position of each token.
         segments: (B, T) document of each token, 0 for padding; `None` when each row is one document.
         real: (B, T) False on padding; `None` when there is none.
         cache: keys and values of earlier tokens.
-        step: where the new ones go in it.
+        step: slots of the new tokens in the cache.
     """
 
     positions: Tensor
@@ -42,11 +42,11 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceStates:
-    """What a decoder attends to besides itself.
+    """The encoder's states that a decoder attends to.
 
     Attributes:
-        hidden: (B, S, D), or `None` when the cache already has its keys and values.
-        mask: who may attend to it.
+        hidden: (B, S, D), or `None` if the cache already has its keys and values.
+        mask: mask of the attention to them.
     """
 
     hidden: Tensor | None
@@ -70,7 +70,7 @@ def lay_out(
         if value is not None and value.shape[-1] != time:
             raise InputError(
                 f"{name} has {value.shape[-1]} columns and input_ids {time}; "
-                "give one a token (with a cache: the new tokens only)"
+                "give one for each token (with a cache: the new tokens only)"
             )
     real = None if attention_mask is None else attention_mask.bool()
     if cache is not None:
@@ -127,13 +127,13 @@ class Stack(nn.Module):
         return self.finish(x)
 
     def finish(self, x: Tensor) -> Tensor:
-        """(B, T, D) of the last block -> (B, T, D): the final norm, where there is one."""
+        """(B, T, D) of the last block -> (B, T, D): apply the final norm, if the stack has a final norm."""
         if self.norm is not None:
             x = self.norm(x)
         return dropout(x, self.dropout, self.training)
 
     def context(self, x: Tensor, rows: Rows, source: SourceStates | None = None) -> Context:
-        """What all blocks of a pass over (B, T, D) embeddings share."""
+        """The tensors that all blocks of a pass over (B, T, D) embeddings share."""
         if self.rotary is not None and self.rotary.dynamic and rows.segments is not None:
             raise InputError(
                 "packed rows with dynamic rope scaling: its frequencies depend on each document's length; "

@@ -1,8 +1,8 @@
-"""From the names a checkpoint's files use to those of the family's table.
+"""The mapping from the names in a checkpoint's files to those of the family's table.
 
-Files differ in more than content: folders saved without a head lack the prefix, old ones have other endings, and of a
+Files differ in more than content: folders saved without a head lack the prefix, old files have other endings, and of a
 tensor that a model shares between two places a file holds both names or either (transformers keeps the embedding's,
-`safetensors.torch.save_model` the other).  What is left here has every tensor once, under the table's name.
+`safetensors.torch.save_model` the other).  The result has every tensor once, under the table's name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lavra.model.config import ModelConfig
 from lavra.model.families.family import Family
 from lavra.model.tensors import TensorFiles
 
-if TYPE_CHECKING:  # a word for mypy: whoever reads arrays has no torch
+if TYPE_CHECKING:  # only for mypy: code that reads arrays has no torch
     from torch import Tensor
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Checkpoint:
     """A folder's tensors under the names the family's table uses.
 
     Attributes:
-        files: where they are.
+        files: the files of the tensors.
         names: name in the table -> name in the files.
     """
 
@@ -45,7 +45,7 @@ class Checkpoint:
         return self.files.read(self.names[name])
 
     def array(self, name: str) -> npt.NDArray[Any]:
-        """The same as an array; of bfloat16 the bits, as uint16."""
+        """A tensor by the table's name, as an array; for bfloat16 the bits, as uint16."""
         return self.files.array(self.names[name])
 
     def same(self, one: str, other: str) -> bool:
@@ -53,11 +53,11 @@ class Checkpoint:
         return self.files.same(self.names[one], self.names[other])
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Its shape, from the header."""
+        """The shape of a tensor, from the header."""
         return self.files.shapes[self.names[name]]
 
     def dtype(self, name: str) -> str:
-        """Its type, as the header spells it."""
+        """The type of a tensor, by its name in the header."""
         return self.files.dtypes[self.names[name]]
 
 
@@ -74,9 +74,9 @@ def named(source: Family, files: TensorFiles) -> Checkpoint:
 
 
 def resolve_copies(source: Family, config: ModelConfig, checkpoint: Checkpoint) -> tuple[ModelConfig, Checkpoint]:
-    """Bring every shared tensor to the name the table has for it, and untie a head whose matrix is its own.
+    """Rename every shared tensor to its name in the table, and untie a head whose matrix differs from the embedding.
 
-    Of names that share a tensor a file holds all, or any one of them: `safetensors.torch.save_model` keeps the last.
+    A file holds all names of a shared tensor, or any one of them: `safetensors.torch.save_model` keeps the last.
     """
     config, checkpoint = _resolve_head(source, config, checkpoint)
     wanted = {one.theirs for one in source.table(config)}
@@ -87,7 +87,7 @@ def resolve_copies(source: Family, config: ModelConfig, checkpoint: Checkpoint) 
 
 
 def _resolve_head(source: Family, config: ModelConfig, checkpoint: Checkpoint) -> tuple[ModelConfig, Checkpoint]:
-    """Of a tied head: its matrix is the embedding's, or its own, whatever `config.json` says."""
+    """Find out whether a tied head's matrix is the embedding's or its own, whatever `config.json` says."""
     head, embedding = source.tied
     if not config.tie_embeddings or head not in checkpoint.names:
         return config, checkpoint
@@ -102,7 +102,7 @@ def _resolve_head(source: Family, config: ModelConfig, checkpoint: Checkpoint) -
 
 
 def _one_name(checkpoint: Checkpoint, kept: str, other: str, *, may_differ: bool = False) -> Checkpoint:
-    """A tensor that may stand under two names under the first of them alone.
+    """Move a tensor that may have two names to the first of them.
 
     Raises CheckpointError where both are there and differ, unless they may.
     """
@@ -132,6 +132,6 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def some(names: Sequence[str]) -> str:
-    """The first of many names, and how many more there are."""
+    """The first of many names, and the number of the others."""
     rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + rest

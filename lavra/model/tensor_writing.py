@@ -1,4 +1,4 @@
-"""Writing tensors of torch as safetensors, in one file or in several with an index (`tensors.py` reads them)."""
+"""Write tensors of torch as safetensors, in one file or in several with an index (`tensors.py` reads them)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _shards(tensors: Mapping[str, Tensor], bound: int) -> list[list[str]]:
 
 
 def write_file(path: Path, tensors: dict[str, Tensor]) -> None:
-    """One safetensors file, whole or not at all; no two tensors may share memory."""
+    """Write a safetensors file, whole or not at all; no two tensors may share memory."""
     part = path.with_name(f".tmp-{path.name}")
     try:
         save_file(tensors, part, metadata={"format": "pt"})

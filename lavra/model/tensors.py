@@ -2,10 +2,10 @@
 
 A safetensors file is 8 bytes with the length of a JSON header, the header (name -> type, shape, byte range), and
 the bytes (https://github.com/huggingface/safetensors).  The header is checked against the file's size here,
-before anything is mapped, so that a truncated download is reported as that.  Pickles are refused: unpickling runs
-whatever program the file contains.
+before any file is mapped, so that a truncated download is reported as truncated.  Pickles are refused: unpickling runs
+any program that the file contains.
 
-Tensors are read as torch's or as NumPy's; torch is imported when the first of its own is read.
+Tensors are read as torch's or as NumPy's; torch is imported when the first torch tensor is read.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from safetensors import safe_open
 from lavra.base.errors import CheckpointError
 from lavra.base.files import read_json
 
-if TYPE_CHECKING:  # a word for mypy: whoever reads arrays has no torch
+if TYPE_CHECKING:  # only for mypy: code that reads arrays has no torch
     from torch import Tensor
 
-STEM: Final = "model"  # of the files that every tool opens
+STEM: Final = "model"  # name of the weights' files, which every tool opens
 SINGLE: Final = f"{STEM}.safetensors"
 INDEX: Final = f"{SINGLE}.index.json"
-_OF_TRAINING: Final = ("training_args", "optimizer", "scheduler", "rng_state")  # what a Trainer leaves beside weights
+_OF_TRAINING: Final = ("training_args", "optimizer", "scheduler", "rng_state")  # a Trainer's files beside weights
 _MAX_HEADER = 100_000_000  # bytes; the format's own bound
 # Types of the format that hold weights, and their usual names.
 FLOATS: Final = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
@@ -49,7 +49,7 @@ _BITS: Final = {name: 8 * np.dtype(kind).itemsize for name, kind in _ARRAYS.item
 
 
 class TensorFiles:
-    """The tensors of a checkpoint, whichever files they are in."""
+    """The tensors of a checkpoint, from all its files."""
 
     def __init__(self, files: list[Path]) -> None:
         self._file: dict[str, Path] = {}
@@ -74,11 +74,11 @@ class TensorFiles:
 
     @property
     def names(self) -> frozenset[str]:
-        """Of all tensors."""
+        """Names of all tensors."""
         return frozenset(self._file)
 
     def read(self, name: str) -> Tensor:
-        """One tensor, a view of the mapped file."""
+        """A tensor, as a view of the mapped file."""
         path = self._file[name]
         if path not in self._open:
             self._open[path] = safe_open(path, framework="pt")
@@ -86,10 +86,10 @@ class TensorFiles:
         return tensor
 
     def array(self, name: str) -> npt.NDArray[Any]:
-        """One tensor as an array, a view of the mapped file that cannot be written; of bfloat16 the bits, as uint16.
+        """A tensor as an array, a read-only view of the mapped file; for bfloat16 the bits, as uint16.
 
         Raises:
-            CheckpointError: it is of a type that no weights are kept in.
+            CheckpointError: the tensor has a type that no weights have.
         """
         path, kind, (start, num_bytes) = self._file[name], self.dtypes[name], self._place[name]
         if kind not in _ARRAYS:
@@ -108,7 +108,7 @@ class TensorFiles:
 def open_tensors(folder: Path, stem: str = STEM) -> TensorFiles:
     """The safetensors of a model folder, in `STEM.safetensors` or in the files of its index.
 
-    Raises CheckpointError when there are none, when only pickles are there, or when a file is damaged or missing.
+    Raises CheckpointError if there are no tensors, if there are only pickles, or if a file is damaged or missing.
     """
     single = folder / f"{stem}.safetensors"
     index = folder / f"{single.name}.index.json"
@@ -155,7 +155,7 @@ def _indexed(path: Path) -> list[Path]:
 def read_header(path: Path) -> dict[str, Any]:
     """Name -> type, shape and byte range of each tensor in a safetensors file.
 
-    Raises CheckpointError when the file is shorter than its header says, or is no safetensors file.
+    Raises CheckpointError if the file is shorter than its header says, or is not a safetensors file.
     """
     return _read_whole_header(path)[0]
 
@@ -168,7 +168,7 @@ def _read_whole_header(path: Path) -> tuple[dict[str, Any], int]:
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 2 <= length <= _MAX_HEADER:
             raise CheckpointError(
-                f"{path} is no safetensors file: it says its header is {length} bytes; fetch it again"
+                f"{path} is not a safetensors file: it says its header is {length} bytes; fetch it again"
             )
         if 8 + length > size:
             raise CheckpointError(
@@ -190,7 +190,7 @@ def _read_whole_header(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def _check_entry(name: str, entry: Mapping[str, Any]) -> None:
-    """Refuse a byte range that does not hold what type and shape say; raises ValueError."""
+    """Refuse a byte range whose size does not fit the type and shape; raises ValueError."""
     shape, (first, end) = entry["shape"], entry["data_offsets"]
     if not all(type(size) is int and size >= 0 for size in (*shape, first, end)):
         raise ValueError(f"tensor {name} has shape {shape} at {first} to {end}")

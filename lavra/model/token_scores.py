@@ -1,6 +1,6 @@
-"""What a model's logits say of given tokens: how likely each is, whether it is the likeliest, and which ones are.
+"""Scores of given tokens from a model's logits: log-probability, whether it is the likeliest, the likeliest tokens.
 
-Logits are made in float32, a bounded number of rows at a time, so that the full (N,V) never exists.
+Logits are computed in float32, a bounded number of rows at a time, so that the full (N,V) never exists.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 LOGITS_BYTES = 64 * 2**20  # float32 logits held at once
-_CACHED_ROWS = 16  # of them, 3 MB with a vocabulary of 49,152
+_CACHED_ROWS = 16  # number of rows kept, 3 MB with a vocabulary of 49,152
 
 
 class HasLogits(Protocol):
@@ -26,7 +26,7 @@ class HasLogits(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenScores:
-    """Of N tokens, on the CPU.
+    """Scores of N tokens, on the CPU.
 
     Attributes:
         nll: (N,) float32 negative log-likelihoods, nats.
@@ -44,7 +44,7 @@ class TokenScores:
         return len(self.nll)
 
     def part(self, rows: slice | Tensor) -> TokenScores:
-        """Some of them."""
+        """The scores of the given rows."""
         return TokenScores(
             nll=self.nll[rows],
             greedy=self.greedy[rows],
@@ -58,7 +58,7 @@ class TokenScores:
         return [self.part(slice(end - size, end)) for end, size in zip(ends, sizes, strict=True)]
 
     def tops(self) -> tuple[tuple[tuple[int, float], ...], ...]:
-        """The likeliest tokens of each place with their log-probabilities; nothing where none were asked for."""
+        """The likeliest tokens of each place with their log-probabilities; empty unless wanted."""
         if not self.top_ids.shape[1]:
             return ()
         rows = zip(self.top_ids.tolist(), self.top_logprobs.tolist(), strict=True)
@@ -66,7 +66,7 @@ class TokenScores:
 
 
 def join_scores(parts: Sequence[TokenScores], top: int = 0) -> TokenScores:
-    """Parts one after the other; `top` is how many likeliest tokens there are where there is no part."""
+    """Concatenate parts; `top` is the number of likeliest tokens of an empty result."""
     if not parts:
         none = torch.zeros(0)
         return TokenScores(
@@ -86,11 +86,11 @@ def score_hidden(
     """Score each label after its hidden state.
 
     Args:
-        model: whose head makes the logits.
+        model: model whose head computes the logits.
         hidden: (M,D).
         labels: (N,) int64.
-        top: K, likeliest tokens to tell; no more than the vocabulary has.
-        places: (N,) int64, the hidden state before each label; by default M = N, in order.
+        top: K, number of likeliest tokens to return, at most the size of the vocabulary.
+        places: (N,) int64, index of the hidden state before each label; by default M = N, in order.
     """
     places = torch.arange(len(labels)) if places is None else places
     order = places.argsort(stable=True)
@@ -108,7 +108,7 @@ def score_hidden(
 
 
 def _of_logits(logits: Tensor, labels: Tensor, places: Tensor, top: int) -> TokenScores:
-    """Of (M,V) logits, which are overwritten, and (N,) labels with the rows they follow."""
+    """The scores from (M,V) logits, which are overwritten, and (N,) labels with the rows they follow."""
     own = logits[places, labels]
     found = min(top, logits.shape[-1])
     values, ids = logits.topk(found, dim=-1)  # (M,K); an unordered choice among equals

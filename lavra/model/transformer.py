@@ -1,6 +1,6 @@
 """The three models: `Decoder` (GPT-2, LLaMA, Falcon), `Encoder` (BERT), `EncoderDecoder` (T5).
 
-Each is embeddings, one or two stacks of blocks, and a head.  All three keep the same promise to whoever computes
+Each is embeddings, one or two stacks of blocks, and a head.  All three guarantee the same to the code that computes
 a loss: `logits = head_hidden(hidden) @ head_weight.T + head_bias`, so that a loss may take the matrix and never
 hold all the logits.
 
@@ -16,7 +16,7 @@ from torch.nn import functional
 from lavra.base.errors import InputError
 from lavra.model.block import Block
 from lavra.model.cache import Cache, KVCache
-from lavra.model.config import ModelConfig
+from lavra.model.config import NO_HEAD, ModelConfig
 from lavra.model.embedding import Embedding
 from lavra.model.feedforward import ACTIVATIONS
 from lavra.model.masks import Pairs, build_mask
@@ -25,7 +25,7 @@ from lavra.model.stack import SourceStates, Stack, lay_out
 
 
 class Head(nn.Module):
-    """What stands between hidden states and logits; its matrix is the embedding's when tied."""
+    """The layers between hidden states and logits; the matrix is the embedding's when tied."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Head(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.head_bias else None
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(..., D) -> (..., D), ready for the matrix."""
+        """(..., D) -> (..., D), the input of the matrix."""
         if self.scale != 1.0:
             hidden = hidden * self.scale
         if self.dense is not None and self.norm is not None:
@@ -46,12 +46,12 @@ class Head(nn.Module):
         return hidden
 
     def project(self, hidden: Tensor, tied: nn.Embedding) -> Tensor:
-        """(..., D), made ready -> (..., V) by its own matrix or the tied embedding's."""
+        """(..., D) from `head_hidden` -> (..., V) by its own matrix or the tied embedding's."""
         return functional.linear(hidden, tied.weight if self.weight is None else self.weight, self.bias)
 
 
 class Transformer(nn.Module):
-    """What the three models share: the embedding and the head."""
+    """The common part of the three models: the embedding and the head."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Transformer(nn.Module):
 
     @property
     def blocks(self) -> list[Block]:
-        """Every block, in the order they run: what sharding and activation checkpointing wrap."""
+        """Every block, in the order they run: the units of sharding and activation checkpointing."""
         stacks = [module for module in self.children() if isinstance(module, Stack)]
         return [block for stack in stacks for block in stack.blocks if isinstance(block, Block)]
 
@@ -73,7 +73,7 @@ class Transformer(nn.Module):
 
     @property
     def head_bias(self) -> Tensor | None:
-        """(V,) or none."""
+        """(V,) bias of the logits, or None."""
         return self._head().bias
 
     def head_hidden(self, hidden: Tensor) -> Tensor:
@@ -90,10 +90,7 @@ class Transformer(nn.Module):
 
     def _head(self) -> Head:
         if self.head is None:
-            raise InputError(
-                "this checkpoint has no language-model head, so it cannot score or complete text; "
-                "use it for embeddings, or open one saved with its head (BertForMaskedLM)"
-            )
+            raise InputError(NO_HEAD)
         return self.head
 
     def _new_cache(
@@ -112,7 +109,7 @@ class Transformer(nn.Module):
 
 
 class Decoder(Transformer):
-    """Predicts each token from those before it."""
+    """A model that predicts each token from the tokens before it."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -133,13 +130,13 @@ class Decoder(Transformer):
             input_ids: (B, T).
             positions: (B, T); by default counted from 0 in each document, or on from the cache.
             segments: (B, T) document of each token in a packed row, 0 for padding.
-            attention_mask: (B, T) True on real tokens, False on padding, on either side; with a cache it speaks
-                of the new tokens only.
-            cache: keys and values of earlier tokens; the new ones are added to it.
+            attention_mask: (B, T) True on real tokens, False on padding, on either side; with a cache it covers
+                the new tokens only.
+            cache: keys and values of earlier tokens; those of the new tokens are added to it.
 
         Raises:
             ContextLengthError: more tokens than learned positions or cache slots.
-            InputError: shapes or arguments that do not go together.
+            InputError: shapes or arguments do not fit together.
         """
         rows = lay_out(input_ids, positions=positions, segments=segments, attention_mask=attention_mask, cache=cache)
         self.embedding.check_length(rows.step.span if rows.step is not None else input_ids.shape[1])
@@ -307,7 +304,7 @@ def _source(
     decoder_segments: Tensor | None,
     cache: Cache | None,
 ) -> SourceStates:
-    """What the decoder's (B, U, D) attends to: the encoder's output, or what the cache kept of it."""
+    """The states that the decoder's (B, U, D) attends to: the encoder's output, or the cached keys and values of it."""
     if cache is not None and cache.source:
         encoded, attention_mask, length = None, cache.source_mask, cache.source[0][0].shape[1]
     elif encoded is None:
@@ -328,5 +325,5 @@ def _source(
 
 
 def num_parameters(model: nn.Module) -> int:
-    """Numbers in a model, shared ones counted once."""
+    """The number of weights in a model, shared ones counted once."""
     return sum(parameter.numel() for parameter in model.parameters())

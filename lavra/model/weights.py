@@ -1,11 +1,11 @@
 """The invertible table between a Hugging Face checkpoint's tensors and ours.
 
-A rule says: this tensor of theirs is these tensors of ours, stored in this form.  A form can `split` theirs into
+A rule says: this tensor of the checkpoint is these tensors of ours, in this form.  A form can `split` theirs into
 ours and `join` ours into theirs, and one undoes the other exactly, so a table read left to right loads a
-checkpoint and read right to left saves it.  Shapes are not written down anywhere: what `join` makes of our
-shapes is what theirs must be.
+checkpoint and read right to left saves it.  The table has no shapes: the shape that `join` makes of our
+shapes is the required shape of theirs.
 
-Forms cut, turn and put together whatever has NumPy's methods: tensors of torch, and arrays where there is no torch.
+Forms cut, rotate and join any arrays with NumPy's methods: tensors of torch, and arrays where there is no torch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Concatenate = Callable[[Any, int], Any]
 
 
 class TensorForm(Protocol):
-    """How one tensor of theirs stores one or several of ours."""
+    """The way a tensor of the checkpoint stores one or several of ours."""
 
     @property
     def transposed(self) -> bool:
@@ -34,31 +34,31 @@ class TensorForm(Protocol):
         ...
 
     def split(self, theirs: Any) -> list[Any]:
-        """One of theirs -> ours."""
+        """A tensor of theirs -> ours."""
         ...
 
     def join(self, ours: Sequence[Any], cat: Concatenate) -> Any:
-        """Ours -> one of theirs; `cat` is that of the arrays given."""
+        """Ours -> a tensor of theirs; `cat` concatenates arrays of the given kind."""
         ...
 
 
 @dataclass(frozen=True)
-class Same:
+class SameTensor:
     """The same tensor under another name."""
 
     transposed: ClassVar[bool] = False
 
     @property
-    def rows(self) -> Same:
-        """The same."""
+    def rows(self) -> SameTensor:
+        """The same form."""
         return self
 
     def split(self, theirs: Any) -> list[Any]:
-        """One to one."""
+        """The tensor itself, in a list."""
         return [theirs]
 
     def join(self, ours: Sequence[Any], cat: Concatenate) -> Any:
-        """One to one."""
+        """The only tensor."""
         return ours[0]
 
 
@@ -69,9 +69,9 @@ class Transposed:
     transposed: ClassVar[bool] = True
 
     @property
-    def rows(self) -> Same:
+    def rows(self) -> SameTensor:
         """A vector has no order of axes."""
-        return Same()
+        return SameTensor()
 
     def split(self, theirs: Any) -> list[Any]:
         """(in, out) -> (out, in)."""
@@ -107,7 +107,7 @@ class Stacked:
 
 
 @dataclass(frozen=True)
-class Grouped:
+class GroupedHeads:
     """Falcon's fused query_key_value: for each of K groups its H/K queries, then its key, then its value.
 
     All three layouts of the family are this one: K groups in the new decoder architecture, one group in
@@ -120,8 +120,8 @@ class Grouped:
     transposed: ClassVar[bool] = False
 
     @property
-    def rows(self) -> Grouped:
-        """The same groups."""
+    def rows(self) -> GroupedHeads:
+        """The same groups, for a vector of outputs."""
         return self
 
     def split(self, theirs: Any) -> list[Any]:
@@ -132,7 +132,7 @@ class Grouped:
         return [part.reshape(-1, *rest) for part in parts]
 
     def join(self, ours: Sequence[Any], cat: Concatenate) -> Any:
-        """The way back."""
+        """The inverse of `split`."""
         rest = ours[0].shape[1:]
         parts = [part.reshape(self.groups, -1, self.head_dim, *rest) for part in ours]
         return cat(parts, 1).reshape(-1, *rest)
@@ -140,17 +140,17 @@ class Grouped:
 
 @dataclass(frozen=True)
 class Rule:
-    """One tensor of theirs and where it goes.
+    """A tensor of the checkpoint and its parameters in our model.
 
     Attributes:
-        theirs: its name in the checkpoint.
-        ours: the names of the parameters it holds.
-        form: how it holds them.
+        theirs: name of the tensor in the checkpoint.
+        ours: names of the parameters it holds.
+        form: the way it holds them.
     """
 
     theirs: str
     ours: tuple[str, ...]
-    form: TensorForm = Same()
+    form: TensorForm = SameTensor()
 
     def at(self, layer: int) -> Rule:
         """The rule of one layer, from a pattern with `{i}` in its names."""
@@ -165,13 +165,13 @@ WeightTable = list[Rule]
 
 def rule(theirs: str, *ours: str, form: TensorForm | None = None) -> Rule:
     """A rule; the same tensor under another name unless a form is given."""
-    return Rule(theirs=theirs, ours=ours, form=form or Same())
+    return Rule(theirs=theirs, ours=ours, form=form or SameTensor())
 
 
 def both(
     theirs: str, *ours: str, weight: TensorForm | None = None, bias: TensorForm | None = None, biased: bool = True
 ) -> WeightTable:
-    """The rules of a layer's weight and, where it has one, its bias."""
+    """The rules of a layer's weight and of its bias, if it has a bias."""
     rules = [rule(f"{theirs}.weight", *(f"{name}.weight" for name in ours), form=weight)]
     if biased:
         rules.append(rule(f"{theirs}.bias", *(f"{name}.bias" for name in ours), form=bias))

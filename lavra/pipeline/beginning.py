@@ -1,7 +1,8 @@
-"""A few words of the user's own text, to be gone on with: what a `next:` line gives to `lavra generate`.
+"""The beginning of a text, for a model to complete: the words after `next:` in a suggested `lavra generate`.
 
-They are the first words of a sentence, for the model has learnt how sentences go on; of code, a definition up to its
-parenthesis.  Words with a quote in them are taken last, for a shell writes them in an ugly way.
+A beginning is the first words of a sentence, because the model has learnt how sentences continue.
+In code, it is a definition up to its parenthesis.
+Words that hold a quote are taken last, because they need escapes in a shell.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from lavra.text.sentences import has_unspaced_letters, sentence_spans
 _LOOKED_AT: Final = 20  # documents
 _READ: Final = 20_000  # characters of each
 _NUM_WORDS: Final = 4
-_LETTERS: Final = 8  # of a script without spaces
+_LETTERS: Final = 8  # letters of a beginning, in a script without spaces
 _SHORTEST, _LONGEST = 8, 40  # characters
 _DEFINED: Final = re.compile(r"^[ \t]*((?:async def|def|class|func|function|fn|void|int) +(?!_)\w+\()", re.MULTILINE)
 _AROUND: Final = " \t\"'“”‘’«»—–-_*#()[]"
@@ -26,21 +27,21 @@ _BEHIND: Final = _AROUND + ",;:."
 
 
 def choose_beginning(documents: Iterable[Document]) -> str:
-    """A beginning from some documents; empty where they have none.
+    """The best beginning in some documents; empty where they have none.
 
     Args:
-        documents: of which the model has learnt none.
+        documents: held-out documents.
     """
     found = [one for document in islice(documents, _LOOKED_AT) for one in _beginnings(document)]
     return min(found, key=_quotes, default="")
 
 
 def choose_beginnings(documents: Iterable[Document], count: int) -> list[str]:
-    """At most so many different beginnings, from different documents first.
+    """At most `count` different beginnings, from different documents first.
 
     Args:
-        documents: of which the model has learnt none.
-        count: most.
+        documents: held-out documents.
+        count: largest number of beginnings.
     """
     offers = [_beginnings(document) for document in islice(documents, _LOOKED_AT)]
     in_turn = [offer[turn] for turn in range(count) for offer in offers if turn < len(offer)]
@@ -54,7 +55,7 @@ def beginning_of(text: str) -> str:
 
 
 def _beginnings(document: Document) -> list[str]:
-    """What a document offers, the best first."""
+    """The beginnings in a document, the best first."""
     text = document.text[:_READ]
     defined = _DEFINED.search(text)
     if defined is not None:
@@ -66,7 +67,7 @@ def _beginnings(document: Document) -> list[str]:
 
 def _first_words(sentence: str) -> str:
     words = sentence.strip(_AROUND).split()
-    while words and not any(map(str.isalpha, words[0])):  # a verse's number is no word of it
+    while words and not any(map(str.isalpha, words[0])):  # the number of a verse is not part of its text
         words = words[1:]
     if has_unspaced_letters(sentence):
         return "".join(words)[:_LETTERS]

@@ -1,8 +1,9 @@
-"""What a Python source says of itself: its functions and classes, each with the docstring that tells what it does.
+"""The documented functions and classes of a Python source, each with its docstring.
 
 A document is parsed (`ast`), never run or imported.  A definition counts where it has a docstring with a sentence in
-it; those without are numbered, not taken.  A signature is written on one line as `ast.unparse` writes it, so layout,
-comments and decorators are not part of it; overloads have no docstring and so are not taken.
+it; definitions without one are counted, not taken.
+A signature is on one line, as `ast.unparse` writes it, so it has no layout, comments or decorators.
+Overloads have no docstring and so are not taken.
 
 Deliberately absent: other languages, docstring dialects (the first paragraph is enough here), and comments.
 """
@@ -17,7 +18,7 @@ from typing import Final
 
 from lavra.text.definitions import DefinitionNode, nested_definitions, parse_python
 
-LEAST_WORDS: Final = 3  # of a description; "Constructor." says nothing that could be looked for
+LEAST_WORDS: Final = 3  # length of a description; "Constructor." is too short to search for
 
 _LIKELY: Final = re.compile(r"^[ \t]*(?:async[ \t]+def|def|class)[ \t]+\w+", re.MULTILINE)
 _SENTENCE: Final = re.compile(r"(.+?[.!?])(?:\s|$)")
@@ -25,17 +26,17 @@ _SENTENCE: Final = re.compile(r"(.+?[.!?])(?:\s|$)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeDefinition:
-    """A function or class that says what it does.
+    """A function or class with a docstring.
 
     Attributes:
-        name: as it is defined (`read_text`).
-        qualified: with what it stands in (`Path.read_text`).
+        name: name in its `def` or `class` (`read_text`).
+        qualified: name with the names of the definitions around it (`Path.read_text`).
         signature: on one line, without decorators and the last colon (`def read_text(self, encoding=None)`).
         description: the first paragraph of its docstring, on one line.
-        rest: what follows in the docstring.
-        body: of a function, its source behind the docstring, moved to the left margin; empty where nothing is there
-            to be written (a class, a lone `pass`, `...` or `raise`, a body on the line of its `def`).
-        line: of the document, from 1.
+        rest: the rest of the docstring.
+        body: source of a function after the docstring, moved to the left margin; empty where there is no code to write
+            (a class, a lone `pass`, `...` or `raise`, a body on the line of its `def`).
+        line: line number in the document, from 1.
     """
 
     name: str
@@ -55,11 +56,11 @@ class CodeDefinition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definitions:
-    """What was found in one document.
+    """The definitions of one document.
 
     Attributes:
-        found: in the order of the source, what stands in a definition behind it.
-        undocumented: definitions without a docstring that says something.
+        found: documented definitions in the order of the source; inner definitions follow the outer one.
+        undocumented: number of definitions without a usable docstring.
     """
 
     found: tuple[CodeDefinition, ...]
@@ -67,7 +68,7 @@ class Definitions:
 
 
 def read_definitions(text: str) -> Definitions | None:
-    """The documented functions and classes of a Python source; None where the text is not one that defines any."""
+    """The documented functions and classes of a Python source; None where the text is not Python or defines none."""
     if _LIKELY.search(text) is None:
         return None
     tree = parse_python(text)
@@ -120,7 +121,7 @@ def _body(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> str
 
 
 def _is_blank(statement: ast.stmt) -> bool:
-    """Whether it only says that there is nothing: `pass`, `...`, a lone `raise`."""
+    """Whether a statement is an empty body: `pass`, `...`, a lone `raise`."""
     if isinstance(statement, ast.Expr):
         return isinstance(statement.value, ast.Constant)
     return isinstance(statement, ast.Pass | ast.Raise)

@@ -1,6 +1,6 @@
-"""Whether a plan fits the text, the machine's memory and the user's time, before a step is taken.
+"""Check that a plan fits the text, the machine's memory and the user's time, before the first step.
 
-Rows and batches that the user did not choose shrink to what the text fills.  `lavra up` refuses a plan that does not
+Rows and batches that the user did not choose shrink until the text fills them.  `lavra up` refuses a plan that does not
 fit, in the words `lavra doctor` shows as a failed check.
 """
 
@@ -15,20 +15,20 @@ from lavra.base.device import available_memory, pick_device
 from lavra.base.errors import ConfigError
 from lavra.base.units import format_duration, format_size
 from lavra.data.batch import Batch
-from lavra.model import ModelConfig
+from lavra.model.config import ModelConfig
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import LEAST_ROW, UpConfig
 from lavra.runs.budget import LEAST_STEPS
 from lavra.train.estimate import memory_limit, training_memory
 
-_FEW_ROWS: Final = 16  # of the text; shorter ones are taken until there are more
+_FEW_ROWS: Final = 16  # with fewer rows of text, rows are made shorter
 
 
 class DoesNotFitError(ConfigError):
-    """A plan asks for more text, memory or time than there is.
+    """A plan needs more text, memory or time than is available.
 
     Attributes:
-        check: what failed, and what would fit.
+        check: the failed check, with settings that would fit.
     """
 
     def __init__(self, check: Check) -> None:
@@ -43,18 +43,18 @@ def must_pass(check: Check) -> None:
 
 
 def to_text(plan: Plan, config: UpConfig, rows_of: Callable[[int], int]) -> tuple[Plan, tuple[str, ...]]:
-    """The plan with rows and batches that the text fills.
+    """Shrink rows and batches of a plan until the text fills them.
 
     Args:
-        plan: as time and machine would have it.
-        config: what the user chose stays as it is.
-        rows_of: tokens in a row -> how many rows the training text fills.
+        plan: the plan by time and machine alone.
+        config: settings of the user; these stay unchanged.
+        rows_of: tokens in a row -> number of rows that the training text fills.
 
     Returns:
-        The plan, and a sentence for each thing that changed.
+        The plan, and a sentence for each change.
 
     Raises:
-        DoesNotFitError: not even the smallest rows are filled, or not those the user chose.
+        DoesNotFitError: the text does not fill the smallest rows, or does not fill the rows that the user chose.
     """
     length, rows = plan.sequence_length, rows_of(plan.sequence_length)
     while config.sequence_length is None and rows < _FEW_ROWS and length > LEAST_ROW:
@@ -100,7 +100,7 @@ def _step_check(plan: Plan, length: int, rows: int) -> Check:
 
 
 def memory_check(plan: Plan, model: ModelConfig, batch: Batch, *, compiled: bool) -> Check:
-    """Whether training in one process fits, by estimate; what would, if it does not."""
+    """Check by estimate that training in one process fits the memory; suggest settings that fit where it does not."""
     needed = training_memory(model, plan.train, batch, compiled=compiled, device=pick_device()).total
     available = available_memory()
     fits = needed <= memory_limit(available)
@@ -116,7 +116,7 @@ def memory_check(plan: Plan, model: ModelConfig, batch: Batch, *, compiled: bool
 
 
 def time_check(plan: Plan, num_steps: int) -> Check:
-    """Whether the steps that fit into the time, each as long as those that were timed, make a run."""
+    """Check that the steps that fit the time, at the measured time of a step, are enough for a run."""
     seconds = num_steps * plan.seconds_per_step
     fits = num_steps >= LEAST_STEPS
     return Check(
@@ -131,7 +131,7 @@ def time_check(plan: Plan, num_steps: int) -> Check:
 
 
 def _what_fits(plan: Plan, model: ModelConfig, batch: Batch, limit: float, compiled: bool) -> str:
-    """The largest batch that fits, or that none does."""
+    """A sentence on the largest batch that fits, or that none fits."""
     rows = len(batch.sample_ids)
     while rows > 1:
         rows //= 2

@@ -1,11 +1,11 @@
-"""What a model makes of held-out text: nats a token, for each kind of model.
+"""Scores of a model on held-out text, in nats a token, for each kind of model.
 
 Decoders read every document in overlapping windows and score every token once, the end of the document included.
-Encoders and encoder-decoders fill in hidden tokens: those of one epoch of the batch maker they were trained with, on
-held-out documents, so that a baseline can be given exactly the same holes.
+Encoders and encoder-decoders fill in hidden tokens of held-out documents.
+The batch maker of their training hides the tokens of one epoch, so a baseline gets exactly the same holes.
 
-During training a sample is measured, of which the expected figure is the one at the end: stretches from all over the
-held-out text (`HeldoutSample`), or the first batches of that epoch.
+During training, a sample gives an unbiased estimate of the final score: stretches from all over the held-out text
+(`HeldoutSample`), or the first batches of that epoch.
 """
 
 from __future__ import annotations
@@ -25,28 +25,29 @@ from lavra.base.ports import Progress
 from lavra.data.batch import IGNORE, Batch, BatchMaker
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.metrics.bits import bits_per_byte
-from lavra.model import Decoder, Encoder, EncoderDecoder, Model
+from lavra.model.build import Model
 from lavra.model.config import Kind
 from lavra.model.loss import label_logprobs
 from lavra.model.score import score_sequences
+from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 from lavra.pipeline.objective import make_objective, num_rows
 from lavra.pipeline.plan import Plan
-from lavra.tokens import Tokenizer
+from lavra.tokens.tokenizer import Tokenizer
 from lavra.tokens.windows import plan_windows
 
 MOST_WINDOW: Final = 1024
-"""Tokens read at once in scoring, at most: more context changes little, and takes time that a large model has not."""
+"""Largest number of tokens read at once in scoring: more context changes little, and costs a large model much time."""
 
 _GROUP = 8  # documents scored between two signs of progress
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldoutScore:
-    """A decoder on held-out documents.
+    """The score of a decoder on held-out documents.
 
     Attributes:
-        nll: nats of all of them, ends of documents included.
-        num_tokens: tokens scored.
+        nll: nats of all scored tokens, ends of documents included.
+        num_tokens: number of tokens scored.
         num_bytes: UTF-8 bytes of their texts.
     """
 
@@ -56,7 +57,7 @@ class HeldoutScore:
 
 
 def window_of(model: Decoder) -> int:
-    """Tokens that are read at once when held-out text is scored."""
+    """The number of tokens read at once when held-out text is scored."""
     return min(model.config.max_positions, MOST_WINDOW)
 
 
@@ -82,11 +83,11 @@ def score_documents(
 
 @dataclass(frozen=True, kw_only=True)
 class HeldoutEstimate:
-    """What `score_documents` would find, from a sample.
+    """An estimate of the result of `score_documents`, from a sample.
 
     Attributes:
-        bits_per_byte: of all held-out text, estimated.
-        error: its standard error; 0 where the sample is everything.
+        bits_per_byte: estimate for all held-out text.
+        error: its standard error; 0 where the sample is all the text.
     """
 
     bits_per_byte: float
@@ -94,7 +95,7 @@ class HeldoutEstimate:
 
 
 def affordable_tokens(model: Decoder, dataset: TokenDataset, seconds: float) -> int:
-    """Tokens that the model scores in so many seconds, by the time of a window after one that warms up."""
+    """The number of tokens that the model scores in `seconds`, from the measured time of one window after a warm-up."""
     window = window_of(model)
     ids = torch.from_numpy(dataset.tokens[: window + 1].astype(np.int64))
     score_sequences(model, [ids], window=window, stride=window // 2)
@@ -105,16 +106,17 @@ def affordable_tokens(model: Decoder, dataset: TokenDataset, seconds: float) -> 
 
 
 class HeldoutSample:
-    """Stretches of held-out documents, evenly from all of them, that are scored as `score_documents` scores them.
+    """Stretches drawn evenly from all held-out documents, scored as `score_documents` scores them.
 
-    A stretch is what one of its windows scores, with the tokens it has before them: beginnings of documents come in the
-    same share, with as little context.  Bits are nats a token of the sample, over the bytes a token of all the text (a
-    ratio estimate: Cochran 1977, "Sampling Techniques", section 6.4).
+    A stretch is the scored tokens of one window, with the tokens before them.
+    Beginnings of documents, which have little context, come in the same share as in all the text.
+    Bits are nats a token of the sample, over the bytes a token of all the text (a ratio estimate: Cochran 1977,
+    "Sampling Techniques", section 6.4).
 
     Args:
-        dataset: the held-out side.
+        dataset: the held-out tokens.
         window: tokens read at once, see `window_of`.
-        max_tokens: to score, about.
+        max_tokens: approximate number of tokens to score.
     """
 
     def __init__(self, dataset: TokenDataset, window: int, max_tokens: int) -> None:
@@ -135,17 +137,17 @@ class HeldoutSample:
         ]
 
     def _stretch(self, text: Tensor, number: int) -> tuple[Tensor, int]:
-        """The tokens that window `number` of a text reads, and the place of the first one that it scores."""
+        """The tokens that window `number` of a text reads, and the position of the first token that it scores."""
         window = plan_windows(len(text), window=self._window, stride=self._stride)[number]
         return text[window.start : window.end], window.first - window.start
 
     @property
     def is_everything(self) -> bool:
-        """Whether no held-out text is left out."""
+        """Whether the sample covers all held-out text."""
         return len(self._stretches) == self._total
 
     def score(self, model: Decoder) -> HeldoutEstimate:
-        """The model on the sample.
+        """Score a model on the sample.
 
         Raises:
             InputError: there is no held-out text.
@@ -165,14 +167,14 @@ class HeldoutSample:
 
 
 def _stop(dataset: TokenDataset) -> Tensor:
-    """The token behind a document that has none of its own: the start of the next, at which generation stops."""
+    """The token after a document without an end token: the start of the next document, at which generation stops."""
     has_stop = dataset.frame.start is not None and dataset.frame.end is None
     return torch.tensor([dataset.frame.start] if has_stop else [], dtype=torch.int64)
 
 
 @torch.no_grad()
 def hole_nll(model: Model, batch: Batch) -> npt.NDArray[np.float32]:
-    """Nats of each label of a batch, row by row: what an encoder or encoder-decoder thought of its holes."""
+    """The nats of each label of a batch, row by row, for the holes of an encoder or encoder-decoder."""
     batch = batch.to(next(model.parameters()).device)
     if isinstance(model, EncoderDecoder):
         assert batch.decoder_input_ids is not None
@@ -205,12 +207,12 @@ def fill_holes(
 
 @dataclass(frozen=True, kw_only=True)
 class HeldoutHoles:
-    """The holes of held-out text that an encoder or encoder-decoder is measured on.
+    """The holes in held-out text that measure an encoder or encoder-decoder.
 
     Attributes:
-        batches: of its objective, on held-out text.
-        num_batches: of these, the first ones that are taken.
-        sentinel_ids: of the tokens that stand for spans, which encoder-decoders are asked for too.
+        batches: held-out batches of its objective.
+        num_batches: number of batches to take, from the first.
+        sentinel_ids: ids of the tokens that stand for spans; encoder-decoders predict these too.
     """
 
     batches: BatchMaker
@@ -219,7 +221,7 @@ class HeldoutHoles:
 
     @classmethod
     def of(cls, dataset: TokenDataset, tokenizer: Tokenizer, kind: Kind, plan: Plan, most: int) -> HeldoutHoles | None:
-        """The holes of at most `most` batches for a kind of model; None where there is not one."""
+        """The holes of at most `most` batches for a kind of model; None where the text does not fill one batch."""
         rows = num_rows(kind, dataset, tokenizer, sequence_length=plan.sequence_length)
         if not rows:
             return None
@@ -245,7 +247,7 @@ class HeldoutHoles:
 
 
 def _in_spans(batches: Sequence[Batch], sentinel_ids: Sequence[int]) -> npt.NDArray[np.bool_]:
-    """Which labels of span-corruption batches are cut-out text: neither sentinels nor the end of a piece."""
+    """A mask of the span-corruption labels that are cut-out text: neither sentinels nor the end of a piece."""
     found = []
     for batch in batches:
         labels = batch.labels.numpy()

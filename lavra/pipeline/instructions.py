@@ -1,12 +1,13 @@
-"""Samples to be taught from, made of the text alone: instructions with answers, and pairs for retrieval.
+"""Training samples made from the text alone: instructions with answers, and pairs for retrieval.
 
-Python source with docstrings says itself what it does (`samples.code`); any other text is asked how it goes on, what
-stands under a heading, which paragraph a sentence is of, which word is missing and what sums it up (`samples.prose`).
-Source code that says nothing of itself is continued, unless there is more that does: tables and lists teach less.
+Python source gives samples from its docstrings (`samples.code`).
+Any other text gives questions on its continuation, the text under a heading, the paragraph of a sentence, a missing
+word and a summary (`samples.prose`).
+Source code without docstrings gives continuations, unless documented code gives more: tables and lists teach less.
 
-Nothing held out is learnt: samples to learn from are of training documents, samples to measure on of held-out ones,
-and a held-out sample is left out (and counted) where its question or its answer is in training too, in whatever
-letters and spaces.
+Held-out text is never learnt: training samples come from training documents, held-out samples from held-out documents.
+A held-out sample is left out (and counted) where its question or its answer is in training too, whatever its case
+and spaces.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ from lavra.pipeline.samples.code import code_samples
 from lavra.pipeline.samples.prose import prose_samples
 from lavra.pipeline.samples.sample import CHOOSING, Instruction, Pair, Samples
 
-ROOM: Final = 256  # UTF-8 bytes of question and answer, where no context says what has room
+_MAX_BYTES: Final = 256  # UTF-8 bytes of question and answer, where no context sets the limit
 
 _Sample = TypeVar("_Sample")
 
 
 @dataclass(kw_only=True)
 class Account:
-    """What became of the documents of one split.
+    """Counts of the documents of one split, by outcome.
 
     Attributes:
-        documents: looked at.
-        not_python: that do not parse as Python, or define nothing.
-        passages: documents whose passages are asked about.
-        definitions: with a docstring that says something.
-        undocumented: without one; nothing is made of them.
-        plain_code: source code without any.
-        empty: documents of which nothing could be made.
-        unread: documents not looked at, for the others are enough.
-        repeated: samples whose question was there already.
+        documents: documents read.
+        not_python: documents that do not parse as Python, or define no function or class.
+        passages: documents whose passages give samples.
+        definitions: definitions with a usable docstring.
+        undocumented: definitions without a usable docstring; they give no samples.
+        plain_code: documents of source code without a usable docstring.
+        empty: documents that give no samples.
+        unread: documents not read, because the others are enough.
+        repeated: samples left out because their question is already present.
         in_training: held-out samples left out because training has their question or their answer.
     """
 
@@ -58,14 +59,14 @@ class Account:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """What was made of one split, in an order drawn at random, so that its first samples stand for all.
+class SplitSamples:
+    """The samples of one split, in random order, so the first samples represent all.
 
     Attributes:
-        instructions: for the adapt stage.
-        pairs: for the encoder.
-        account: what else there was.
-        continues_code: whether source code that says nothing of itself is among it.
+        instructions: instructions for the adapt stage.
+        pairs: pairs for the encoder.
+        account: counts of the documents, by outcome.
+        continues_code: whether the samples hold continuations of undocumented source code.
     """
 
     instructions: tuple[Instruction, ...]
@@ -74,30 +75,32 @@ class Made:
     continues_code: bool = False
 
 
-def make_samples(documents: Iterable[Document], seed: int, *, room: int = ROOM, training: Made | None = None) -> Made:
-    """Everything the documents of one split have to teach.
+def make_samples(
+    documents: Iterable[Document], seed: int, *, max_bytes: int = _MAX_BYTES, training: SplitSamples | None = None
+) -> SplitSamples:
+    """Make all samples of the documents of one split.
 
     Args:
-        documents: of the split.
-        seed: of what is asked and offered, and of the order.
-        room: UTF-8 bytes of a question about prose and its answer.
-        training: what was made of the training split, where this is the held-out one.
+        documents: documents of the split.
+        seed: seed of the questions, the choices and the order.
+        max_bytes: UTF-8 bytes of a question about prose and its answer.
+        training: samples of the training split, where this split is the held-out one.
     """
     account = Account()
-    told, plain = list[Samples](), list[Samples]()
+    described, plain = list[Samples](), list[Samples]()
     for document in documents:
-        found, says_nothing = _samples_of(document, seed, room, account)
-        (plain if says_nothing else told).append(found)
+        found, says_nothing = _samples_of(document, seed, max_bytes, account)
+        (plain if says_nothing else described).append(found)
     continues = account.definitions < account.plain_code if training is None else training.continues_code
     account.passages += account.plain_code if continues else 0
     instructions: dict[tuple[str, str], Instruction] = {}
     pairs: dict[tuple[str, str], Pair] = {}
-    for found in (*told, *(plain if continues else ())):
+    for found in (*described, *(plain if continues else ())):
         for one in found.instructions:
             account.repeated += instructions.setdefault((one.kind, one.instruction), one) is not one
         for pair in found.pairs:
             account.repeated += pairs.setdefault((pair.kind, pair.anchor), pair) is not pair
-    made = Made(
+    made = SplitSamples(
         instructions=_shuffled(instructions.values(), seed),
         pairs=_shuffled(pairs.values(), seed),
         account=account,
@@ -111,8 +114,11 @@ def count_kinds(samples: Iterable[Instruction | Pair]) -> dict[str, int]:
     return dict(Counter(one.kind for one in samples))
 
 
-def _samples_of(document: Document, seed: int, room: int, account: Account) -> tuple[Samples, bool]:
-    """What a document gives, of its definitions where it has some, else of its passages; whether it is plain code."""
+def _samples_of(document: Document, seed: int, max_bytes: int, account: Account) -> tuple[Samples, bool]:
+    """The samples of a document, and whether it is undocumented code.
+
+    Definitions give the samples where there are any, else passages do.
+    """
     definitions = read_definitions(document.text)
     account.documents += 1
     account.not_python += definitions is None
@@ -122,7 +128,7 @@ def _samples_of(document: Document, seed: int, room: int, account: Account) -> t
     if definitions is not None and definitions.found:
         return code_samples(definitions.found, document, random.Random(f"{seed} {document.id}")), False
     is_code = definitions is not None or document.kind == "code"
-    found = prose_samples(document, seed, room, is_code=is_code)
+    found = prose_samples(document, seed, max_bytes, is_code=is_code)
     account.plain_code += is_code
     account.passages += not is_code
     account.empty += not found.instructions and not found.pairs
@@ -135,8 +141,11 @@ def _shuffled(samples: Iterable[_Sample], seed: int) -> tuple[_Sample, ...]:
     return tuple(order)
 
 
-def _without(made: Made, training: Made) -> Made:
-    """What training has neither the question nor the answer of; a name or a word alone gives nothing away."""
+def _without(made: SplitSamples, training: SplitSamples) -> SplitSamples:
+    """The samples whose question and answer are both absent from training.
+
+    An answer that is a single name or word may repeat: it reveals nothing.
+    """
     asked = {(one.kind, _key(one.question)) for one in training.instructions}
     answered = {(one.kind, _key(one.output)) for one in training.instructions if one.kind not in CHOOSING}
     kept = tuple(
@@ -151,5 +160,5 @@ def _without(made: Made, training: Made) -> Made:
 
 
 def _key(text: str) -> str:
-    """What is the same text to a reader is one key."""
+    """A key that is equal for texts that differ only in case and spaces."""
     return " ".join(text.casefold().split())

@@ -1,7 +1,7 @@
-"""What `up` writes into the cards of the models it made: what each is good for, and three beginnings of the user's own.
+"""Introductions in the cards of the models of `up`: a verdict, and three beginnings from the user's own text.
 
-A model that goes on with text gets the first words of held-out sentences, one that was taught to answer held-out
-questions, of each kind in turn.
+A model that completes text gets the first words of held-out sentences.
+A model that answers gets held-out questions, of each kind in turn.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _LONGEST_QUESTION: Final = 160  # characters
 
 
 def introduce_model(folder: Path, verdict: str, heldout: Iterable[Document]) -> None:
-    """Write what a model is good for, and beginnings from documents of which it has learnt none."""
+    """Write a model's verdict, and beginnings from held-out documents, into its card."""
     beginnings = choose_beginnings(heldout, NUM_BEGINNINGS)
     write_introduction(folder, Introduction(good_for=verdict, beginnings=tuple(beginnings)))
 
 
 def introduce_taught(folder: Path, figures: AdaptFigures, heldout: Sequence[Instruction]) -> None:
-    """Write what teaching did to a model's answers, and questions of which it has learnt none."""
+    """Write the effect of teaching on a model's answers, and held-out questions, into its card."""
     before, after = (_mean(nats.values()) for nats in (figures.nats_before, figures.nats_after))
     good_for = (
         f"Taught to answer in {figures.steps:,} steps. True answers to {sum(figures.measured.values()):,} held-out "
@@ -42,7 +42,7 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _questions(heldout: Sequence[Instruction]) -> list[str]:
-    """Short ones, of every kind in turn."""
+    """Short held-out questions, of every kind in turn."""
     short = [one for one in heldout if len(one.instruction) <= _LONGEST_QUESTION]
     by_kind = [[one.instruction for one in short if one.kind == kind] for kind in KINDS]
     in_turn = [kind[turn] for turn in range(NUM_BEGINNINGS) for kind in by_kind if turn < len(kind)]

@@ -1,4 +1,4 @@
-"""What the user decides about the noise of a pretraining objective. No torch: the command line reads it."""
+"""Settings of the noise of a pretraining objective. No torch: the command line imports this module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lavra.model.config import Kind
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """What an objective does to the text, where the user decides it.
+    """The noise that an objective applies to the text, as the user chose it.
 
     Attributes:
         fim_rate: share of documents rearranged for fill-in-the-middle (decoders only).
@@ -28,7 +28,7 @@ class Noise:
         return asdict(self)
 
     def check(self, kind: Kind) -> None:
-        """Raise ConfigError where a setting means nothing for a kind of model."""
+        """Raise ConfigError where a setting has no effect for a kind of model."""
         if self.fim_rate and kind is not Kind.DECODER:
             raise ConfigError(f"fim_rate is {self.fim_rate}, but fill-in-the-middle is for decoders; leave it out")
         if self.whole_words and kind is not Kind.ENCODER:

@@ -1,4 +1,4 @@
-"""Which objective a family is trained on: next token, masked token or span corruption."""
+"""The training objective of each family: next token, masked token or span corruption."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lavra.data.pretraining.dataset import TokenDataset
 from lavra.data.pretraining.masked_token import MASK_SHARE, MaskedToken, MaskedTokenConfig
 from lavra.data.pretraining.next_token import FimTokens, NextToken, NextTokenConfig
 from lavra.data.pretraining.span_corruption import SpanCorruption, SpanCorruptionConfig
-from lavra.model import ModelConfig
-from lavra.model.config import Kind
+from lavra.model.config import Kind, ModelConfig
 from lavra.pipeline.noise import Noise
-from lavra.tokens import FIM_TOKENS, Tokenizer
-from lavra.train import Objective, sequence_to_sequence_loss, token_loss
+from lavra.tokens.config import FIM_TOKENS
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train.objective import Objective, sequence_to_sequence_loss, token_loss
 
-_MANY_ROWS: Final = 16_384  # over those of any batch
+_MANY_ROWS: Final = 16_384  # more rows than any batch has
 
 
 def make_objective(
@@ -32,7 +32,7 @@ def make_objective(
     """The objective of a decoder, an encoder or an encoder-decoder on a dataset.
 
     Raises:
-        ConfigError: a kind of noise that this kind of model does not know.
+        ConfigError: a kind of noise that this kind of model does not have.
     """
     noise = noise or Noise()
     noise.check(kind)
@@ -63,7 +63,7 @@ def make_objective(
 def num_rows(
     kind: Kind, dataset: TokenDataset, tokenizer: Tokenizer, *, sequence_length: int, noise: Noise | None = None
 ) -> int:
-    """Rows that a dataset fills in an epoch; where there are many, about."""
+    """The number of rows that a dataset fills in an epoch; an estimate where there are many."""
     about = dataset.num_tokens // sequence_length
     if about > _MANY_ROWS:  # to know it exactly, all documents would be placed
         return about

@@ -1,6 +1,6 @@
 """The plan of a training run: shape, batch, precision, steps and schedule, as data; and the ladder of shapes.
 
-How it is made from time and machine is in `planning`.
+`planning` makes the plan from time and machine.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Any, Final, NamedTuple
 
 from lavra.base.config import from_mapping, to_mapping
 from lavra.base.files import read_json, write_json
-from lavra.model import ModelConfig, preset
-from lavra.model.config import Kind
+from lavra.model.config import Kind, ModelConfig
+from lavra.model.families.table import preset
 from lavra.pipeline.objective import tokenizer_ids
-from lavra.tokens import Tokenizer
-from lavra.train import TrainConfig
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train.config import TrainConfig
 
 PLAN_FILE = "plan.json"
 
 
-class Rung(NamedTuple):
-    """What spends a number of operations best.
+class BestShape(NamedTuple):
+    """The best shape for a number of operations.
 
     Attributes:
-        operations: floating-point operations of a training run, from which on this rung is taken.
+        operations: least number of floating-point operations of a training run for this rung.
         hidden_size: D; heads have 64 channels, and all dimensions are multiples of 64.
         num_layers: L.
         step_tokens: tokens read in an optimizer step: more leave a short run too few steps.
@@ -40,37 +40,37 @@ class Rung(NamedTuple):
 # A shape of N parameters is best for about 120 N^2 operations: 20 tokens a parameter (Hoffmann et al. 2022), which the
 # runs in docs/log.md confirm down to half a million of them; a rung begins half way to the one below, in logarithms.
 LADDER: Final = (
-    Rung(0.0, 64, 2, 1024),
-    Rung(1e12, 64, 3, 2048),
-    Rung(4e12, 64, 4, 4096),
-    Rung(30e12, 128, 3, 4096),
-    Rung(120e12, 128, 4, 4096),
-    Rung(400e12, 192, 5, 8192),
-    Rung(2e15, 256, 6, 8192),
-    Rung(1e16, 384, 6, 16384),
-    Rung(5e16, 512, 8, 16384),
-    Rung(3e17, 768, 12, 32768),
-    Rung(3e18, 1024, 16, 65536),
+    BestShape(0.0, 64, 2, 1024),
+    BestShape(1e12, 64, 3, 2048),
+    BestShape(4e12, 64, 4, 4096),
+    BestShape(30e12, 128, 3, 4096),
+    BestShape(120e12, 128, 4, 4096),
+    BestShape(400e12, 192, 5, 8192),
+    BestShape(2e15, 256, 6, 8192),
+    BestShape(1e16, 384, 6, 16384),
+    BestShape(5e16, 512, 8, 16384),
+    BestShape(3e17, 768, 12, 32768),
+    BestShape(3e18, 1024, 16, 65536),
 )
 HEAD_CHANNELS: Final = 64
 MOST_READ: Final = 8
-"""Times a decoder reads its text.
+"""Largest number of times a decoder reads its text.
 
 Half a million parameters on 265,000 tokens of novels had 2.101 bits per byte of held-out text after 5 times, 2.036
 after 8, 2.046 after 12 and 2.191 after 23 (docs/log.md; Muennighoff et al. 2023, section 5)."""
 MOST_PARAMETERS: Final = 8
-"""Parameters for each token of a text that is read so often.
+"""Largest number of parameters for each token of a text that is read this often.
 
 On 42,000 tokens 5.7 had 1.910 bits per byte, 8 had 1.865 and 20 had 1.912; on 265,000 tokens 1.8 had 2.036 and 4.4
 had 2.018."""
 
 
 class TextSize(NamedTuple):
-    """How much there is to learn from.
+    """The size of the training text.
 
     Attributes:
-        num_tokens: of the training text.
-        vocab_size: of its tokenizer.
+        num_tokens: tokens of the training text.
+        vocab_size: entries of its tokenizer.
     """
 
     num_tokens: int
@@ -78,14 +78,14 @@ class TextSize(NamedTuple):
 
 
 class Learning(NamedTuple):
-    """How a kind of model learns, as far as a plan depends on it (measured: docs/log.md).
+    """The learning figures of a kind of model that a plan depends on (measured: docs/log.md).
 
     Attributes:
-        taught: share of the tokens read that teach something; the ladder counts on all of them.
-        stacks: stacks among which a rung's layers are shared out.
-        least_heads: fewer of them cannot look left and right, or near and far, at once.
+        taught: share of the tokens read that are targets; the ladder assumes all of them.
+        stacks: number of stacks that share a rung's layers.
+        least_heads: least number of heads; fewer cannot look left and right, or near and far, at once.
         rate: Muon's peak rate.
-        embedding_rate: AdamW's beside it, for embeddings, norms and the head.
+        embedding_rate: AdamW's peak rate, for embeddings, norms and the head.
     """
 
     taught: float
@@ -104,22 +104,22 @@ LEARNING: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything a training run needs to know, fixed.
+    """The fixed settings of a training run.
 
     Attributes:
-        family: of the model.
+        family: family of the model.
         hidden_size: D.
         num_layers: L.
         num_heads: H.
         sequence_length: T.
         batch_size: rows of a micro-batch, in each process.
         train: the settings of the loop.
-        seed: of the weights and the data.
-        seconds_per_step: measured, after compilation.
-        compile_seconds: measured.
+        seed: seed of the weights and the data.
+        seconds_per_step: measured time of a step, after compilation.
+        compile_seconds: measured time of compilation.
         peak_flops: operations a second of a matrix product in this precision, measured.
-        num_parameters: of the model, shared ones once.
-        seconds: time the run is meant to take.
+        num_parameters: parameters of the model; shared parameters count once.
+        seconds: planned time of the run.
     """
 
     family: str
@@ -138,7 +138,7 @@ class Plan:
 
     @property
     def compiled(self) -> bool:
-        """Whether blocks were compiled when the steps were timed, and so will be."""
+        """Whether blocks were compiled when the steps were timed; the run does the same."""
         return self.compile_seconds > 0
 
     def model_config(self, tokenizer: Tokenizer) -> ModelConfig:
@@ -159,7 +159,7 @@ class Plan:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Plan:
-        """What `to_plain` wrote."""
+        """Read a plan from the output of `to_plain`."""
         return cls(**{**plain, "train": from_mapping(TrainConfig, plain["train"], "plan")})
 
     def save(self, folder: Path) -> None:
@@ -173,17 +173,17 @@ class Plan:
 
 
 def round_up(value: int, multiple: int) -> int:
-    """The least multiple that is not under the value."""
+    """The least multiple that is at least the value."""
     return -(-value // multiple) * multiple
 
 
-def choose_rung(operations: float, text: TextSize | None = None) -> Rung:
+def choose_shape(operations: float, text: TextSize | None = None) -> BestShape:
     """The rung for a number of floating-point operations.
 
     Args:
-        operations: that the time buys.
-        text: where it would be read more than `MOST_READ` times, the rung of more parameters is taken, up to
-            `MOST_PARAMETERS` for each of its tokens and no further.
+        operations: operations that fit the time.
+        text: size of the training text; where it would be read more than `MOST_READ` times, a rung of more parameters
+            is taken, up to `MOST_PARAMETERS` for each of its tokens.
     """
     place = max(place for place, rung in enumerate(LADDER) if operations >= rung.operations)
     if text is None:
@@ -195,11 +195,11 @@ def choose_rung(operations: float, text: TextSize | None = None) -> Rung:
     return LADDER[place]
 
 
-def _parameters(rung: Rung, vocab_size: int) -> int:
-    """About: 12 D^2 a layer and one matrix of embeddings (Kaplan et al. 2020, table 1)."""
+def _parameters(rung: BestShape, vocab_size: int) -> int:
+    """The number of parameters, about: 12 D^2 a layer and one matrix of embeddings (Kaplan et al. 2020, table 1)."""
     return 12 * rung.num_layers * rung.hidden_size**2 + vocab_size * rung.hidden_size
 
 
-def _reading(rung: Rung, text: TextSize) -> float:
-    """Operations of reading a text once: 6 a parameter and token."""
+def _reading(rung: BestShape, text: TextSize) -> float:
+    """The operations of reading a text once: 6 a parameter and token."""
     return 6.0 * _parameters(rung, text.vocab_size) * text.num_tokens

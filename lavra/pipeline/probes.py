@@ -1,10 +1,11 @@
-"""Benchmarks made of the user's own held-out text: task files and rows that lm-evaluation-harness runs too.
+"""Benchmarks made from the user's own held-out text: task files and rows that lm-evaluation-harness also runs.
 
-    heldout_next   which of four sentences goes on with the paragraph; of code, which of four lines
-    heldout_word   the last word of a sentence, written greedily (as LAMBADA asks it, Paperno et al. 2016)
+    heldout_next   the choice of the next sentence of a paragraph among four; for code, the next line
+    heldout_word   the last word of a sentence, written greedily (as in LAMBADA, Paperno et al. 2016)
 
-The right answer is what really stands in a document that was never trained on.  The wrong ones are real sentences of
-other held-out documents, about as long, and of code as far indented: length and layout do not give the answer away.
+The right answer is the real text of a held-out document.
+The wrong answers are real sentences of other held-out documents, about as long, and as far indented in code: length
+and layout do not reveal the answer.
 Guessing among four is right once in four.  Deliberately absent: questions written by a model, and any download.
 """
 
@@ -29,17 +30,17 @@ NEXT, WORD = "heldout_next", "heldout_word"
 
 _NUM_CHOICES: Final = 4
 _CONTEXT_SENTENCES, _CONTEXT_LINES = 4, 16
-_MOST_CONTEXT: Final = 400  # characters, the last ones: with a choice, what a context of 256 tokens holds
-_SHORTEST, _LONGEST = 24, 200  # characters of a sentence or line that is asked for
-_LOOKED_AT: Final = 48  # other passages, among which the likest are offered
+_MOST_CONTEXT: Final = 400  # the last characters: with a choice they fit a context of 256 tokens
+_SHORTEST, _LONGEST = 24, 200  # characters of an answer: a sentence or line
+_LOOKED_AT: Final = 48  # other passages; the most similar of these become the choices
 _NEAR: Final = 40  # passages of the same document that are too near to be wrong
-_LETTERS: Final = 4  # of a last word
+_LETTERS: Final = 4  # fewest letters of a last word
 _A_DOCUMENT: Final = 8  # questions of one document at most
 
 
 @dataclass(frozen=True, slots=True)
 class _Passage:
-    """A sentence or line, what stands before it, and where it is."""
+    """A sentence or line, the text before it, and its place."""
 
     document: int
     place: int
@@ -49,7 +50,7 @@ class _Passage:
 
     @property
     def indent(self) -> int:
-        """Spaces in front."""
+        """The number of spaces in front."""
         return len(self.text) - len(self.text.lstrip())
 
 
@@ -57,13 +58,13 @@ def write_probes(documents: Iterable[Document], folder: Path, *, most: int, seed
     """Make the task files and their rows.
 
     Args:
-        documents: never trained on.
-        folder: where to write `NAME.yaml` and `NAME.jsonl`.
-        most: questions of a task.
-        seed: of the choice of passages and wrong answers.
+        documents: held-out documents.
+        folder: destination of `NAME.yaml` and `NAME.jsonl`.
+        most: largest number of questions of a task.
+        seed: seed of the choice of passages and wrong answers.
 
     Returns:
-        Questions of each task that has any.
+        The number of questions of each task; tasks without questions are absent.
     """
     passages = list(_passages(documents))
     made = {
@@ -82,7 +83,7 @@ def write_probes(documents: Iterable[Document], folder: Path, *, most: int, seed
 
 
 def _passages(documents: Iterable[Document]) -> Iterator[_Passage]:
-    """Sentences and lines with something before them."""
+    """The sentences and lines of some documents with text before them."""
     for number, document in enumerate(documents):
         found = _lines(document.text) if document.kind == "code" else _sentences(document.text)
         for place, (before, glue, text) in enumerate(found):
@@ -91,7 +92,7 @@ def _passages(documents: Iterable[Document]) -> Iterator[_Passage]:
 
 
 def _lines(text: str) -> Iterator[tuple[str, str, str]]:
-    """Lines of code that are not blank, behind the lines before them."""
+    """Lines of code that are not blank, each with the lines before it."""
     lines = [line.rstrip() for line in text.split("\n")]
     for place, line in enumerate(lines):
         before = "\n".join(lines[max(0, place - _CONTEXT_LINES) : place]).strip("\n")
@@ -100,7 +101,7 @@ def _lines(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _sentences(text: str) -> Iterator[tuple[str, str, str]]:
-    """Sentences behind those before them in their paragraph."""
+    """Sentences, each with those before it in its paragraph."""
     passages = Passages(text)
     for paragraph in passages.runs_of_paragraphs(1 << 20):
         spans = paragraph.sentences
@@ -115,7 +116,7 @@ def _sentences(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _next_rows(passages: Sequence[_Passage], seed: int) -> Iterator[dict[str, Any]]:
-    """Which passage goes on, the right one among three of elsewhere."""
+    """Rows of `heldout_next`: the right passage among three passages of other documents."""
     for one, draw in _drawn(passages, seed, NEXT):
         others = _elsewhere(one, passages, draw)
         if len(others) == _NUM_CHOICES - 1:
@@ -129,7 +130,7 @@ def _next_rows(passages: Sequence[_Passage], seed: int) -> Iterator[dict[str, An
 
 
 def _word_rows(passages: Sequence[_Passage], seed: int) -> Iterator[dict[str, Any]]:
-    """The last word of a sentence; of code and of scripts without spaces there is none."""
+    """The last word of a sentence; code and scripts without spaces have none."""
     for one, _ in _drawn(passages, seed, WORD):
         words = one.text.rstrip(".!?…\"'”’») ").split(" ")
         if one.glue != "\n" and len(words) > 2 and words[-1].isalpha() and len(words[-1]) >= _LETTERS:
@@ -137,7 +138,7 @@ def _word_rows(passages: Sequence[_Passage], seed: int) -> Iterator[dict[str, An
 
 
 def _drawn(passages: Sequence[_Passage], seed: int, name: str) -> Iterator[tuple[_Passage, random.Random]]:
-    """Passages in an order that follows from the seed, a few of each document; and a source of chance for each."""
+    """Passages in an order by the seed, a few of each document, each with a random generator."""
     order = list(range(len(passages)))
     random.Random(f"{seed} {name}").shuffle(order)
     taken: dict[int, int] = {}
@@ -151,7 +152,7 @@ def _drawn(passages: Sequence[_Passage], seed: int, name: str) -> Iterator[tuple
 
 
 def _elsewhere(one: _Passage, passages: Sequence[_Passage], draw: random.Random) -> list[str]:
-    """Passages of other places that look most like one: as far indented, about as long, none of them equal."""
+    """The passages of other places most similar in form: as far indented, about as long, none of them equal."""
     looked_at = draw.sample(passages, min(_LOOKED_AT, len(passages)))
     apart = [other for other in looked_at if other.document != one.document or abs(other.place - one.place) > _NEAR]
     apart.sort(key=lambda other: (other.indent != one.indent, abs(len(other.text) - len(one.text))))

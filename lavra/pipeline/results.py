@@ -1,4 +1,4 @@
-"""What a stage returns, as plain data beside its artifact, so that a reused stage returns the same result again.
+"""The result of a stage, kept as plain data beside its artifact, so a reused stage returns the same result again.
 
 A result is a frozen dataclass.  Its *figures*, the numbers that also stand in the artifact's card, are its base class:
 
@@ -6,12 +6,13 @@ A result is a frozen dataclass.  Its *figures*, the numbers that also stand in t
 class PretrainFigures:                    # the card's `metrics`: one key a field
     steps: int
 
-class PretrainResult(PretrainFigures):    # `stage-result.json`: everything the section shows
+class PretrainResult(PretrainFigures):    # `stage-result.json`: all data of the section
     curve: tuple[float, ...]
 ```
 
-An artifact made before results were kept has a card and no result file: its figures are read from the card.  So are
-those of one whose file is of an earlier form of the result: a model that took hours is not made again for its section.
+An artifact made before results were kept has a card and no result file: its figures are read from the card.
+The same holds
+for a result file of an earlier form: a model that took hours is not made again for its section.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from lavra.base.files import read_json, write_text
 
 RESULT_FILE: Final = "stage-result.json"
 _SKIPPED: Final = "skipped"
-"""The card's key for why a stage did nothing."""
+"""The card's key of the reason why a stage was skipped."""
 _AGAIN: Final = "try_again"
-"""The card's key for whether it is tried again next time."""
+"""The card's key of whether the next run tries the stage again."""
 
 _UNREADABLE: Final = (OSError, ValueError, TypeError, KeyError, AttributeError)
 
@@ -42,11 +43,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """The result of a stage that did nothing.
+    """The result of a skipped stage.
 
     Attributes:
         why: the reason, as a clause without a full stop.
-        again: whether the next run tries again, for the reason was the moment (a busy machine) and not the text or
+        again: whether the next run tries again, because the reason is the moment (a busy machine) and not the text or
             the settings.
     """
 
@@ -55,10 +56,10 @@ class Skipped:
 
 
 def card_metrics(result: object, figures: type | None) -> dict[str, Any]:
-    """What a result says in its artifact's card.
+    """The metrics of a result in its artifact's card.
 
     Args:
-        result: what the stage returned; None says nothing.
+        result: result of the stage; None has no metrics.
         figures: the result's base class whose fields are the card's keys; None where the card gets none.
     """
     if isinstance(result, Skipped):
@@ -70,19 +71,19 @@ def card_metrics(result: object, figures: type | None) -> dict[str, Any]:
 
 
 def write_result(folder: Path, result: object) -> None:
-    """Write a result; mappings keep their order.  The card holds all there is of one that was skipped."""
+    """Write a result; mappings keep their order. A `Skipped` gets no file: the card holds all of it."""
     if result is not None and not isinstance(result, Skipped):
         write_text(folder / RESULT_FILE, json.dumps(to_mapping(result), indent=1, ensure_ascii=False) + "\n")
 
 
 def read_result(folder: Path, metrics: Mapping[str, Any], result: type | None, figures: type | None) -> object:
-    """What the stage returned when it made the artifact.
+    """Read the result that the stage returned when it made the artifact.
 
     Args:
         folder: the artifact.
-        metrics: of its card.
+        metrics: metrics of its card.
         result: the result's type.
-        figures: its base class that the card holds.
+        figures: the result's base class, whose fields are in the card.
 
     Returns:
         A `Skipped`, a `result`, only its `figures` where there is no readable result file, or None.
@@ -111,13 +112,13 @@ def read_result(folder: Path, metrics: Mapping[str, Any], result: type | None, f
 
 
 def from_plain(hint: Any, value: Any) -> Any:
-    """What `to_mapping` made plain, as the type it was.
+    """Convert plain data of `to_mapping` back to its type.
 
-    Not the reader of settings (`from_mapping`): that one reads what people write, refuses NaN and takes "none" for
-    None; this one reads what we wrote.
+    This is not the reader of settings: `from_mapping` reads files written by people, refuses NaN and takes "none" for
+    None; `from_plain` reads files written by lavra.
 
     Args:
-        hint: a dataclass, enum, tuple, Mapping, one of these or None, or a type that JSON has.
+        hint: a dataclass, enum, tuple, Mapping, one of these or None, or a JSON type.
         value: plain data.
 
     Raises:

@@ -8,13 +8,15 @@ from typing import Any, Final, Literal
 
 from lavra.base.config import Duration, to_mapping
 from lavra.base.errors import ConfigError, nearest
+from lavra.base.units import parse_duration
 from lavra.model.config import Kind
-from lavra.model.families import DEFAULT_FAMILY, family_names, preset
+from lavra.model.families.table import DEFAULT_FAMILY, family_names, preset
 from lavra.pipeline.noise import Noise
-from lavra.text import Source, as_source, stdlib_source
-from lavra.train import Parallel
+from lavra.text.sources.source import Source, as_source
+from lavra.text.sources.stdlib import stdlib_source
+from lavra.train.config import Parallel
 
-# What part of --budget each training stage may spend, where all of them have work; see `shares`.
+# The share of --budget of each training stage, where all of them have work; see `shares`.
 SHARES: Final[dict[str, float]] = {
     "pretrain": 0.85,
     "adapt": 0.06,
@@ -23,7 +25,7 @@ SHARES: Final[dict[str, float]] = {
     "benchmarks": 0.02,
 }
 
-# What a plan follows from, besides text, tokenizer and machine.
+# The settings that decide a plan, besides text, tokenizer and machine.
 _PLANNED: Final = (
     "budget",
     "family",
@@ -44,10 +46,10 @@ _PLANNED: Final = (
 )
 
 StartMethod = Literal["full", "lora"]
-"""What of a model that is there is trained: all of it, or a LoRA that is folded into it afterwards."""
+"""The trained part of an existing model: all of it, or a LoRA that is folded into it afterwards."""
 
-_MASK_SHARE = 0.4  # in training; more targets a row, of which a run of minutes has too few
-_LONG_BUDGET = 7200.0  # seconds, from which on rows and vocabulary are larger
+_MASK_SHARE = 0.4  # share of hidden tokens in training: more targets a row, because a run of minutes has too few
+_LONG_BUDGET = 7200.0  # seconds of budget; from this on rows and vocabulary are larger
 LEAST_ROW: Final = 64  # tokens
 DEFAULT_OPTIMIZER: Final[Literal["muon", "adamw"]] = "muon"
 _LEAST_BUDGET = 10.0  # seconds; under this not even a batch of the smallest model is learnt from
@@ -55,39 +57,46 @@ _LEAST_BUDGET = 10.0  # seconds; under this not even a batch of the smallest mod
 
 @dataclass(frozen=True, kw_only=True)
 class UpConfig:
-    """What `lavra up` is asked for.
+    """The settings of `lavra up`.
 
     Attributes:
         text: a file or folder of text; without it the Python standard library of this machine.
-        start: a model to go on from (a folder, a .gguf file, a name or a hub id) instead of training a fresh one.
+        text_field: the field of jsonl, or the column of csv, tsv and parquet, that holds the text.
+        start: an existing model to train further (a folder, a .gguf file, a name or a hub id) instead of a fresh model.
         start_method: full trains all of it, lora a LoRA that is folded into it afterwards; auto takes full where
             memory holds it.
         family: llama, mistral, qwen2, gpt2, falcon, bert, roberta or t5.
         budget: time for all training stages together, such as 4m.
-        vocab_size: of the tokenizer; without it the budget and the size of the text decide.
+        vocab_size: entries of the tokenizer; without it the budget and the size of the text decide.
         sequence_length: tokens in a training row, and the context the model is made for; without it the budget and
             the size of the text decide.
         heldout_fraction: share of the text, in bytes, that is never trained on; of little text, a tenth.
-        split_seed: chooses what is held out.
-        seed: of the weights and of the order of the data.
+        split_seed: seed of the choice of held-out documents.
+        seed: seed of the weights and of the order of the data.
         fim_rate: share of documents rearranged for fill-in-the-middle (decoders only).
         whole_words: hide whole words instead of single tokens (bert and roberta only).
         mask_share: share of the tokens hidden in training (bert and roberta only); without it 0.4, where evaluation
             hides 0.15: a short run learns more from more (Wettig et al. 2022).
         hidden_size: width of the model, a multiple of 64; without it the budget decides.
-        num_layers: its depth; without it the budget decides.
+        num_layers: number of layers; without it the budget decides.
         step_tokens: tokens read in an optimizer step; without it the budget decides.
         accumulation: parts a step is computed in, to save memory; the result is the same.
-        optimizer: muon or adamw; without it muon for a fresh model, and adamw for one that is gone on with.
-        learning_rate: its peak; without it the optimizer's usual one.
+        optimizer: muon or adamw; without it muon for a fresh model, and adamw for an existing one.
+        learning_rate: peak learning rate; without it the optimizer's usual rate.
         activation_checkpointing: recompute activations instead of keeping them: less memory, a third more time.
         compile: auto, on or off.
         parallel: ddp or fsdp, where torchrun started several processes.
         tensorboard: folder for TensorBoard's logs.
         num_samples: completions of held-out text shown in the report.
+
+    Example:
+        >>> settings = lavra.UpConfig(family="bert", budget="1m")  # for pretrain("texts", settings=settings)
+        >>> settings.budget
+        60.0
     """
 
     text: Path | None = None
+    text_field: str = "text"
     start: str | None = None
     start_method: Literal["auto", "full", "lora"] = "auto"
     family: str = DEFAULT_FAMILY
@@ -115,15 +124,17 @@ class UpConfig:
     def __post_init__(self) -> None:
         if self.family not in family_names():
             raise ConfigError(f"family is {self.family!r}{nearest(self.family, family_names())}")
+        if isinstance(self.budget, str):  # in Python a duration may be written as in a file
+            object.__setattr__(self, "budget", parse_duration(self.budget))
         if self.budget < _LEAST_BUDGET:
             raise ConfigError(f"budget is {self.budget:g}s, under {_LEAST_BUDGET:g}s; give more, such as 4m")
         if self.sequence_length is not None and (self.sequence_length < LEAST_ROW or self.sequence_length % LEAST_ROW):
             raise ConfigError(
-                f"sequence_length is {self.sequence_length}; give a multiple of 64, which kernels and exports want"
+                f"sequence_length is {self.sequence_length}; give a multiple of 64, which kernels and exports need"
             )
         if self.hidden_size is not None and (self.hidden_size < 64 or self.hidden_size % 64):
             raise ConfigError(
-                f"hidden_size is {self.hidden_size}; give a multiple of 64, which exports and kernels want"
+                f"hidden_size is {self.hidden_size}; give a multiple of 64, which exports and kernels need"
             )
         for name in ("num_layers", "step_tokens", "accumulation"):
             value = getattr(self, name)
@@ -131,18 +142,18 @@ class UpConfig:
                 raise ConfigError(f"{name} is {value}; it must be at least 1")
         if self.start is None and self.start_method != "auto":
             raise ConfigError(
-                f"start_method is {self.start_method!r}, but there is no start; give one, or leave it out"
+                f"start_method is {self.start_method!r}, but start is not given; give it, or leave start_method out"
             )
         self.noise.check(self.kind)
 
     @property
     def kind(self) -> Kind:
-        """What models of this family are: decoders, encoders or both."""
+        """The kind of this family's models: decoder, encoder or encoder-decoder."""
         return preset(self.family, vocab_size=64, hidden_size=64, num_layers=1, num_heads=1, max_positions=64).kind
 
     @property
     def noise(self) -> Noise:
-        """What the objective does to the text."""
+        """The noise of the objective."""
         share = _MASK_SHARE if self.mask_share is None and self.kind is Kind.ENCODER else self.mask_share
         return Noise(fim_rate=self.fim_rate, whole_words=self.whole_words, mask_share=share)
 
@@ -161,16 +172,16 @@ class UpConfig:
 
     @property
     def tokenizer_size(self) -> int:
-        """Most entries of the tokenizer: a model trained for minutes cannot learn what a large vocabulary needs."""
+        """The largest number of tokenizer entries: a model trained for minutes cannot learn a large vocabulary."""
         if self.vocab_size is not None:
             return self.vocab_size
         return 4096 if self.budget < _LONG_BUDGET else 8192
 
     def source(self) -> Source:
-        """Where the text comes from.
+        """The source of the text.
 
         Raises:
-            InputError: there is nothing there, or no usable standard library.
+            InputError: the path does not exist, or there is no usable standard library.
         """
         return stdlib_source() if self.text is None else as_source(self.text)
 
@@ -183,14 +194,14 @@ def planned_shares() -> dict[str, float]:
 
 
 def shares(kind: Kind, *, teaches_answers: bool, teaches_vectors: bool) -> dict[str, float]:
-    """What part of the budget each stage gets, as far as it is known before the first step; their sum is 1.
+    """The share of the budget of each stage, as far as it is known before the first step; the shares sum to 1.
 
-    An encoder writes no answers, so its encoder stage has the time of its adapt stage; only decoders are asked
-    benchmarks, and the others' compress stage has that time.  What a stage cannot use, for
-    the text has too little to teach, goes to pretraining.
+    An encoder writes no answers, so its encoder stage gets the time of its adapt stage.
+    Only decoders have benchmarks, so the compress stage of other kinds gets that time.
+    A share that a stage cannot use, because the text has too few samples, goes to pretraining.
 
     Args:
-        kind: of the model.
+        kind: kind of the model.
         teaches_answers: whether the text gives enough instructions.
         teaches_vectors: whether it gives enough pairs.
     """

@@ -1,13 +1,14 @@
 """Stages and their runner: each stage makes one artifact, and none is made twice.
 
-A stage is named by what could change its result: its name, its version, its settings, what it reads from outside,
-and the identities of the artifacts it needs.  That name is its key; an artifact whose card carries the key is
-reused, anything else is made again, and so is that of a stage that was skipped because the machine was slow for a
-moment.  Artifacts appear whole or not at all, so a crash costs one stage at most, and
-a stage that can resume gets a folder of its own that outlives the crash.
+The key of a stage covers everything that can change its result: its name, its version, its settings, its inputs from
+outside, and the identities of the artifacts it needs.
+An artifact whose card carries the key is reused; any other is made again.
+A stage that was skipped because the machine was slow for a moment runs again too.
+Artifacts appear whole or not at all, so a crash costs one stage at most.
+A stage that can resume gets a folder of its own that outlives the crash.
 
-A stage computes and returns a typed result (`results`), kept beside its artifact; the section it has in the report is
-rendered from that result each time, so that a reused stage still has its say.
+A stage computes and returns a typed result (`results`), kept beside its artifact.
+Its section of the report is rendered from that result each time, so a reused stage has its section too.
 
 Deliberately absent: parallel stages (each one uses the whole machine) and remote caches (the workspace is files).
 """
@@ -29,10 +30,10 @@ from lavra.base.events import emit
 from lavra.base.files import atomic_folder, hash_file, hash_json
 from lavra.base.workspace import FOLDERS, Workspace
 from lavra.pipeline.results import RESULT_FILE, Skipped, card_metrics, read_result, write_result
-from lavra.report import Section
+from lavra.report.section import Section
 
 SECTION_FILE: Final = "report-section.json"
-"""The section of an artifact made before results were kept: it is shown as it was saved."""
+"""The file of the section of an artifact made before results were kept; the report shows it unchanged."""
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,11 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True)
 class StageContext:
-    """What a stage is given to work with.
+    """The folders that a stage works with.
 
     Attributes:
-        folder: write the artifact here; it becomes the artifact when the stage returns.
-        scratch: a folder that survives a kill, for a stage that can resume; `None` for the others.
+        folder: folder of the new artifact; it becomes the artifact when the stage returns.
+        scratch: a folder that survives a kill, for a stage that can resume; `None` for other stages.
         parents: finished artifacts of the stages it needs, by name.
     """
 
@@ -57,19 +58,20 @@ class StageContext:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage(Generic[Result]):
-    """One step of a pipeline.
+    """A step of a pipeline.
 
     Attributes:
         name: lower-case words joined by dashes (`pretrain`).
-        kind: of the artifact it makes (`corpus`, `tokenizer`, `model`); the card's kind.
-        folder: the workspace folder it belongs in (`corpora`, `models`, ...).
-        version: raise it by hand when the stage comes to mean something else with the same settings.
-        run: does the work and returns its result, `Skipped` where there was nothing to do, or None.
+        kind: kind of its artifact (`corpus`, `tokenizer`, `model`), also in the card.
+        folder: workspace folder of the artifact (`corpora`, `models`, ...).
+        version: number to raise by hand when the same settings come to give another result.
+        run: does the work and returns its result, `Skipped` where there is no work, or None.
         needs: names of earlier stages whose artifacts it reads.
-        config: its settings as plain data (`to_mapping`); what does not change the result stays out.
-        inputs: fingerprints of what it reads from outside the workspace, by role (see `fingerprint`).
-        resumable: whether it keeps its progress in `context.scratch`, whose checkpoints go once the artifact is there.
-        result: the type of its result, a frozen dataclass; None where it returns none.
+        config: its settings as plain data (`to_mapping`), without settings that do not change the result.
+        inputs: fingerprints of its inputs from outside the workspace, by role (see `fingerprint`).
+        resumable: whether it keeps its progress in `context.scratch`; its checkpoints are removed once
+            the artifact exists.
+        result: the type of its result, a frozen dataclass; None where it has no result.
         figures: the base class of its result whose fields are the card's metrics.  The runner adds `seconds`, unless
             they have it: a stage that resumed knows the time of all its sessions.
         section: renders its result for the report (see `shown`).
@@ -110,17 +112,17 @@ AnyStage = Stage[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class StageOutcome:
-    """What became of one stage.
+    """The outcome of a stage.
 
     Attributes:
-        stage: its name.
+        stage: name of the stage.
         folder: the finished artifact.
-        card: its card.
-        reused: it was there already.
-        seconds: how long it took just now (looking it up, when reused).
-        work_seconds: how long the work took when it was done.
-        result: what it returned; only its figures where no result file can be read.
-        section: what it tells the reader.
+        card: card of the artifact.
+        reused: whether the artifact existed already.
+        seconds: time of this run (the look-up, when reused).
+        work_seconds: time of the work when the artifact was made.
+        result: result of the stage; only its figures where no result file can be read.
+        section: its section of the report.
     """
 
     stage: str
@@ -133,10 +135,10 @@ class StageOutcome:
     section: Section | None
 
     def result_as(self, kind: type[T]) -> T:
-        """Its result, whose type the caller knows.
+        """The result of the stage, as the type that the caller expects.
 
         Raises:
-            TypeError: it has another type.
+            TypeError: the result has another type.
         """
         if not isinstance(self.result, kind):
             raise TypeError(f"the result of stage {self.stage!r} is a {type(self.result).__name__}, no {kind.__name__}")
@@ -147,17 +149,17 @@ def run_stages(stages: Sequence[AnyStage], workspace: Workspace, sections: Path 
     """Make, or find, the artifact of every stage, in order.
 
     Args:
-        stages: each needs only stages before it.
-        workspace: where artifacts are; it is locked for the duration.
+        stages: stages in order; each needs only stages before it.
+        workspace: folder of the artifacts; it is locked for the duration.
         sections: folder for the report sections of these stages, one `<n>-<stage>.json` each, reused or not;
-            it is emptied first, and holds what was finished even if a later stage fails.
+            it is emptied first, and keeps the sections of finished stages even if a later stage fails.
 
     Emits `stage.start`, `stage.reused`, `stage.done` and `stage.failed` (`lavra.base.events`).
 
     Raises:
         ConfigError: two stages share a name, or one needs a stage that is not before it.
         InputError: another process is writing to the workspace.
-        Exception: whatever a stage raised; artifacts finished before it stay.
+        Exception: a stage raised it; artifacts finished before it stay.
     """
     _check_order(stages)
     outcomes: dict[str, StageOutcome] = {}
@@ -173,7 +175,7 @@ def run_stages(stages: Sequence[AnyStage], workspace: Workspace, sections: Path 
 
 
 def stage_key(stage: AnyStage, parents: Mapping[str, str]) -> str:
-    """16 hex digits of everything that could change the stage's result; `parents` are card ids by stage name."""
+    """The key: 16 hex digits of everything that can change the stage's result; `parents` are card ids by stage name."""
     return hash_json(
         {
             "stage": stage.name,
@@ -187,16 +189,16 @@ def stage_key(stage: AnyStage, parents: Mapping[str, str]) -> str:
 
 
 def fingerprint(path: Path, hashed: Callable[[Path], str] = hash_file) -> str:
-    """16 hex digits of a file's or folder's content: names and bytes, not dates, so that a copy counts as the same.
+    """16 hex digits of a file's or folder's content: names and bytes, not dates, so a copy counts as the same.
 
-    Hidden files and `__pycache__` are left out, and a file that is gone before it is read.
+    Hidden files and `__pycache__` are left out, and so is a file that disappears before it is read.
 
     Args:
-        path: of the file or folder.
-        hashed: the hash of a file; empty leaves the file out.
+        path: path of the file or folder.
+        hashed: returns the hash of a file; an empty hash leaves the file out.
 
     Raises:
-        InputError: there is nothing at the path.
+        InputError: the path does not exist.
     """
     if path.is_file():
         return hashed(path)
@@ -242,14 +244,15 @@ def _make_or_find(
         emit("stage.failed", stage=stage.name, error=error, seconds=time.monotonic() - start, **place)
         raise
     outcome = _outcome(stage, folder, *made, reused=False, start=start)
-    emit("stage.done", stage=stage.name, folder=str(folder), seconds=outcome.seconds, **place)
+    skipped = outcome.card.metrics.get("skipped", "")
+    emit("stage.done", stage=stage.name, folder=str(folder), seconds=outcome.seconds, skipped=skipped, **place)
     return outcome
 
 
 def _find(stage: AnyStage, key: str, folder: Path) -> tuple[Card, object] | None:
     """Card and result of a finished, undamaged artifact with this key; a damaged one is named in a warning.
 
-    None too where it says that its stage is to be tried again.
+    Returns None too where the card marks the stage to be tried again.
     """
     if not folder.exists():
         return None
@@ -296,7 +299,7 @@ def _make(
         write_result(work, result)
         ids = {name: outcome.card.id for name, outcome in parents.items()}
         card = _write_stage_card(stage, key, work, metrics, ids)
-    if scratch is not None:  # the artifact is in place; what a stage chose and its metrics stay
+    if scratch is not None:  # the artifact is in place; the choices of the stage and its metrics stay
         shutil.rmtree(scratch / "checkpoints", ignore_errors=True)
     return card, result
 
@@ -304,7 +307,7 @@ def _make(
 def _write_stage_card(
     stage: AnyStage, key: str, work: Path, metrics: Mapping[str, Any], parents: Mapping[str, str]
 ) -> Card:
-    """The artifact's own card, if the stage wrote one, with what the runner knows laid over it."""
+    """Write the card: the stage's own card, if it wrote one, updated with the runner's fields."""
     own = read_card(work) if (work / CARD_FILE).exists() else Card(kind=stage.kind)
     if own.kind != stage.kind:
         raise ConfigError(
@@ -323,7 +326,7 @@ def _write_stage_card(
         parents={**own.parents, **parents},
         config={**own.config, "stage": identity},
         metrics={**own.metrics, **metrics},
-        ignore=(RESULT_FILE,),  # it tells times, and an artifact made twice must have one identity
+        ignore=(RESULT_FILE,),  # it holds times, and an artifact made twice must have the same identity
     )
 
 
@@ -342,7 +345,7 @@ def _outcome(stage: AnyStage, folder: Path, card: Card, result: object, *, reuse
 
 
 def _section(stage: AnyStage, folder: Path, result: object) -> Section | None:
-    """The section of a result; of an artifact that is older than result files, the one saved with it."""
+    """The section of a result; for an artifact older than result files, the section saved with it."""
     if (folder / SECTION_FILE).exists():
         return Section.load(folder / SECTION_FILE)
     if stage.section is None or stage.result is None or not isinstance(result, (stage.result, Skipped)):
@@ -364,7 +367,7 @@ def _check_order(stages: Sequence[AnyStage]) -> None:
 
 
 def _sweep(stage: AnyStage, folder: Path) -> None:
-    """Remove what a killed run of this stage left half-written, whatever its key was (we hold the lock)."""
+    """Remove half-written folders of a killed run of this stage, whatever their key (this process holds the lock)."""
     for leftover in folder.glob(f".*tmp-{stage.name}-*"):
         log.info("removing %s, left by a run that was killed", leftover)
         shutil.rmtree(leftover, ignore_errors=True)

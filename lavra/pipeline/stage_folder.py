@@ -1,4 +1,4 @@
-"""A stage that teaches: its folders as the destination of a run, and what becomes of one that cannot be taught."""
+"""The folders of a teaching stage as the destination of a run, and the result where teaching is impossible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StageFolder:
     The runner of stages writes the card, renames the artifact into place, and only then removes the checkpoints.
 
     Attributes:
-        context: of the stage.
+        context: context of the stage.
     """
 
     context: StageContext
@@ -34,19 +34,19 @@ class StageFolder:
         return self.context.scratch
 
     def keep(self, artifact: Artifact) -> None:
-        """Write the files; what the stage returns says the rest."""
+        """Write the files; the result of the stage holds the rest."""
         artifact.write(self.context.folder)
 
     def sweep(self) -> None:
-        """Nothing: the artifact is not in place yet."""
+        """Do nothing: the artifact is not in place yet."""
 
 
 def or_skipped(teach: Callable[[], Result]) -> Result | Skipped:
-    """What teaching returns, or why it could not be done: that ends the stage, and `up` and its report go on.
+    """Run a teaching function; return its result, or the reason of its failure, so that `up` and its report continue.
 
     Args:
-        teach: a loss that exploded (`TrainingError`) and samples that cannot be used (`InputError`) are reasons; a full
-            disk and a damaged model are not.
+        teach: function to run; a loss that exploded (`TrainingError`) and unusable samples (`InputError`) are reasons;
+            a full disk and a damaged model raise.
     """
     try:
         return teach()

@@ -1,7 +1,7 @@
-"""The model that `lavra up --start` goes on from: where it is, what it is, and how it is opened for training.
+"""The existing model that `lavra up --start` trains: its folder, its config, and its opening for training.
 
-A fresh model takes its tokenizer, family and shape from `up`; a model that is there brings its own, so the settings
-that decide those are refused beside it.
+A fresh model takes its tokenizer, family and shape from `up`.
+An existing model has its own, so `up` refuses the settings that decide those.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import Final
 
 import torch
 
-from lavra.adapt.config import ALL_LINEAR, LoraConfig
 from lavra.adapt.inject import add_adapter, eject
 from lavra.adapt.merge import merge
-from lavra.api.adapter import read_adapter
+from lavra.adapt.methods.lora import LoraConfig
+from lavra.api.adapter_folder import read_adapter
 from lavra.api.find import find_folder
 from lavra.base.device import pick_device
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.workspace import Workspace
 from lavra.evaluation.model_card import hash_without_scores
-from lavra.model import Model, ModelConfig
-from lavra.model.config import Kind, Positions
+from lavra.model.build import Model
+from lavra.model.config import Kind, ModelConfig, Positions
 from lavra.model.config_files import load_config
-from lavra.model.families import DEFAULT_FAMILY
-from lavra.model.task_folder import task_in
+from lavra.model.families.table import DEFAULT_FAMILY
+from lavra.model.task_files import task_in
 from lavra.pipeline.settings import StartMethod, UpConfig
 from lavra.pipeline.stage import fingerprint
-from lavra.quantize import load_model
-from lavra.tokens import Tokenizer
-from lavra.train import Parallel
+from lavra.quantize.folder import load_model
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train.config import Parallel
 
 ADAPTER: Final = "start"
 RANK: Final = 16
@@ -41,12 +41,12 @@ _OF_A_FRESH_MODEL: Final = ("vocab_size", "hidden_size", "num_layers")
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """A model to go on from.
+    """An existing model to train further.
 
     Attributes:
-        name: as the user named it.
-        folder: of the model.
-        config: what it is.
+        name: name as the user wrote it.
+        folder: folder of the model.
+        config: config of the model.
     """
 
     name: str
@@ -55,35 +55,35 @@ class Start:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of its files, which are read once for all stages; its scores do not make it another model."""
+        """16 hex digits of its files, read once for all stages; recorded scores do not change them."""
         return fingerprint(self.folder, hash_without_scores)
 
     def tokenizer(self) -> Tokenizer:
-        """The one it was trained with."""
+        """The tokenizer that the model was trained with."""
         return Tokenizer.load(self.folder)
 
     def context(self, wanted: int) -> int:
-        """Tokens in a training row: what is wanted, or as many as the model can tell apart."""
+        """The tokens in a training row: `wanted`, or the number of positions of the model where that is less."""
         if self.config.positions in (Positions.LEARNED, Positions.ROTARY, Positions.ALIBI):
             return min(wanted, self.config.max_positions)
         return wanted
 
     def open(self, method: StartMethod, seed: int) -> Model:
-        """The model in float32 on this machine's device, with a fresh LoRA on every layer where that is trained.
+        """Open the model in float32 on this machine's device, with a fresh LoRA on every layer for the method `lora`.
 
         Args:
-            method: what is trained, `full` or `lora`.
-            seed: of the LoRA.
+            method: the trained part, `full` or `lora`.
+            seed: seed of the LoRA.
         """
         torch.manual_seed(seed)
         model, _ = load_model(self.folder, dtype=torch.float32, device=pick_device())
         if method == "lora":
-            add_adapter(model, ADAPTER, LoraConfig(rank=RANK, alpha=2.0 * RANK, targets=ALL_LINEAR))
+            add_adapter(model, ADAPTER, LoraConfig(rank=RANK))
         return model
 
 
 def start_method(word: str) -> StartMethod:
-    """The method of that name, as a plan on disk says it."""
+    """The method of a name in a plan on disk."""
     return "full" if word == "full" else "lora"
 
 
@@ -96,15 +96,15 @@ def whole_again(model: Model, method: StartMethod) -> Model:
 
 
 def find_start(config: UpConfig, workspace: Workspace | None = None) -> Start | None:
-    """The model to go on from; None where a fresh one is trained.
+    """Find the existing model to train; None where the run trains a fresh model.
 
     Args:
-        config: names it.
-        workspace: whose models may be called by name; the usual one by default.
+        config: settings that name the model.
+        workspace: workspace of the models that have a name; the usual workspace by default.
 
     Raises:
-        InputError: there is no such model, or it is none that continues text.
-        ConfigError: a setting decides what the model has decided already.
+        InputError: there is no such model, or it cannot continue text.
+        ConfigError: a setting contradicts a property that the model fixes.
     """
     if config.start is None:
         return None
@@ -124,16 +124,16 @@ def find_start(config: UpConfig, workspace: Workspace | None = None) -> Start | 
 
 
 def settled(config: UpConfig, start: Start | None) -> UpConfig:
-    """The settings with the family of the model there is to go on from."""
+    """The settings with the family of the existing model."""
     return config if start is None else replace(config, family=start.config.family)
 
 
 def _check(config: UpConfig, found: ModelConfig) -> None:
-    """Refuse settings that the model has decided already, and those that mean nothing for its kind."""
+    """Refuse settings that the model fixes already, and settings without effect for its kind."""
     for name in _OF_A_FRESH_MODEL:
         if getattr(config, name) is not None:
             raise ConfigError(
-                f"{name} is {getattr(config, name)}, but a model that is there has one of its own; leave it out, or "
+                f"{name} is {getattr(config, name)}, but the existing model has its own; leave it out, or "
                 "leave out start"
             )
     if config.family not in (DEFAULT_FAMILY, found.family):
@@ -145,5 +145,5 @@ def _check(config: UpConfig, found: ModelConfig) -> None:
     if config.fim_rate and found.kind is Kind.DECODER:
         raise ConfigError(f"fim_rate is {config.fim_rate}, but {config.start} has no tokens for it; leave it out")
     if config.optimizer == "muon":
-        raise ConfigError("optimizer is 'muon', but a model that is there is gone on with by adamw; leave it out")
-    replace(config, family=found.family)  # its checks know what the family can be asked for
+        raise ConfigError("optimizer is 'muon', but training of an existing model uses adamw; leave it out")
+    replace(config, family=found.family)  # its checks know the settings of each family

@@ -1,12 +1,8 @@
 """The training run behind the plan and pretrain stages.
 
-A `PretrainRun` is plain data that names everything by folders and settings, so that every process of a `Crew` can
-carry out its part of the very same run; what only the main process does (hooks, saving the result) stays with its
-caller.
-
-It is not a `Run` of `lavra.runs`, which holds an open model and functions that measure it in the one process there is:
-those cannot be sent to another process, and a model that processes share is whole in none of them.  What the main
-process shows and writes is the same (`show_steps`, `metrics.jsonl`).
+A `PretrainRun` is plain data: folders and settings define the whole run, so every process of a `WorkerGroup` can do its
+part of the same run.
+The caller does the work of the main process alone (hooks, saving the result).
 """
 
 from __future__ import annotations
@@ -21,16 +17,19 @@ import torch
 from lavra.base.device import pick_device
 from lavra.base.ports import Hook
 from lavra.data.pretraining.dataset import TokenDataset
-from lavra.model import Decoder, Model, build_model
-from lavra.pipeline.crew import Crew
+from lavra.model.build import Model, build_model
+from lavra.model.transformer import Decoder
 from lavra.pipeline.heldout import HeldoutHoles, HeldoutSample, window_of
 from lavra.pipeline.noise import Noise
 from lavra.pipeline.objective import make_objective
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.stages.prepare import open_tokens
-from lavra.tokens import Tokenizer
-from lavra.train import Objective, Parallel, TrainResult, checkpoint_folders, train
-from lavra.train.checkpoint import load_weights
+from lavra.pipeline.worker_group import WorkerGroup
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train.checkpoint import checkpoint_folders, load_weights
+from lavra.train.config import Parallel
+from lavra.train.loop import TrainResult, train
+from lavra.train.objective import Objective
 
 _WATCHED_TOKENS = 12_000  # held-out tokens scored during training, to see it learn
 _WATCHED_BATCHES = 4
@@ -38,16 +37,16 @@ _WATCHED_BATCHES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainRun:
-    """One training run, completely.
+    """The complete definition of a training run.
 
     Attributes:
-        plan: its settings.
+        plan: settings of the run.
         tokens: folder with both splits.
         tokenizer: folder of the tokenizer.
-        noise: what the objective does to the text.
-        scratch: where checkpoints go; without it nothing is saved.
-        watch: look at held-out text meanwhile.
-        allow_drift: resume although the machine changed.
+        noise: noise of the objective.
+        scratch: folder of the checkpoints; without it no checkpoint is saved.
+        watch: whether held-out text is scored during training.
+        allow_drift: whether the run may resume on a changed machine.
     """
 
     plan: Plan
@@ -72,7 +71,7 @@ class PretrainRun:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> PretrainRun:
-        """What `to_plain` wrote."""
+        """Read a run from the output of `to_plain`."""
         return cls(
             plan=Plan.from_plain(plain["plan"]),
             tokens=Path(plain["tokens"]),
@@ -84,7 +83,7 @@ class PretrainRun:
         )
 
     def objective(self) -> Objective:
-        """What is learnt."""
+        """The training objective of the run."""
         plan, tokenizer = self.plan, Tokenizer.load(self.tokenizer)
         return make_objective(
             plan.model_config(tokenizer).kind,
@@ -97,20 +96,20 @@ class PretrainRun:
         )
 
 
-def lead(crew: Crew, run: PretrainRun, hooks: Sequence[Hook]) -> tuple[Model, TrainResult]:
-    """In the main process: carry out a run with everyone's help; the trained model, whole, on the CPU or GPU."""
-    with crew.leading(run.to_plain()):
+def lead(workers: WorkerGroup, run: PretrainRun, hooks: Sequence[Hook]) -> tuple[Model, TrainResult]:
+    """In the main process: carry out a run with all processes; return the whole trained model, on the CPU or GPU."""
+    with workers.leading(run.to_plain()):
         model, result = carry_out(run, hooks)
     return _whole(model, run), result
 
 
-def take_part(crew: Crew) -> None:
-    """In the other processes: help until there is nothing more to do."""
-    crew.follow(lambda task: carry_out(PretrainRun.from_plain(task), ()))
+def take_part(workers: WorkerGroup) -> None:
+    """In the other processes: work on tasks until the main process ends the group."""
+    workers.follow(lambda task: carry_out(PretrainRun.from_plain(task), ()))
 
 
 def carry_out(run: PretrainRun, hooks: Sequence[Hook]) -> tuple[Model, TrainResult]:
-    """The part of a run that falls to the process that calls it."""
+    """Carry out the calling process's part of a run."""
     plan = run.plan
     model = _fresh(run)
     heldout, tokenizer = open_tokens(run.tokens, "heldout"), Tokenizer.load(run.tokenizer)
@@ -145,17 +144,17 @@ def _whole(model: Model, run: PretrainRun) -> Model:
 def watch(
     model: Model, heldout: TokenDataset, tokenizer: Tokenizer, plan: Plan, most_tokens: int = _WATCHED_TOKENS
 ) -> Callable[[], Mapping[str, float]] | None:
-    """A quick look at held-out text: a sample of it, the same every time, that estimates the final evaluation.
+    """Score a fixed sample of held-out text, as an estimate of the final evaluation.
 
     Args:
-        model: that is trained.
+        model: model in training.
         heldout: tokens of the held-out side.
-        tokenizer: of these.
-        plan: says how rows are made.
-        most_tokens: to score with a decoder, about.
+        tokenizer: tokenizer of these tokens.
+        plan: settings of the rows.
+        most_tokens: approximate number of tokens to score with a decoder.
 
     Returns:
-        The look; its first figure is the estimate.  None where the held-out side is too small to hide anything in.
+        The scores; the first figure is the estimate. None where the held-out side is too small to hide a token.
     """
     if isinstance(model, Decoder):
         sample = HeldoutSample(heldout, window_of(model), most_tokens)

@@ -1,7 +1,8 @@
 """`lavra up`: from text to a model that completes it, in one run of stages.
 
 To add a stage, write it in `stages/` (a function that returns a `Stage`), its section in `sections/`, and put both on a
-line of `up_stages`; the console and the cache need not be told.  Training stages also get a row in `settings.SHARES`.
+line of `up_stages`; the console and the cache need no change.
+Training stages also get a row in `settings.SHARES`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,10 @@ from lavra.base.version import VERSION
 from lavra.base.workspace import Workspace
 from lavra.evaluation.model_card import write_model_card
 from lavra.model.config import Kind
-from lavra.model.families import DEFAULT_FAMILY
+from lavra.model.families.table import DEFAULT_FAMILY
 from lavra.pipeline.beginning import choose_beginning
-from lavra.pipeline.crew import Crew
 from lavra.pipeline.index_encoders import Encoders
 from lavra.pipeline.introducing import introduce_model, introduce_taught
-from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.adapt import adapt_section
@@ -58,23 +57,31 @@ from lavra.pipeline.stages.prepare import corpus_stage, tokenizer_stage, tokens_
 from lavra.pipeline.stages.pretrain import PretrainFigures, pretrain_stage
 from lavra.pipeline.stages.start import StartPlanResult, continue_stage, given_tokenizer_stage, start_plan_stage
 from lavra.pipeline.start import Start, find_start, settled
-from lavra.report import Fact, Report, load_sections
-from lavra.text import Corpus
+from lavra.pipeline.training_samples import TrainingSamples
+from lavra.pipeline.worker_group import WorkerGroup
+from lavra.report.page import Report, load_sections
+from lavra.report.section import Fact
+from lavra.text.corpus import Corpus
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpResult:
-    """What `up` made.
+    """The result of `up`.
 
     Attributes:
         model: the model's folder.
-        adapter: folder of what it was taught, over it; None where it was taught nothing.
-        index: the index of its documents; None where there is none.
+        adapter: folder of the adapter that answers; None where the model was not taught.
+        index: the index of the documents; None where there is no index.
         report: the report's file.
-        verdict: what the model is good for, measured.
-        beginning: a few words of held-out text, for the model to go on with; empty where the text has none.
-        stages: what became of each stage.
+        verdict: the tasks that the model is good for, by measurement.
+        beginning: a few words of held-out text, for the model to continue; empty where the text has none.
+        stages: the outcome of each stage.
         compile_seconds: time spent compiling, outside the budget.
+
+    Example:
+        >>> result = lavra.up("texts", budget="10s", hidden_size=64, num_layers=1)  # slow: 40 s
+        >>> result.report.name
+        'report.html'
     """
 
     model: Path
@@ -90,17 +97,17 @@ class UpResult:
 def up_stages(
     config: UpConfig,
     progress: Progress,
-    crew: Crew | None = None,
+    workers: WorkerGroup | None = None,
     *,
     start: Start | None = None,
     allow_drift: bool = False,
     encoders: Encoders | None = None,
 ) -> list[AnyStage]:
-    """Every stage with its section, in order; those that train a fresh model do so with the crew's help."""
+    """Every stage with its section, in order; stages that train a fresh model use all processes of the group."""
     return [
         corpus_stage(config, progress).shown(corpus_section),
         *(
-            _fresh(config, progress, crew or Crew(), allow_drift)
+            _fresh(config, progress, workers or WorkerGroup(), allow_drift)
             if start is None
             else _on(config, start, progress, allow_drift)
         ),
@@ -112,19 +119,19 @@ def up_stages(
     ]
 
 
-def _fresh(config: UpConfig, progress: Progress, crew: Crew, allow_drift: bool) -> list[AnyStage]:
-    """A model of the text alone."""
+def _fresh(config: UpConfig, progress: Progress, workers: WorkerGroup, allow_drift: bool) -> list[AnyStage]:
+    """The stages that train a fresh model."""
     return [
         tokenizer_stage(config, progress).shown(tokenizer_section),
         tokens_stage(config, progress),
         instructions_stage(config, progress).shown(instructions_section),
-        plan_stage(config, progress, crew).shown(plan_section),
-        pretrain_stage(config, progress, crew, allow_drift=allow_drift).shown(pretrain_section),
+        plan_stage(config, progress, workers).shown(plan_section),
+        pretrain_stage(config, progress, workers, allow_drift=allow_drift).shown(pretrain_section),
     ]
 
 
 def _on(config: UpConfig, start: Start, progress: Progress, allow_drift: bool) -> list[AnyStage]:
-    """A model that is there, gone on with."""
+    """The stages that train an existing model."""
     return [
         given_tokenizer_stage(start).shown(tokenizer_section),
         tokens_stage(config, progress),
@@ -148,36 +155,36 @@ def run_up(
     config: UpConfig,
     workspace: Workspace,
     progress: Progress,
-    crew: Crew | None = None,
+    workers: WorkerGroup | None = None,
     *,
     allow_drift: bool = False,
     encoders: Encoders | None = None,
 ) -> UpResult:
-    """Run the stages and write the report; the main process does, and dismisses the others at the end.
+    """Run the stages and write the report, in the main process; dismiss the other processes at the end.
 
     Args:
-        config: what is asked for.
-        workspace: where everything is made.
-        progress: shows how far it is.
-        crew: other processes that train along.
-        allow_drift: resume although the machine is another.
-        encoders: what the index of the documents may be made with; without them it searches words alone.
+        config: settings of the run.
+        workspace: folder of all artifacts.
+        progress: shows the progress.
+        workers: the processes that train together.
+        allow_drift: whether a run may resume on a changed machine.
+        encoders: encoders that the index may use; without them it searches words alone.
 
     Raises:
-        LavraError: whatever a stage refuses; what earlier stages made is kept, and another run goes on from there.
+        LavraError: a stage refuses its input; artifacts of earlier stages stay, and another run continues from there.
     """
-    crew, start = crew or Crew(), find_start(config, workspace)
+    workers, start = workers or WorkerGroup(), find_start(config, workspace)
     config = settled(config, start)
     name = _report_name(config, start)
     sections = workspace.folder("runs") / f"{name}-sections"
     try:
         outcomes = run_stages(
-            up_stages(config, progress, crew, start=start, allow_drift=allow_drift, encoders=encoders),
+            up_stages(config, progress, workers, start=start, allow_drift=allow_drift, encoders=encoders),
             workspace,
             sections=sections,
         )
     finally:
-        crew.dismiss()
+        workers.dismiss()
     by_name = {outcome.stage: outcome for outcome in outcomes}
     plan, pretrain = Plan.load(by_name["plan"].folder), by_name["pretrain"]
     verdict = _verdict(by_name["evaluate"])
@@ -206,11 +213,11 @@ def run_up(
 
 
 def _introduce(by_name: Mapping[str, StageOutcome], verdict: str) -> None:
-    """Let the models say in their cards what they are good for."""
+    """Write the introductions of the models into their cards."""
     heldout = Corpus.open(by_name["corpus"].folder).documents("heldout")
     introduce_model(by_name["pretrain"].folder, verdict, heldout)
     if not isinstance(by_name["adapt"].result, Skipped):
-        questions = Lessons.open(by_name["instructions"].folder).instructions("heldout")
+        questions = TrainingSamples.open(by_name["instructions"].folder).instructions("heldout")
         introduce_taught(by_name["adapt"].folder, by_name["adapt"].result_as(AdaptFigures), questions)
 
 
@@ -220,7 +227,7 @@ def _made(outcome: StageOutcome) -> Path | None:
 
 
 def _report_name(config: UpConfig, start: Start | None) -> str:
-    """Runs over one workspace that make different models have reports of their own."""
+    """The name of the report: runs in one workspace that make different models have separate reports."""
     made_of = [] if config.family == DEFAULT_FAMILY else [config.family]
     return "-".join(["up", *made_of, *([] if start is None else ["start", start.folder.name])])
 

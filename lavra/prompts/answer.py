@@ -1,7 +1,7 @@
-"""A prompt put to a model: for each input an answer, or why there is none.
+"""Answer inputs with a prompt and a model: for each input an answer, or the reason why there is none.
 
-An answer is written, or chosen among the labels by their probability.  What fails (an input too long, a request the
-model refuses) is an answer with a reason, so that whoever counts can count it; nothing is left out.
+An answer is written, or chosen among the labels by their probability.  An input that fails (too long, or a request that
+the model refuses) becomes an answer with a reason, so that failures can be counted; no input is left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BATCH = 16  # inputs put to the model together: progress is shown between batch
 
 
 class Answering(Enum):
-    """How an answer comes about."""
+    """The way an answer is made."""
 
     WRITE = "write"  # the model writes it
     SCORE = "score"  # the likeliest label
@@ -34,14 +34,14 @@ class Answering(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerConfig:
-    """How a prompt is answered.
+    """Settings of answering a prompt.
 
     Attributes:
         answer: write, or score (choose the likeliest label); score where the prompt has labels unless given.
-        scoring: of a label, sum (its log-probability), mean (that of a token) or pmi (less that after `domain`).
-        calibrate: divide out what is answered where there is nothing to answer.
-        strict: a shot that does not fit the context is a failure.
-        answer_seed: of answers that are drawn, where the prompt has a temperature.
+        scoring: score of a label: sum (its log-probability), mean (that of a token) or pmi (less that after `domain`).
+        calibrate: divide out the probabilities that the labels have after an input without content.
+        strict: treat a shot that does not fit the context as a failure.
+        answer_seed: decides answers that are drawn, where the prompt has a temperature.
     """
 
     answer: Answering | None = None
@@ -55,7 +55,7 @@ class AnswerConfig:
             raise ConfigError("calibrate and scoring are for labels that are scored; drop them, or answer=write")
 
     def way(self, prompt: Prompt) -> Answering:
-        """How a prompt is answered under these settings.
+        """The way a prompt is answered under these settings.
 
         Raises:
             ConfigError: labels are to be scored or calibrated, and the prompt has none.
@@ -69,16 +69,16 @@ class AnswerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptAnswer:
-    """What came of one input.
+    """The answer to an input, or its failure.
 
     Attributes:
-        text: the answer; None where there is none.
-        failure: why there is none.
+        text: the answer; None where there is no answer.
+        failure: the reason why there is no answer.
         num_read: tokens of the prompt.
         num_written: tokens of the answer.
-        num_shots: shots the prompt had.
+        num_shots: shots that the prompt had.
         left_out: shots that did not fit.
-        probabilities: of each label, where labels were scored.
+        probabilities: probability of each label, where labels were scored.
     """
 
     text: str | None = None
@@ -91,17 +91,17 @@ class PromptAnswer:
 
 
 class PromptAnswerer:
-    """Puts one prompt to one model.
+    """A prompt with the model that answers it.
 
     Args:
         prompt: the prompt.
-        model: answers it.
-        layout: how the model is given prompts, and its context.
-        pool: chooses shots; None shows none.
-        config: how answers come about.
+        model: answers the prompt.
+        layout: lays prompts out for the model, and holds its context size.
+        pool: chooses the shots; None for no shots.
+        config: settings of the answers.
 
     Attributes:
-        warnings: what the model warned of, and how often.
+        warnings: the model's warnings, each with its count.
 
     Raises:
         ConfigError: prompt, model and settings do not go together.
@@ -124,16 +124,16 @@ class PromptAnswerer:
         if self.way is Answering.SCORE:
             self._scorer = LabelScorer(model, layout, prompt, scoring=self.config.scoring)
             self._classifier = LabelClassifier(self._scorer, calibrate=self.config.calibrate)
-            self.warnings = self._scorer.warnings  # one tally
+            self.warnings = self._scorer.warnings  # one count for all
         self.budget: Budget = layout.budget(self.num_answer, strict=self.config.strict)
 
     @property
     def num_answer(self) -> int:
-        """Most tokens an answer has."""
+        """The most tokens of an answer."""
         return max(self._scorer.num_label_tokens) if self._classifier else self.prompt.generation.max_tokens
 
     def fit(self, given: Mapping[str, Any]) -> Fitted:
-        """The prompt for one input, with the shots that fit.
+        """Render the prompt for an input, with the shots that fit.
 
         Raises:
             InputError: the input does not fit the prompt.
@@ -144,7 +144,7 @@ class PromptAnswerer:
         return fit_shots(self.prompt, given, shots, count=self._layout.num_tokens, budget=self.budget, order=order)
 
     def answers(self, inputs: Sequence[Mapping[str, Any]], progress: Progress | None = None) -> list[PromptAnswer]:
-        """An answer for each input, in their order."""
+        """Answer each input, in their order."""
         found: list[PromptAnswer] = []
         for first in range(0, len(inputs), _BATCH):
             found += self._batch(inputs[first : first + _BATCH])
@@ -166,7 +166,7 @@ class PromptAnswerer:
         return answers
 
     def _ask(self, inputs: Sequence[Mapping[str, Any]], fitted: Sequence[Fitted]) -> list[PromptAnswer]:
-        """Together; where the model refuses, one by one, so that one bad input fails by itself."""
+        """Ask the model for all inputs together; where it refuses, one by one, so that a bad input fails alone."""
         if not fitted:
             return []
         try:
@@ -216,5 +216,5 @@ class PromptAnswerer:
 
 
 def _begun(fitted: Fitted) -> PromptAnswer:
-    """What is known of an answer before the model is asked."""
+    """Start an answer with the fields that are known before the model is asked."""
     return PromptAnswer(num_read=fitted.num_tokens, num_shots=len(fitted.shots), left_out=fitted.left_out)

@@ -1,7 +1,7 @@
-"""A prompt within a context: shots are left out whole and named, nothing is ever cut.
+"""Fit a prompt into a context: shots are left out whole and reported, nothing is ever cut.
 
-Each time a shot is tried, tokens are counted on the whole prompt as the model reads it: those of a whole are not
-the sum of those of its parts.
+Each time a shot is tried, tokens are counted on the whole prompt as the model reads it: the count of a whole is not
+the sum of the counts of its parts.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from lavra.prompts.select import ShotOrder, arranged
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Room for a prompt.
+    """The tokens that a prompt may have.
 
     Attributes:
-        context: most tokens the model reads and writes; None has no bound.
-        reserved: tokens of it that are kept for the answer.
-        strict: a shot that does not fit is an error.
+        context: most tokens that the model reads and writes; None for no limit.
+        reserved: tokens of the context that are kept for the answer.
+        strict: whether a shot that does not fit is an error.
     """
 
     context: int | None
@@ -40,8 +40,8 @@ class Budget:
             )
 
     @property
-    def room(self) -> int | None:
-        """Tokens the prompt may have."""
+    def max_prompt_tokens(self) -> int | None:
+        """The most tokens that the prompt may have."""
         return None if self.context is None else self.context - self.reserved
 
 
@@ -52,7 +52,7 @@ class LeftOutShot:
     Attributes:
         index: its place among the shots offered, from 0.
         example: the shot.
-        why: what it would have taken.
+        why: the tokens that it would have taken.
     """
 
     index: int
@@ -65,11 +65,11 @@ class Fitted:
     """A prompt that fits.
 
     Attributes:
-        rendered: with the shots that fit.
-        shots: those that fit, as they stand.
-        kept: places of those among the shots offered, in the order offered.
-        left_out: the others.
-        num_tokens: tokens the model reads, at most the budget's room.
+        rendered: the prompt, rendered with the shots that fit.
+        shots: examples that fit, in the order of the prompt.
+        kept: places of the fitting shots among the shots offered, in the order offered.
+        left_out: the other shots.
+        num_tokens: tokens that the model reads, at most as many as the budget allows.
     """
 
     rendered: Rendered
@@ -88,15 +88,15 @@ def fit_shots(
     budget: Budget,
     order: ShotOrder = ShotOrder.BEST_LAST,
 ) -> Fitted:
-    """Render a prompt with as many shots as fit, the best first served; one too long leaves room for a shorter one.
+    """Render a prompt with as many shots as fit, the best first; a shot too long is skipped for a shorter one.
 
     Args:
-        prompt: what is rendered.
+        prompt: template to render.
         given: values of its variables.
-        shots: best first.
-        count: tokens the model reads for a rendered prompt.
-        budget: the room there is.
-        order: how the shots stand.
+        shots: examples to show, the best first.
+        count: function that counts the tokens the model reads for a rendered prompt.
+        budget: the tokens that the prompt may have.
+        order: arrangement of the shots in the prompt.
 
     Raises:
         ContextLengthError: the prompt does not fit even without shots; or, if strict, with all of them.
@@ -107,19 +107,19 @@ def fit_shots(
         rendered = render(prompt, given, standing)
         return Fitted(rendered=rendered, shots=standing, kept=tuple(kept), left_out=(), num_tokens=count(rendered))
 
-    room = budget.room
+    max_prompt_tokens = budget.max_prompt_tokens
     fitted = attempt(range(len(shots)))
-    if room is None or fitted.num_tokens <= room:
+    if max_prompt_tokens is None or fitted.num_tokens <= max_prompt_tokens:
         return fitted
     fitted = attempt(())
-    if fitted.num_tokens > room:
+    if fitted.num_tokens > max_prompt_tokens:
         raise ContextLengthError(
             f"{prompt} has {fitted.num_tokens} tokens without any shots, over {_bound(budget)}; shorten it"
         )
     left_out: list[LeftOutShot] = []
     for index, shot in enumerate(shots):
         tried = attempt((*fitted.kept, index))
-        if tried.num_tokens <= room:
+        if tried.num_tokens <= max_prompt_tokens:
             fitted = tried
         else:
             why = f"with it the prompt has {tried.num_tokens} tokens, over {_bound(budget)}"
@@ -139,4 +139,5 @@ def _refuse_strictly(left_out: Sequence[LeftOutShot], offered: int, budget: Budg
 def _bound(budget: Budget) -> str:
     if not budget.reserved:
         return f"the context of {budget.context}"
-    return f"the {budget.room} that a context of {budget.context} leaves beside {budget.reserved} of the answer"
+    left = budget.max_prompt_tokens
+    return f"the {left} that a context of {budget.context} leaves beside {budget.reserved} of the answer"

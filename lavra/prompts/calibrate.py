@@ -1,13 +1,13 @@
-"""Labels by their probability after a prompt, and the model's taste for some of them taken out.
+"""Label probabilities after a prompt, with the model's bias for some labels taken out.
 
 A label's score is the log-probability of its text after the prompt, by one of three rules (`LabelScoring`): the sum
 over its tokens, their mean (long labels are not at a disadvantage), or the sum less the same label's after a text that
 only asks for an answer, domain-conditional PMI (Holtzman et al. 2021, "Surface Form Competition").  Probabilities
 are softmax over the labels.
 
-Contextual calibration (Zhao et al. 2021, "Calibrate Before Use", §5): what the model answers where there is nothing to
-answer ("N/A", "", "[MASK]", the mean of the three) is its bias under this prompt and these shots, and is divided out.
-The paper's W p with W = diag(p_cf)^-1 is here normalised to sum to 1, so that it is a probability again.
+Contextual calibration (Zhao et al. 2021, "Calibrate Before Use", §5): the label probabilities after an input without
+content ("N/A", "", "[MASK]", the mean of the three) are the model's bias under this prompt and these shots, and are
+divided out. The paper's W p with W = diag(p_cf)^-1 is here normalised to sum to 1, so that it is a probability again.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from lavra.prompts.prompt import Prompt
 from lavra.prompts.render import Rendered, render
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
-"""What stands for a text that says nothing (Zhao et al. 2021, §5)."""
+"""The texts without content (Zhao et al. 2021, §5)."""
 
 
 class LabelScoring(Enum):
-    """What a label's score is."""
+    """The rule of a label's score."""
 
     SUM = "sum"  # log-probability of its text
-    MEAN = "mean"  # of its tokens on average
-    PMI = "pmi"  # of its text, less that after the prompt's `domain`
+    MEAN = "mean"  # mean log-probability of its tokens
+    PMI = "pmi"  # log-probability of its text, less that after the prompt's `domain`
 
 
 class LabelScorer:
-    """Scores a prompt's labels.
+    """A scorer of a prompt's labels.
 
     Args:
         model: scores texts.
-        layout: how it is given them.
-        prompt: says the labels, what stands before them, and for PMI the domain.
-        scoring: by which rule.
+        layout: lays prompts out for the model.
+        prompt: holds the labels, the text before a label, and for PMI the domain.
+        scoring: the rule of the scores.
 
     Attributes:
-        warnings: what the model warned of, and how often.
+        warnings: the model's warnings, each with its count.
 
     Raises:
         ConfigError: the prompt has no labels, or no domain for PMI.
@@ -72,12 +72,12 @@ class LabelScorer:
 
     @property
     def prompt(self) -> Prompt:
-        """The prompt whose labels these are."""
+        """The prompt whose labels are scored."""
         return self._prompt
 
     @cached_property
     def num_label_tokens(self) -> tuple[int, ...]:
-        """(L,) tokens of each label with what stands before it."""
+        """(L,) number of tokens of each label, the text before it included."""
         return tuple(len(self._layout.tokenizer.encode(self._prompt.lead + label)) for label in self._prompt.labels)
 
     def scores(self, rendered: Sequence[Rendered]) -> Float64s:
@@ -97,7 +97,7 @@ class LabelScorer:
 
     @cached_property
     def _after_domain(self) -> Float64s:
-        """(L,) what the labels have after a text that only asks for one."""
+        """(L,) scores of the labels after the prompt's domain text."""
         assert self._prompt.domain is not None
         requests = [
             ScoreRequest(text=self._prompt.lead + label, given=self._prompt.domain) for label in self._prompt.labels
@@ -127,10 +127,10 @@ class LabelClassifier:
 
     Args:
         scorer: scores the labels.
-        calibrate: divide out what is answered where there is nothing to answer.
+        calibrate: divide out the label probabilities after an input without content.
 
     Raises:
-        ConfigError: it is to be calibrated, and no variable is free text.
+        ConfigError: calibration is asked for, and no variable is free text.
     """
 
     def __init__(self, scorer: LabelScorer, *, calibrate: bool = False) -> None:
@@ -143,7 +143,7 @@ class LabelClassifier:
         """(N,L) probabilities of the labels, each row with sum 1.
 
         Args:
-            cases: values of the variables, and the shots as they are to stand.
+            cases: for each case the values of the variables, and the shots in the order of the prompt.
 
         Raises:
             InputError: a case cannot be rendered, or the labels cannot be scored after it.
@@ -156,7 +156,7 @@ class LabelClassifier:
         return calibrated(found, np.stack(priors)) if priors else found
 
     def prior(self, given: Mapping[str, Any], shots: Sequence[Example]) -> Float64s:
-        """(L,) what is answered where there is nothing to answer; remembered for shots and values that recur."""
+        """(L,) label probabilities after an input without content; remembered for shots and values that recur."""
         prompt = self._scorer.prompt
         empty = tuple(render(prompt, values, shots) for values in content_free(prompt, given))
         if empty not in self._priors:
@@ -165,7 +165,7 @@ class LabelClassifier:
 
 
 def content_free(prompt: Prompt, given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The same question with nothing in it, three times: every free text is replaced, all other values stay."""
+    """Empty a question's content in three ways: every free text is replaced, all other values stay."""
     values = prompt.values(given)
     free = [variable.name for variable in prompt.variables if variable.is_free_text]
     return [{**values, **dict.fromkeys(free, nothing)} for nothing in CONTENT_FREE]
@@ -176,17 +176,17 @@ def calibrated(probabilities: Float64s, prior: Float64s) -> Float64s:
 
     Args:
         probabilities: (N,L)
-        prior: (L,) or (N,L), what is answered where there is nothing to answer.
+        prior: (L,) or (N,L) label probabilities after an input without content.
 
     Returns:
         (N,L) proportional to probabilities / prior, each row with sum 1.
     """
-    tiny = np.finfo(np.float64).tiny  # a label that never had a chance divides nothing by nothing
+    tiny = np.finfo(np.float64).tiny  # a label that never had a chance would give 0 / 0
     return softmax(np.log(np.maximum(probabilities, tiny)) - np.log(np.maximum(prior, tiny)))
 
 
 def _overlaps(labels: Sequence[str]) -> list[str]:
-    """A text has at least the probability of any that goes on from it."""
+    """Warn of labels that begin other labels: a text is at least as probable as any text that continues it."""
     return [
         f"label {short!r} begins label {long!r}: a decoder's probability of it includes the other's; rename one of them"
         for short in labels

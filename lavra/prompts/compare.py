@@ -1,7 +1,8 @@
-"""Several prompts on one labelled set: how often each is right, how sure that is, what it costs, and which is better.
+"""Compare prompts on a labelled set: accuracy, its interval, cost, and the differences between prompts.
 
-Every prompt sees every sample, so two are compared sample by sample (McNemar), which tells smaller differences apart
-than two intervals side by side.  What got no answer counts as wrong, and its reason is counted too.
+Every prompt sees every sample, so two prompts are compared sample by sample (McNemar), which detects smaller
+differences than two intervals side by side.  A sample without an answer counts as wrong, and its reason is
+counted too.
 """
 
 from __future__ import annotations
@@ -26,25 +27,25 @@ from lavra.prompts.prompt import Prompt
 
 @dataclass(frozen=True, kw_only=True)
 class PromptResult:
-    """One prompt on the set.
+    """The result of a prompt on the set.
 
     Attributes:
-        title: what it is called in the comparison.
-        num_samples: of the set.
-        num_right: answered as expected.
-        interval: of the share that is right, 95 % (Wilson).
+        title: the prompt's name in the comparison.
+        num_samples: number of samples in the set.
+        num_right: number of samples answered as expected.
+        interval: 95 % interval of the share of right answers (Wilson).
         macro_f1: mean F1 of the labels; None without labels.
         log_loss: mean -ln p of the right label, in nats; None where labels were not scored, or an answer failed.
-        mean_read: tokens of a prompt, of those that could be put to the model.
-        mean_written: tokens of an answer, of those there are.
-        cost: of all, in the currency of the price.
-        failures: why there was no answer, and how often.
-        num_no_label: written answers that are none of the labels; they are wrong.
+        mean_read: mean tokens of a prompt, over the prompts that could be put to the model.
+        mean_written: mean tokens of an answer, over the samples that have an answer.
+        cost: price of all samples, in the currency of the price.
+        failures: the reasons for missing answers, each with its count.
+        num_no_label: written answers that are not a label; they are wrong.
         num_left_out: shots that did not fit, over all samples.
-        num_met: samples that were among the examples shots are chosen from; none was its own shot.
-        warnings: what the model warned of, and how often.
+        num_met: samples that are also among the examples that shots come from; no sample was its own shot.
+        warnings: the model's warnings, each with its count.
         right: (N,) whether each sample was answered as expected.
-        answers: (N,) what came out.
+        answers: (N,) the answers.
     """
 
     title: str
@@ -66,7 +67,7 @@ class PromptResult:
 
     @property
     def accuracy(self) -> float:
-        """The share that is right."""
+        """The share of right answers."""
         return self.num_right / self.num_samples
 
     @property
@@ -77,16 +78,16 @@ class PromptResult:
 
 @dataclass(frozen=True, kw_only=True)
 class PairResult:
-    """Two prompts, sample by sample.
+    """The comparison of two prompts, sample by sample.
 
     Attributes:
-        first: title of one.
-        second: title of the other.
+        first: title of the first prompt.
+        second: title of the second prompt.
         difference: accuracy of the second less that of the first.
         only_first: samples that only the first gets right.
         only_second: samples that only the second gets right.
-        p: that the two are equally good (McNemar, exact, two-sided).
-        p_corrected: the same for as many pairs as there are (Holm).
+        p: p-value of the two being equally good (McNemar, exact, two-sided).
+        p_corrected: the p-value corrected for the number of pairs (Holm).
     """
 
     first: str
@@ -100,11 +101,11 @@ class PairResult:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptComparison:
-    """Several prompts on one set.
+    """The comparison of several prompts on a set.
 
     Attributes:
-        results: one a prompt, in the order given.
-        pairs: every two of them.
+        results: a result for each prompt, in the order given.
+        pairs: a comparison for every two prompts.
     """
 
     results: tuple[PromptResult, ...]
@@ -119,14 +120,14 @@ def compare(
     price: Price | None = None,
     progress: Progress | None = None,
 ) -> PromptComparison:
-    """Put every sample to every prompt.
+    """Answer every sample with every prompt, and compare.
 
     Args:
-        answerers: one a prompt.
-        samples: inputs and what is expected; a prompt is given those of the inputs that it declares.
-        titles: what the prompts are called; `name@version` unless given.
-        price: of tokens.
-        progress: told how far it is.
+        answerers: an answerer for each prompt.
+        samples: inputs and expected answers; a prompt gets the inputs that it declares.
+        titles: the prompts' names in the comparison; `name@version` unless given.
+        price: cost of a million tokens.
+        progress: shows how far the comparison is.
 
     Raises:
         InputError: there are no samples, or one does not fit a prompt.
@@ -134,7 +135,7 @@ def compare(
     if not samples:
         raise InputError("there are no samples to compare on; give at least one")
     titles = titles or [str(answerer.prompt) for answerer in answerers]
-    asked = [_asked(answerer.prompt, samples) for answerer in answerers]  # all checked before the first is put
+    asked = [_asked(answerer.prompt, samples) for answerer in answerers]  # all checked before any is sent
     results = tuple(
         _result(title, answerer, own, price or Price(), progress)
         for title, answerer, own in zip(titles, answerers, asked, strict=True)
@@ -143,7 +144,7 @@ def compare(
 
 
 def _asked(prompt: Prompt, samples: Sequence[Example]) -> list[Example]:
-    """The samples as one prompt is given them."""
+    """The samples with the variables that a prompt declares."""
     names = {variable.name for variable in prompt.variables}
     asked = []
     for number, sample in enumerate(samples, start=1):

@@ -1,4 +1,4 @@
-"""One example of a prompt: what is put in, and what is to come out; a shot and a test at once."""
+"""An example of a prompt: an input and its expected answer; a shot and a test at once."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from lavra.base.errors import ConfigError
 
 
 class Expect(Enum):
-    """How an answer is held against what is expected; white space around it never counts."""
+    """The way an answer is compared with the expected text; white space around it never counts."""
 
     EQUALS = "equals"  # the same text
-    CONTAINS = "contains"  # has this in it
-    REGEX = "regex"  # the expression is found in it
-    JSON = "json"  # is JSON of this value, the order of keys aside
+    CONTAINS = "contains"  # contains the expected text
+    REGEX = "regex"  # contains a match of the expression
+    JSON = "json"  # is JSON of the expected value, the order of keys aside
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """What is put in and what is to come out.
+    """An input and its expected answer.
 
     Attributes:
         input: values of the prompt's variables.
         expected: text; with `expect: json` any JSON value.
         expect: equals, contains, regex or json.
-        answer: what a shot shows where `expected` is no answer itself but a part or a pattern of one.
+        answer: the answer that a shot shows, where `expected` is only a part or a pattern of an answer.
     """
 
     input: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Example:
             try:
                 re.compile(self.expected)
             except re.error as error:
-                raise ConfigError(f"expected {self.expected!r} is no regular expression: {error}") from error
+                raise ConfigError(f"expected {self.expected!r} is not a regular expression: {error}") from error
         try:
             json.dumps([dict(self.input), self.expected])
         except (TypeError, ValueError) as error:
@@ -55,7 +55,7 @@ class Example:
 
     @property
     def shown(self) -> str | None:
-        """The answer a shot shows; None where only a part or a pattern of it is known, so it can be no shot."""
+        """The answer that a shot shows; None where only a part or a pattern is known, so that it cannot be a shot."""
         if self.answer is not None:
             return str(self.answer)
         if self.expect is Expect.EQUALS:
@@ -65,11 +65,11 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Whether an answer is what was expected.
+    """The result of a comparison with the expected answer.
 
     Attributes:
-        passed: it is.
-        why: what is wrong, where it is not.
+        passed: whether the answer is as expected.
+        why: the difference, where it is not.
     """
 
     passed: bool
@@ -77,7 +77,7 @@ class Verdict:
 
 
 def judge(example: Example, answer: str) -> Verdict:
-    """Hold an answer against an example."""
+    """Compare an answer with an example."""
     text = answer.strip()
     if example.expect is Expect.JSON:
         return _judge_json(example.expected, text)
@@ -102,7 +102,7 @@ def _judge_json(expected: Any, text: str) -> Verdict:
 
 
 def _same_json(one: Any, other: Any) -> bool:
-    """Equal as JSON: 1 is 1.0 there, but not true, as in Python."""
+    """Whether two values are equal as JSON: 1 equals 1.0 there, but not true, unlike in Python."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, Mapping) and isinstance(other, Mapping):

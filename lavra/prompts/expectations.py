@@ -1,4 +1,4 @@
-"""The tests a prompt carries: its examples put to a model, each answer held against what is expected.
+"""The tests of a prompt: its examples put to a model, each answer compared with the expected one.
 
 An example under test is never among its own shots.
 """
@@ -15,13 +15,13 @@ from lavra.prompts.example import Example, Verdict, judge
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleResult:
-    """One example and what the model made of it.
+    """An example and the model's answer to it.
 
     Attributes:
-        number: of the example in the file, from 1.
+        number: place of the example in the file, from 1.
         example: the example.
-        answer: what came out.
-        verdict: whether that is what was expected.
+        answer: the model's answer.
+        verdict: whether the answer is as expected.
     """
 
     number: int
@@ -31,7 +31,7 @@ class ExampleResult:
 
 
 def run_tests(answerer: PromptAnswerer, progress: Progress | None = None) -> tuple[ExampleResult, ...]:
-    """Put every example of a prompt to its model, in the order of the file; one that gets no answer has not passed.
+    """Put every example of a prompt to its model, in the file's order; an example without an answer has not passed.
 
     Raises:
         InputError: the prompt has no examples.
@@ -47,5 +47,5 @@ def run_tests(answerer: PromptAnswerer, progress: Progress | None = None) -> tup
 
 
 def verdict_of(example: Example, answer: PromptAnswer) -> Verdict:
-    """Whether an answer is what was expected; none is not."""
+    """Judge an answer; a missing answer has not passed."""
     return Verdict(passed=False, why=answer.failure) if answer.text is None else judge(example, answer.text)

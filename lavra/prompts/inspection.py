@@ -1,4 +1,4 @@
-"""Where a prompt's tokens go: by part, with what is left of the context and what an answer costs at most."""
+"""Count a prompt's tokens by part, the tokens left of the context, and the highest cost of an answer."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lavra.prompts.render import render
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """A prompt's tokens, counted.
+    """The token counts of a prompt.
 
     Attributes:
-        fitted: the prompt as the model would read it, its total, and what did not fit.
-        num_plain: tokens without any shots.
+        fitted: the prompt as the model would read it, its total, and the shots that did not fit.
+        num_plain: tokens of the prompt without any shots.
         variables: tokens of each variable's value by itself; they are part of `num_plain`.
         shots: tokens that each shot adds, as they stand; with `num_plain` they make the total.
         num_answer: most tokens of an answer.
-        num_left: tokens the context still has; None where it has no bound.
-        cost: of this prompt and the longest answer.
+        num_left: tokens left in the context; None where it has no limit.
+        cost: price of this prompt and the longest answer.
     """
 
     fitted: Fitted
@@ -51,13 +51,13 @@ def inspect_prompt(
         layout.num_tokens(render(prompt, given, fitted.shots[:number])) for number in range(len(fitted.shots) + 1)
     ]
     values = prompt.values(given)
-    room = answerer.budget.room
+    max_prompt_tokens = answerer.budget.max_prompt_tokens
     return Inspection(
         fitted=fitted,
         num_plain=counts[0],
         variables={name: len(layout.tokenizer.encode(str(value))) for name, value in values.items()},
         shots=tuple(after - before for before, after in pairwise(counts)),
         num_answer=answerer.num_answer,
-        num_left=None if room is None else room - fitted.num_tokens,
+        num_left=None if max_prompt_tokens is None else max_prompt_tokens - fitted.num_tokens,
         cost=price.cost(fitted.num_tokens, answerer.num_answer),
     )

@@ -1,4 +1,4 @@
-"""How a model is given a prompt, a text as it is, a conversation by the chat template; and the room it has for one."""
+"""Lay a prompt out for a model, as plain text or as a conversation by the chat template, and count its tokens."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from lavra.prompts.render import Rendered
 
 
 class PromptTokenizer(Protocol):
-    """What is asked of a tokenizer; `lavra.tokens.Tokenizer` is one."""
+    """The methods of a tokenizer that prompts need; `lavra.tokens.Tokenizer` has them."""
 
     def encode(self, text: str) -> Sequence[int]:
         """Token ids of a text, without special tokens around it."""
         ...
 
     def apply_chat_template(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """The text of a conversation, ending where the assistant is to speak."""
+        """Render a conversation as text, ending where the assistant begins to speak."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptLayout:
-    """Lays prompts out for one model.
+    """A layout of prompts for one model.
 
     Attributes:
-        tokenizer: the model's own.
-        num_special: tokens the model reads around a text beside the text's own (`<s>`, `[CLS]` and `[SEP]`).
-        context: most tokens the model reads; None has no bound.
-        shares_context: the answer takes its room from the same context, as in decoders; not in encoder-decoders.
+        tokenizer: the model's own tokenizer.
+        num_special: number of tokens that the model reads around a text, besides the text's own (`<s>`, `[CLS]` and
+            `[SEP]`).
+        context: most tokens that the model reads; None for no limit.
+        shares_context: whether prompt and answer share one context, as in decoders, unlike
+            encoder-decoders.
     """
 
     tokenizer: PromptTokenizer
@@ -40,11 +42,11 @@ class PromptLayout:
     shares_context: bool = True
 
     def budget(self, num_answer: int, *, strict: bool = False) -> Budget:
-        """The room for a prompt whose answer has `num_answer` tokens at most."""
+        """The tokens for a prompt whose answer has `num_answer` tokens at most."""
         return Budget(context=self.context, reserved=num_answer if self.shares_context else 0, strict=strict)
 
     def prompt(self, rendered: Rendered) -> str | tuple[int, ...]:
-        """What a `GenerateRequest` takes: text, or of a conversation the ids, which carry their special tokens.
+        """The prompt of a `GenerateRequest`: text, or the ids of a conversation, which include its special tokens.
 
         Raises:
             InputError: the tokenizer has no chat template, or it refuses the conversation.
@@ -54,19 +56,19 @@ class PromptLayout:
         return tuple(self.tokenizer.encode(self.tokenizer.apply_chat_template(rendered.messages)))
 
     def num_tokens(self, rendered: Rendered) -> int:
-        """Tokens the model reads for a prompt, special ones included."""
+        """The number of tokens that the model reads for a prompt, special ones included."""
         found = self.prompt(rendered)
         return self.num_text_tokens(found) if isinstance(found, str) else len(found)
 
     def num_text_tokens(self, text: str) -> int:
-        """Tokens the model reads for a text, special ones included."""
+        """The number of tokens that the model reads for a text, special ones included."""
         return self.num_special + len(self.tokenizer.encode(text))
 
     def continuation(self, rendered: Rendered, text: str) -> tuple[ScoreRequest, int | None]:
-        """The request that scores `text` as what follows a prompt, and how many of its last tokens are the text's.
+        """The request that scores `text` after a prompt, and the number of its last tokens that belong to the text.
 
-        The number is None where the request has nothing else.  A port takes what is not scored as text alone, so
-        after a conversation, whose special tokens are ids, all of it is scored and its end is looked at.
+        The number is None where the request scores nothing else.  A port takes the unscored part as text alone, so
+        after a conversation, whose special tokens are ids, all of it is scored and only its end is used.
         """
         found = self.prompt(rendered)
         if isinstance(found, str):

@@ -1,10 +1,10 @@
-"""A prompt: what it is for, its typed variables, the templates they go into, and examples of what is to come out.
+"""A prompt: its purpose, its typed variables, the templates that use them, and examples of expected answers.
 
 It is text (`template`) or a conversation (`messages`).  Shots, examples shown before the question (Brown et al. 2020,
 §2), are written by `example_template` and stand where the template says `{{ shots }}`, each followed by
 `shot_separator`; or in a conversation, as `example_messages`, turns of their own before the last message.
 
-A prompt that could not be rendered is never made: what its templates name is checked here.  Reading files is
+A prompt that could not be rendered is never made: the names in its templates are checked here.  Reading files is
 `prompt_file.py`'s work, filling in `render.py`'s.
 """
 
@@ -17,8 +17,10 @@ from functools import cached_property
 from typing import Any
 
 from lavra.base.config import to_mapping
-from lavra.base.errors import ConfigError, InputError, nearest
+from lavra.base.errors import InputError, nearest
 from lavra.base.files import hash_json
+from lavra.base.sampling import check_request
+from lavra.base.types import GenerateRequest, SamplingConfig
 from lavra.prompts.example import Example, Expect
 from lavra.prompts.template import PromptError, builtin_names, template_names
 from lavra.prompts.variables import EXPECTED, SHOTS, Variable, typed_values
@@ -31,11 +33,11 @@ _VERSION = re.compile(  # semver.org 2.0.0, the expression its appendix suggests
 
 @dataclass(frozen=True, kw_only=True)
 class MessageTemplate:
-    """One turn of a conversation.
+    """A turn of a conversation.
 
     Attributes:
-        role: system, user, assistant, or what else the model's chat template knows.
-        template: Jinja source of what is said.
+        role: system, user, assistant, or another role that the model's chat template knows.
+        template: Jinja source of the turn's text.
     """
 
     role: str
@@ -44,12 +46,12 @@ class MessageTemplate:
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """How the answer is written.
+    """Settings of writing the answer.
 
     Attributes:
         max_tokens: most tokens of an answer.
-        temperature: 0 is greedy.
-        stop: the answer ends before the first of these.
+        temperature: randomness of sampling; 0 is greedy.
+        stop: texts of which the first to appear ends the answer.
     """
 
     max_tokens: int = 64
@@ -57,33 +59,34 @@ class Generation:
     stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise ConfigError(f"max_tokens={self.max_tokens} is under 1; give 1 or more")
-        if self.temperature < 0:
-            raise ConfigError(f"temperature={self.temperature} is under 0; 0 is greedy")
-        if "" in self.stop:
-            raise ConfigError("stop holds an empty string, which would end every text at once; leave it out")
+        sampling = SamplingConfig(temperature=self.temperature)
+        check_request(GenerateRequest(prompt="", max_tokens=self.max_tokens, stop=self.stop, sampling=sampling))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """A prompt and what is known of it.
+    """A prompt with its settings and examples.
 
     Attributes:
         name: letters, digits, dots, hyphens and underscores.
         version: three numbers, as in 1.0.0 (semver.org); raised when the prompt changes.
-        purpose: what it is for, in a sentence.
-        variables: what it is about.
+        purpose: use of the prompt, in a sentence.
+        variables: inputs of the prompt, with their types.
         template: Jinja source of a text.
-        messages: instead of it, turns of a conversation.
-        example_template: how one shot is written; it sees the variables and `expected`.
-        example_messages: instead of it, one shot as turns of a conversation.
-        shot_separator: follows each shot.
-        examples: shots and tests.
-        labels: the possible answers, where it classifies.
-        answer_prefix: stands between prompt and answer; a space after a text, nothing in a conversation.
+        messages: turns of a conversation, instead of `template`.
+        example_template: template of a shot; it sees the variables and `expected`.
+        example_messages: turns of a conversation that write a shot, instead of `example_template`.
+        shot_separator: text behind each shot.
+        examples: examples for shots and tests.
+        labels: the possible answers of a prompt that classifies.
+        answer_prefix: text between prompt and answer; a space after a text, nothing in a conversation.
         domain: text that asks for an answer and says nothing else, as in `Sentiment:` (for scoring by PMI).
-        generation: how the answer is written.
+        generation: settings of writing the answer.
+
+    Example:
+        >>> prompt = lavra.Prompt(name="greet", version="1.0.0", purpose="greets a guest", template="Good morning!")
+        >>> prompt.name
+        'greet'
     """
 
     name: str
@@ -114,12 +117,12 @@ class Prompt:
 
     @property
     def takes_shots(self) -> bool:
-        """Whether it says how a shot is written."""
+        """Whether the prompt has a template for shots."""
         return self.example_template is not None or bool(self.example_messages)
 
     @property
     def lead(self) -> str:
-        """What stands between the prompt and its answer."""
+        """The text between the prompt and its answer."""
         if self.answer_prefix is not None:
             return self.answer_prefix
         return "" if self.messages else " "
@@ -132,14 +135,14 @@ class Prompt:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of everything in it: two prompts of one version that differ are told apart."""
+        """The hash of the whole prompt, 16 hex digits: it tells apart two prompts of one version that differ."""
         return hash_json(to_mapping(self))
 
     def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """A value for every variable: what is given, checked, and the defaults.
+        """Check the given values and add the defaults: a value for every variable.
 
         Raises:
-            InputError: one is missing, unknown or does not fit.
+            InputError: a value is missing, unknown or does not fit.
         """
         return typed_values(self.variables, given)
 
@@ -147,7 +150,7 @@ class Prompt:
         """Refuse an example that this prompt cannot take.
 
         Raises:
-            PromptError: naming `path`.
+            PromptError: the example does not fit; the error names `path`.
         """
         try:
             self.values(example.input)
@@ -159,21 +162,23 @@ class Prompt:
             raise PromptError(f"{path}.expect", f"is {example.expect.value}; where there are labels, write equals")
         if example.expected not in self.labels:
             raise PromptError(
-                f"{path}.expected", f"{example.expected!r} is no label{nearest(example.expected, self.labels)}"
+                f"{path}.expected", f"{example.expected!r} is not a label{nearest(example.expected, self.labels)}"
             )
 
 
 def _check_header(prompt: Prompt) -> None:
     if not _NAME.fullmatch(prompt.name):
-        raise PromptError("name", f"{prompt.name!r} is no name; write letters, digits, dots, hyphens and underscores")
+        raise PromptError(
+            "name", f"{prompt.name!r} is not a name; write letters, digits, dots, hyphens and underscores"
+        )
     if not _VERSION.fullmatch(prompt.version):
-        raise PromptError("version", f"{prompt.version!r} is no semantic version; write three numbers, as in 1.0.0")
+        raise PromptError("version", f"{prompt.version!r} is not a semantic version; write three numbers, as in 1.0.0")
     if not prompt.purpose.strip():
         raise PromptError("purpose", "is empty; say in a sentence what the prompt is for")
 
 
 def _check_shape(prompt: Prompt) -> None:
-    """One of the two forms, and shots written in one way and used."""
+    """Check that the prompt has exactly one of the two forms, and that shots are written in one way and used."""
     if (prompt.template is None) == (not prompt.messages):
         raise PromptError("template", "a prompt has either template or messages; write one of the two")
     if prompt.example_messages and not prompt.messages:
@@ -190,7 +195,7 @@ def _check_shape(prompt: Prompt) -> None:
 
 
 def _check_names(prompt: Prompt) -> None:
-    """Each name in a template is a variable, `shots`, or in a shot `expected`."""
+    """Check that each name in a template is a variable, `shots`, or in a shot `expected`."""
     declared = {variable.name for variable in prompt.variables}
     shots_at: str | None = None
     for path, source, is_shot in _templates(prompt):
@@ -198,7 +203,7 @@ def _check_names(prompt: Prompt) -> None:
         names = template_names(source, path)
         for name, line in names.items():
             if name not in known:
-                raise PromptError(path, f"names {name!r}, which is no declared variable{nearest(name, known)}", line)
+                raise PromptError(path, f"names {name!r}, which is not a declared variable{nearest(name, known)}", line)
         if SHOTS in names:
             shots_at = path
     if shots_at is not None and prompt.example_template is None:
@@ -209,7 +214,7 @@ def _check_names(prompt: Prompt) -> None:
 
 
 def _templates(prompt: Prompt) -> Iterator[tuple[str, str, bool]]:
-    """Path, source and whether it writes a shot, of every template."""
+    """The path and source of every template, and whether it writes a shot."""
     if prompt.template is not None:
         yield "template", prompt.template, False
     yield from _message_templates("messages", prompt.messages, is_shot=False)

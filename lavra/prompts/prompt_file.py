@@ -1,8 +1,8 @@
-"""Prompts and labelled examples as files: one YAML file a prompt, one line of JSON an example.
+"""Prompts and labelled examples as files: a YAML file for each prompt, a line of JSON for each example.
 
-Reading is strict, and says on which line something is wrong: unknown keys (with the nearest known one), keys written
-twice, names no variable has, values of the wrong type.  YAML goes through `safe_load` alone; anchors and aliases, which
-can make a small file a huge value, are refused.
+Reading is strict, and errors name the line: unknown keys (with the nearest known one), keys written
+twice, names that no variable has, values of the wrong type.  YAML goes through `safe_load` alone; anchors and aliases,
+which can make a small file a huge value, are refused.
 """
 
 from __future__ import annotations
@@ -38,18 +38,19 @@ _EXPECTED_KEYS = ("expected", "label")
 
 @dataclass(frozen=True)
 class _Source:
-    """A file, and on which line of it each setting stands.
+    """A file, and the line on which each setting stands.
 
     Attributes:
-        name: as the user named it.
-        lines: from `variables[0].default` to the line of the key; of a text in a block, also where it begins.
+        name: path as the user wrote it.
+        lines: line of each key, by its path (`variables[0].default`); for a text in a block, also the line where the
+            text begins.
     """
 
     name: str
     lines: Mapping[str, int]
 
     def error(self, path: str, reason: str, line: int | None = None) -> ConfigError:
-        """An error that names file, line and setting; `line` counts within a template."""
+        """Make an error that names file, line and setting; `line` counts within a template."""
         begins = self.lines.get(f"{path}|")
         if line is not None and begins is not None:
             return ConfigError(f"{self.name}:{begins + line - 1}: {path}: {reason}")
@@ -60,7 +61,7 @@ class _Source:
         return ConfigError(f"{place}: {path}: {reason}" if path else f"{place}: {reason}")
 
     def build(self, cls: type[T], value: Any, path: str) -> T:
-        """A settings dataclass from plain data; what is wrong is said with its line."""
+        """Build a settings dataclass from plain data; errors name the line."""
         try:
             return from_mapping(cls, value, where=f"{self.name}: {path}" if path else self.name)
         except PromptError as error:
@@ -77,7 +78,7 @@ def read_prompt(path: str | Path) -> Prompt:
     """Read a prompt; variables that no template names are logged as a warning.
 
     Raises:
-        ConfigError: the file cannot be read, is not YAML, or is no prompt; with the line.
+        ConfigError: the file cannot be read, is not YAML, or is not a prompt; with the line.
     """
     name = str(path)
     source, value = _read_yaml(Path(path), name)
@@ -115,7 +116,7 @@ def _read_yaml(path: Path, name: str) -> tuple[_Source, Mapping[str, Any]]:
 
 
 def _note_lines(node: yaml.Node | None, path: str, name: str, lines: dict[str, int]) -> None:
-    """The line of every key and item; a key written twice is refused, for the loader would keep the last in silence."""
+    """Note the line of every key and item; refuse a key written twice, since the loader would keep only the last."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             line, inner = key.start_mark.line + 1, f"{path}.{key.value}" if path else str(key.value)
@@ -135,20 +136,20 @@ def _note_lines(node: yaml.Node | None, path: str, name: str, lines: dict[str, i
 
 
 def read_examples(path: str | Path, known: Collection[str]) -> tuple[Example, ...]:
-    """Read labelled examples: a JSON object a line.
+    """Read labelled examples: a JSON object on each line.
 
     A line has `input`, `expected`, `expect` and `answer` as in a prompt file; or, without `input`, the variables by
     name beside `expected` (or `label`).
 
     Args:
         path: the file.
-        known: names of variables; a line with another one is refused.
+        known: names of the variables; a line with an unknown variable is refused.
 
     Raises:
-        InputError: the file cannot be read or is empty, or a line is no example; with its number.
+        InputError: the file cannot be read or is empty, or a line is not an example; with its number.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")  # JSON may hold other breaks
+        lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")  # JSON may hold other line breaks
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); name a file of JSON lines") from error
     if lines == [""]:
@@ -175,7 +176,7 @@ def _read_line(line: str, place: str, known: Collection[str]) -> Example:
 
 
 def _nested(row: dict[str, Any], place: str) -> dict[str, Any]:
-    """A flat line in the form a prompt file has."""
+    """Bring a flat line into the form of a prompt file."""
     answers = [key for key in _EXPECTED_KEYS if key in row]
     if len(answers) != 1:
         what = "has neither 'expected' nor 'label'" if not answers else "has both 'expected' and 'label'"

@@ -1,4 +1,4 @@
-"""What was rendered, counted, tested and compared as plain data, for JSON."""
+"""Plain data for JSON: prompts that were rendered, counted, tested and compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lavra.prompts.prompt import Prompt
 
 
 def rendered_record(prompt: Prompt, fitted: Fitted) -> dict[str, Any]:
-    """A prompt filled in, its shots, and those that did not fit."""
+    """The record of a rendered prompt, its shots, and the shots that did not fit."""
     rendered = fitted.rendered
     return {
         **_named(prompt),
@@ -27,7 +27,7 @@ def rendered_record(prompt: Prompt, fitted: Fitted) -> dict[str, Any]:
 
 
 def inspected_record(prompt: Prompt, found: Inspection, context: int | None, price: Price) -> dict[str, Any]:
-    """Where a prompt's tokens go, and what it costs."""
+    """The record of a prompt's tokens by part, and its cost."""
     return {
         **_named(prompt),
         "purpose": prompt.purpose,
@@ -48,7 +48,7 @@ def inspected_record(prompt: Prompt, found: Inspection, context: int | None, pri
 
 
 def tested_record(prompt: Prompt, results: Sequence[ExampleResult]) -> dict[str, Any]:
-    """A prompt's examples, and what a model made of each."""
+    """The record of a prompt's examples and the model's answers."""
     return {
         **_named(prompt),
         "passed": sum(result.verdict.passed for result in results),
@@ -58,7 +58,7 @@ def tested_record(prompt: Prompt, results: Sequence[ExampleResult]) -> dict[str,
 
 
 def compared_record(prompt: Prompt, result: PromptResult, price: Price) -> dict[str, Any]:
-    """One prompt on a labelled set, sample by sample too."""
+    """The record of a prompt on a labelled set, with every sample."""
     return {
         **_named(prompt),
         "num_samples": result.num_samples,

@@ -1,4 +1,4 @@
-"""A prompt filled in: text, or the turns of a conversation."""
+"""Fill a prompt in: the result is text, or the turns of a conversation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lavra.prompts.variables import EXPECTED, SHOTS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedTurn:
-    """What one side says in a conversation."""
+    """A rendered turn of a conversation."""
 
     role: str
     content: str
@@ -26,8 +26,8 @@ class Rendered:
     """A prompt filled in.
 
     Attributes:
-        text: of a prompt that is text.
-        turns: of one that is a conversation; then there is no text.
+        text: content of a prompt that is not a conversation.
+        turns: messages of a prompt that is a conversation; then there is no text.
     """
 
     text: str = ""
@@ -46,12 +46,12 @@ def render(prompt: Prompt, given: Mapping[str, Any], shots: Sequence[Example] = 
     """Fill a prompt in.
 
     Args:
-        prompt: what is filled in.
+        prompt: template to fill in.
         given: values of its variables; the defaults stand in for the rest.
-        shots: examples shown before the question, in the order they are to stand.
+        shots: examples shown before the question, in the order of the prompt.
 
     Raises:
-        InputError: a value is missing or does not fit, the prompt takes no shots, or an example can be none.
+        InputError: a value is missing or does not fit, the prompt takes no shots, or an example cannot be a shot.
     """
     if shots and not prompt.takes_shots:
         raise InputError(f"{prompt} says nowhere how a shot is written; add example_template, or ask for no shots")
@@ -83,7 +83,7 @@ def _shot_turns(prompt: Prompt, shot: Example) -> list[RenderedTurn]:
 
 
 def _shown(prompt: Prompt, shot: Example) -> dict[str, Any]:
-    """What the template of a shot sees."""
+    """The values that the template of a shot sees."""
     if shot.shown is None:
         raise InputError(
             f"an example that expects {shot.expect.value} {shot.expected!r} has no answer to show; give it `answer`"

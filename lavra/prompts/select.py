@@ -1,9 +1,9 @@
-"""Which examples become shots: drawn at random, nearest to the question, unlike each other, or as many of each label.
+"""Choose examples as shots: drawn at random, nearest to the question, unlike each other, or evenly by label.
 
 Every function ranks a pool and returns indices, best first; taking the first k of a ranking is a selection.
 
-* `rank_random`: each example draws a number of its own from the seed and what it says (Philox, Salmon et al. 2011), so
-  the choice depends neither on the order of the pool nor on what else is in it.
+* `rank_random`: each example draws a number of its own from the seed and its content (Philox, Salmon et al. 2011), so
+  the choice depends neither on the order of the pool nor on the other examples in it.
 * `rank_nearest`: by the cosine of embeddings (Liu et al. 2022, "What Makes Good In-Context Examples for GPT-3?").
 * `rank_diverse`: maximal marginal relevance (Carbonell & Goldstein 1998) where there is a question, farthest point
   first (Gonzalez 1985) where there is none.
@@ -27,7 +27,7 @@ from lavra.base.files import hash_json
 
 
 class ExampleSelection(Enum):
-    """How shots are chosen."""
+    """The way shots are chosen."""
 
     RANDOM = "random"
     NEAREST = "nearest"
@@ -36,18 +36,18 @@ class ExampleSelection(Enum):
 
 
 class ShotOrder(Enum):
-    """How chosen shots stand in the prompt."""
+    """The order of the chosen shots in the prompt."""
 
-    BEST_LAST = "best-last"  # beside the question; which is better depends on the data (Liu et al. 2022)
+    BEST_LAST = "best-last"  # beside the question; the better order depends on the data (Liu et al. 2022)
     BEST_FIRST = "best-first"
 
 
 def rank_random(contents: Sequence[Any], seed: int) -> list[int]:
-    """A random order of a pool.
+    """Rank a pool at random.
 
     Args:
-        contents: what each example says, as JSON.
-        seed: another one gives another order.
+        contents: content of each example, as JSON.
+        seed: decides the order; another seed gives another order.
     """
     keys = [int(hash_json(content), 16) for content in contents]
     draws = [float(np.random.Generator(np.random.Philox(key=[seed, key])).random()) for key in keys]
@@ -55,7 +55,7 @@ def rank_random(contents: Sequence[Any], seed: int) -> list[int]:
 
 
 def rank_nearest(query: Floats, pool: Floats) -> list[int]:
-    """By cosine with the question, most similar first; equals in the order of the pool.
+    """Rank by cosine with the question, most similar first; equals in the order of the pool.
 
     Args:
         query: (D,)
@@ -68,16 +68,16 @@ def rank_nearest(query: Floats, pool: Floats) -> list[int]:
 def rank_diverse(
     pool: Floats, query: Floats | None = None, *, relevance: float = 0.5, most: int | None = None
 ) -> list[int]:
-    """One after another, each the best compromise between near the question and unlike those chosen before.
+    """Rank one example after another, each the best compromise between near the question and unlike those before.
 
-    The next is the one with the largest `relevance * cos(it, question) - (1 - relevance) * max cos(it, a chosen one)`.
-    Without a question it is the one farthest from all chosen, beginning with the one nearest to all.
+    The next is the example with the largest `relevance * cos(it, question) - (1 - relevance) * max cos(it, a chosen
+    one)`. Without a question it is the example farthest from all chosen, beginning with the example nearest to all.
 
     Args:
         pool: (N,D)
         query: (D,)
-        relevance: from 0, only unlike each other, to 1, only near the question.
-        most: end the ranking after so many, which saves time.
+        relevance: weight of nearness: from 0, only unlike each other, to 1, only near the question.
+        most: length at which the ranking ends, which saves time.
 
     Raises:
         ConfigError: `relevance` is out of range.
@@ -103,12 +103,12 @@ def rank_diverse(
 
 
 def balanced(labels: Sequence[str], ranking: Sequence[int]) -> list[int]:
-    """Go round the labels, taking each one's best; labels in the order in which the ranking meets them.
+    """Go round the labels and take the best example of each; labels come in the order in which the ranking meets them.
 
     Any beginning of the result has as many of one label as of another, or one more, until a label runs out.
 
     Args:
-        labels: (N,) one an example.
+        labels: (N,) the label of each example.
         ranking: indices, best first.
     """
     queues: dict[str, list[int]] = {}
@@ -119,12 +119,12 @@ def balanced(labels: Sequence[str], ranking: Sequence[int]) -> list[int]:
 
 
 def arranged(ranking: Sequence[int], order: ShotOrder) -> list[int]:
-    """Chosen examples, best first, in the order in which they are to stand."""
+    """Put chosen examples, best first, in the order in which they stand in the prompt."""
     return list(ranking) if order is ShotOrder.BEST_FIRST else list(reversed(ranking))
 
 
 def _unit(vectors: Floats) -> Floats:
-    """Rows of length 1; a row of zeros stays, and is as near to everything as to nothing."""
+    """Scale rows to length 1; a row of zeros stays, and is equally near to every other row."""
     vectors = np.asarray(vectors, dtype=np.float64)
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(lengths == 0, 1.0, lengths)

@@ -20,15 +20,15 @@ _BATCH = 64  # examples embedded between two signs of progress
 
 @dataclass(frozen=True, kw_only=True)
 class ShotConfig:
-    """How many shots, which, and in what order.
+    """Settings of shots: their number, choice and order.
 
     Attributes:
-        shots: how many; 0 for none.
-        select: random, nearest, diverse or balanced (the last goes round the labels).
-        balance_by: how each label's shots are chosen where select is balanced.
-        relevance: of diverse shots, how much nearness to the question counts against being unlike each other, 0 to 1.
+        shots: number of shots; 0 for none.
+        select: way of choosing: random, nearest, diverse or balanced (the last goes round the labels).
+        balance_by: way of choosing each label's shots where select is balanced.
+        relevance: for diverse shots, weight of nearness to the question against being unlike each other, 0 to 1.
         order: best-last (beside the question) or best-first.
-        seed: of random choices.
+        seed: decides the random choices.
     """
 
     shots: int = 0
@@ -46,11 +46,11 @@ class ShotConfig:
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"seed={self.seed} is outside 0..2^64-1")
         if self.balance_by is ExampleSelection.BALANCED:
-            raise ConfigError("balance_by=balanced says nothing; write random, nearest or diverse")
+            raise ConfigError("balance_by=balanced refers to itself; write random, nearest or diverse")
 
     @property
     def ranking(self) -> ExampleSelection:
-        """How examples are ranked, labels aside."""
+        """The way examples are ranked within a label."""
         return self.balance_by if self.select is ExampleSelection.BALANCED else self.select
 
     @property
@@ -60,20 +60,20 @@ class ShotConfig:
 
 
 class ShotPool:
-    """Chooses shots for a prompt.
+    """A pool that chooses shots for a prompt.
 
     Args:
-        prompt: the prompt that shows them.
-        examples: what is chosen from.
-        config: how.
+        prompt: shows the shots.
+        examples: candidates for shots.
+        config: settings of the choice.
         embedder: embeds the examples and the questions; for nearest and diverse.
-        progress: told how far embedding the examples is.
+        progress: shows how far the embedding of the examples is.
 
     Attributes:
-        num_unfit: examples that can be no shots, because their answer is known as a part or a pattern only.
+        num_unfit: number of examples that cannot be shots, because only a part or a pattern of their answer is known.
 
     Raises:
-        ConfigError: an embedder is wanted and there is none; or labels, and an example has none.
+        ConfigError: an embedder is needed and missing; or labels are needed, and an example has none.
         InputError: there are fewer examples than shots, or one does not fit the prompt.
     """
 
@@ -98,7 +98,7 @@ class ShotPool:
 
     @property
     def config(self) -> ShotConfig:
-        """How it chooses."""
+        """The settings of the choice."""
         return self._config
 
     def _check(self) -> None:
@@ -114,11 +114,11 @@ class ShotPool:
             raise ConfigError(f"select={config.ranking.value} needs a model that embeds; name one, or select random")
 
     def num_met(self, inputs: Sequence[Mapping[str, Any]]) -> int:
-        """How many of some inputs are among the examples."""
+        """Count the inputs that are among the examples."""
         return sum(self._prompt.values(one) in self._values for one in inputs)
 
     def choose(self, given: Mapping[str, Any]) -> tuple[Example, ...]:
-        """The shots for a question, best first; never the question itself, answer and all.
+        """Choose the shots for a question, best first; the question itself, with its answer, is never a shot.
 
         Raises:
             InputError: without the question itself there are fewer examples than shots.
@@ -162,6 +162,6 @@ def _embedded(embedder: Embedder, texts: Sequence[str], progress: Progress | Non
 
 
 def question(prompt: Prompt, values: Mapping[str, Any]) -> str:
-    """The text that stands for an example or a question where two are compared: its free texts, or all it has."""
+    """The text that represents an example or a question in comparisons: its free texts, or all its values."""
     free = [variable.name for variable in prompt.variables if variable.is_free_text]
     return "\n".join(str(values[name]) for name in free or list(values))

@@ -1,7 +1,8 @@
-"""Jinja templates of prompts: what they name is known before they are rendered, and what nobody defines is an error.
+"""Jinja templates of prompts: their names are known before they are rendered, and an undefined name is an error.
 
-The sandbox is that of chat templates (`lavra.tokens.chat.sandbox`), for a prompt file too may come from somebody else.
-Beyond it, a prompt is a function of its variables: there is no clock, no chance (`lipsum`, `random`) and no other file.
+The sandbox is that of chat templates (`lavra.tokens.chat.sandbox`), because a prompt file may also come from another
+person. Beyond it, a prompt is a function of its variables: templates have no clock, no randomness (`lipsum`, `random`)
+and no other file.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from lavra.tokens.chat import plain_value, sandbox
 
 
 class PromptError(ConfigError):
-    """Something in a prompt is wrong, and this is where.
+    """An error in a prompt, with its place.
 
     Attributes:
-        path: the setting, as in `variables[0].default`.
-        reason: what is wrong, and what to do.
-        line: the line of the template, from 1, where it is a template that is wrong.
+        path: the setting with the error, as in `variables[0].default`.
+        reason: the error, and its remedy.
+        line: the line of the template, from 1, where the error is in a template.
     """
 
     def __init__(self, path: str, reason: str, line: int | None = None) -> None:
@@ -35,11 +36,11 @@ class PromptError(ConfigError):
 
 
 def template_names(source: str, path: str) -> dict[str, int]:
-    """The names a template takes from outside, each with the first line it stands on.
+    """The names that a template takes from outside, each with the first line it stands on.
 
     Args:
         source: Jinja source.
-        path: what to call it in errors.
+        path: name of the template in errors.
 
     Raises:
         PromptError: it is not valid Jinja, or asks for another template.
@@ -59,7 +60,7 @@ def template_names(source: str, path: str) -> dict[str, int]:
 
 
 def builtin_names() -> frozenset[str]:
-    """Names that every template has without anybody giving them."""
+    """The names that every template has without a caller's values."""
     return frozenset(_environment().globals)
 
 
@@ -68,17 +69,18 @@ def render_template(source: str, values: Mapping[str, Any], path: str) -> str:
 
     Args:
         source: Jinja source.
-        values: by name, in JSON types.
-        path: what to call it in errors.
+        values: value of each name, in JSON types.
+        path: name of the template in errors.
 
     Raises:
-        InputError: the template names what is not there, does what the sandbox forbids, or refuses these values.
+        InputError: the template uses an undefined name, does something that the sandbox forbids, or refuses these
+            values.
     """
     given = {name: plain_value(value, f"{path}: variable {name!r}") for name, value in values.items()}
     try:
         return _compiled(source).render(given)
     except jinja2.exceptions.SecurityError as error:
-        raise InputError(f"{path} does what a template may not: {error}; take that out") from error
+        raise InputError(f"{path} uses an operation that templates may not use: {error}; take that out") from error
     except jinja2.UndefinedError as error:
         raise InputError(f"{path} names what is not there: {error}; give it a value") from error
     except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:

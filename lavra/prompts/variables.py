@@ -1,7 +1,7 @@
-"""The typed variables of a prompt: what they may hold, and what a caller gave.
+"""The typed variables of a prompt: their allowed values, and the check of a caller's values.
 
-A value of the wrong type is refused by name, never converted: `"3"` is no int, `True` is no int either.  Only text
-typed on a command line is read as the type the variable has.
+A value of the wrong type is refused by name, never converted: `"3"` is not an int, `True` is not an int either.  Only
+text typed on a command line is read as the type the variable has.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from lavra.base.errors import ConfigError, InputError, nearest
 
 SHOTS, EXPECTED = "shots", "expected"
 RESERVED = frozenset({SHOTS, EXPECTED})
-"""Names the templates have from us: the written shots, and in a shot what is expected."""
+"""The names that lavra gives to templates: the written shots, and in a shot the expected answer."""
 
 
 class VariableType(Enum):
-    """What a variable holds."""
+    """The type of a variable's value."""
 
     STR = "str"
     INT = "int"
@@ -44,14 +44,14 @@ _ACCEPTED: Mapping[VariableType, tuple[type, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """One thing a prompt is about.
+    """A variable of a prompt.
 
     Attributes:
-        name: as the template names it.
-        description: what it is, for whoever fills it in.
+        name: identifier in the template.
+        description: meaning of the variable, for the person who fills it in.
         type: str, int, float, bool or list (of those).
-        default: its value where none is given; without one it must be given.
-        choices: the values it may have, if not any.
+        default: value where none is given; without a default a value must be given.
+        choices: the allowed values, if not all are.
     """
 
     name: str
@@ -67,7 +67,9 @@ class Variable:
             raise ConfigError(f"name {self.name!r} is taken: templates have {', '.join(sorted(RESERVED))} from lavra")
         for choice in self.choices:
             if not self._fits(choice):
-                raise ConfigError(f"choice {choice!r} of {self.name!r} is no {self.type.value}; correct one of the two")
+                raise ConfigError(
+                    f"choice {choice!r} of {self.name!r} is not of type {self.type.value}; correct one of the two"
+                )
         if self.default is not None:
             try:
                 self.check(self.default)
@@ -80,10 +82,10 @@ class Variable:
         return self.type is VariableType.STR and not self.choices
 
     def check(self, value: Any) -> None:
-        """Refuse what this variable cannot hold.
+        """Refuse a value that this variable cannot hold.
 
         Raises:
-            InputError: naming the variable, the value and what would fit.
+            InputError: the message names the variable, the value and the allowed values.
         """
         if not self._fits(value):
             what = " of str, int, float and bool" if self.type is VariableType.LIST else ""
@@ -94,10 +96,10 @@ class Variable:
             raise InputError(f"variable {self.name!r} is {value!r}{nearest(str(value), map(str, self.choices))}")
 
     def read(self, text: str) -> Any:
-        """What somebody typed, as this variable's type.
+        """Read typed text as this variable's type.
 
         Raises:
-            ConfigError: it does not spell one.
+            ConfigError: the text does not spell a value of the type.
         """
         where = f"variable {self.name!r}"
         if self.type is VariableType.STR:
@@ -110,7 +112,7 @@ class Variable:
         except yaml.YAMLError:
             found = None
         if not isinstance(found, list):
-            raise ConfigError(f"{where}: {text!r} is no list; write one such as '[a, b]'")
+            raise ConfigError(f"{where}: {text!r} is not a list; write one such as '[a, b]'")
         return found
 
     def _fits(self, value: Any) -> bool:
@@ -122,10 +124,10 @@ class Variable:
 
 
 def typed_values(variables: Sequence[Variable], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A value for every variable: what was given, checked, and the defaults.
+    """Check the given values and add the defaults: a value for every variable.
 
     Raises:
-        InputError: one is missing, unknown, of the wrong type or none of its choices.
+        InputError: a value is missing, unknown, of the wrong type or not among the choices.
     """
     known = {variable.name: variable for variable in variables}
     for name in given:

@@ -1,11 +1,11 @@
-"""Compressed models opened for speed: what is packed or in half precision is held in the type that computes fastest.
+"""Compressed models opened for speed: packed or half-precision weights are held in the type that computes fastest.
 
-On a CPU that type is float32, whatever is stored: PyTorch turns packed matrices into floats anew at every product, and
+On a CPU that type is float32 for any stored type: PyTorch turns packed matrices into floats anew at every product, and
 its products of 16-bit floats are up to thirteen times slower than float32's where the processor lacks instructions for
 them.  On a GPU the stored type stays, and packed matrices become floats of it.  A model that would not fit into the
 memory that is free stays as it is stored, with a warning.  docs/quantize.md has the figures.
 
-Training over a compressed base does not come here: there memory is what counts (`load_model`).
+Training over a compressed base does not come here: there memory counts most (`load_model`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from lavra.quantize.swap import quantized_matrices
 
 log = logging.getLogger(__name__)
 
-_SHARE: Final = 0.8  # of the memory that is free, which the floats may take
+_SHARE: Final = 0.8  # share of the free memory that the floats may take
 
 
 def opening_dtype(folder: Path, device: torch.device) -> torch.dtype | None:
@@ -62,9 +62,9 @@ def open_model(
     """Open a model folder in the form that computes fastest, in evaluation mode.
 
     Args:
-        folder: as `transformers` or lavra wrote it, quantized or not.
-        dtype: of the floats, also those that packed matrices become; by default the fastest here.
-        device: where the weights go.
+        folder: a folder that `transformers` or lavra wrote, quantized or not.
+        dtype: type of the floats, also those made of packed matrices; by default the fastest here.
+        device: device of the weights.
         expand: False leaves packed matrices packed and half precision as it is, which is smaller and slower.
 
     Raises:
@@ -82,11 +82,11 @@ def open_model(
 
 
 def held_weights(model: Model | TaskModel, folder: Path) -> HeldWeights:
-    """What an open model holds.
+    """The types and bytes of an open model's weights.
 
     Args:
-        model: as it is in memory, with or without adapters.
-        folder: where its weights were read from.
+        model: the model in memory, with or without adapters.
+        folder: the source of its weights.
     """
     scheme = stored_scheme(folder)
     stored = (model.config.dtype if scheme is None else scheme.name) if not is_gguf(folder) else _kept_in(folder)

@@ -5,7 +5,7 @@ compressed-tensors' own (https://github.com/vllm-project/compressed-tensors), an
 family's table gives their floats: `transformers` opens such a folder.  In the native layout `quant_method` is `lavra`
 and tensors have our names, so that the embedding and the head can be packed in every family.  Its file, model type and
 architecture have names of our own: under the usual ones `transformers` would open the folder, find none of its tensors
-and give a model of random weights with a warning.  What the float folder would say stands in `quantization_config`.
+and give a model of random weights with a warning.  The float folder's configuration stands in `quantization_config`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lavra.model.config_files import (
     read_config_file,
     write_config,
 )
-from lavra.model.families import family
+from lavra.model.families.table import family
 from lavra.model.tensor_writing import write_tensors
 from lavra.model.tensors import TensorFiles
 from lavra.quantize import interchange
@@ -72,7 +72,7 @@ def save_quantized(model: Model, folder: Path | str) -> None:
 
 
 def save_model(model: Model, folder: Path | str) -> None:
-    """Save a model, quantized or not; what is raised is what the two ways raise."""
+    """Save a model, quantized or not; it raises the errors of `save_quantized` and of `save_checkpoint`."""
     if any(True for _ in quantized_matrices(model)):
         save_quantized(model, folder)
     else:
@@ -85,9 +85,9 @@ def load_model(
     """Open a model folder, quantized or not, in evaluation mode.
 
     Args:
-        folder: as `transformers` or lavra wrote it.
-        dtype: of what is not quantized; by default what the folder says.
-        device: where the weights go.
+        folder: a folder that `transformers` or lavra wrote.
+        dtype: type of the weights that are not quantized; by default the folder's own.
+        device: device of the weights.
 
     Raises:
         CheckpointError: as `load_checkpoint`; or a way of quantizing that lavra does not read.
@@ -128,7 +128,7 @@ def _native_facts(config: ModelConfig, scheme: Scheme) -> dict[str, Any]:
         "bits": scheme.bits,
         "group_size": scheme.group_size,
         "rounds_inputs": scheme.rounds_inputs,
-        # What the float folder would hold: some families' configuration depends on which tensors there are.
+        # The float folder's tensors: some families' configuration depends on the tensors of the file.
         "float_tensors": sorted(one.theirs for one in family(config.family).table(config)),
     }
 

@@ -1,6 +1,6 @@
-"""What a quantized folder says of itself: its layout, its scheme, which tensors are packed; nothing here needs torch.
+"""The facts of a quantized folder: its layout, its scheme, its packed tensors; nothing here needs torch.
 
-`folder.py` has the two layouts, `interchange.py` the one of compressed-tensors.
+`folder.py` has the two layouts, `interchange.py` has the code for compressed-tensors.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def is_quantized(folder: Path) -> bool:
 
 
 def stored_scheme(folder: Path) -> Scheme | None:
-    """How the weights of a model folder are packed; None where they are not.
+    """The scheme of a model folder's packed weights; None where they are not packed.
 
     Raises:
         CheckpointError: in a way that lavra does not read.
@@ -46,7 +46,7 @@ def stored_scheme(folder: Path) -> Scheme | None:
 def native_tensors(
     raw: Mapping[str, Any], facts: Mapping[str, Any], folder: Path
 ) -> tuple[Mapping[str, Any], TensorFiles]:
-    """What the float folder's `config.json` would say, and the tensors of a folder in our own layout."""
+    """The float folder's `config.json`, and the tensors of a folder in our own layout."""
     if raw.get("model_type") != NATIVE_TYPE:  # written before the layout had names of its own
         return raw, open_tensors(folder)
     return {**raw, **{name: facts[name] for name in NATIVE_NAMES if name in facts}}, open_tensors(folder, NATIVE_TYPE)
@@ -62,10 +62,10 @@ def native_config(raw: Mapping[str, Any], facts: Mapping[str, Any], files: Tenso
 
 
 def native_scheme(facts: Mapping[str, Any], folder: Path) -> Scheme:
-    """How a folder in our own layout is packed.
+    """The scheme of a folder in our own layout.
 
     Raises:
-        CheckpointError: it does not say so.
+        CheckpointError: the field names no scheme.
     """
     try:
         return Scheme(
@@ -79,10 +79,10 @@ def native_scheme(facts: Mapping[str, Any], folder: Path) -> Scheme:
 
 
 def read_scheme(facts: Mapping[str, Any], folder: Path) -> Scheme:
-    """What the field of `config.json` says.
+    """The scheme that the field of `config.json` describes.
 
     Raises:
-        CheckpointError: it is none of the schemes that lavra opens.
+        CheckpointError: the scheme is not one that lavra opens.
     """
     where = f"{folder / 'config.json'}: quantization_config"
     groups = list((facts.get("config_groups") or {}).values())

@@ -23,7 +23,7 @@ from lavra.model.build import Model, new_model
 from lavra.model.checkpoint import DTYPES, check_shapes, fill, joined
 from lavra.model.config import ModelConfig
 from lavra.model.config_files import check_names, family_of, read_config
-from lavra.model.families import family
+from lavra.model.families.table import family
 from lavra.model.tensor_names import Checkpoint, named, resolve_copies
 from lavra.model.tensors import open_tensors
 from lavra.model.weights import Rule
@@ -35,7 +35,7 @@ from lavra.quantize.swap import linear_names, replace_module
 
 
 def quantization_config(model: Model, scheme: Scheme) -> dict[str, Any]:
-    """The field of `config.json` that says what is quantized and how."""
+    """The field of `config.json` that names the quantized layers and their scheme."""
     inputs = {"num_bits": 8, "type": "int", "strategy": "token", "symmetric": True, "dynamic": True}
     weights = {
         "num_bits": scheme.bits,
@@ -62,7 +62,7 @@ def quantization_config(model: Model, scheme: Scheme) -> dict[str, Any]:
 
 
 def check_layout(model: Model, scheme: Scheme) -> None:
-    """Refuse a model in floats that this layout cannot hold, before anybody waits for its rounding.
+    """Refuse a model in floats that this layout cannot hold, before its rounding, which takes time.
 
     Raises:
         ConfigError: as `tensors_of`.
@@ -98,16 +98,16 @@ def tensors_of(model: Model) -> dict[str, Tensor]:
 def load(
     raw: Mapping[str, Any], facts: Mapping[str, Any], folder: Path, dtype: torch.dtype | None
 ) -> tuple[Model, ModelConfig]:
-    """Open a folder of this layout, whoever wrote it.
+    """Open a folder of this layout, written by any tool.
 
     Args:
         raw: `config.json` without its `quantization_config`.
-        facts: that field.
-        folder: where the tensors are.
-        dtype: of what is not quantized; by default what the folder says.
+        facts: the field `quantization_config`.
+        folder: the folder of the tensors.
+        dtype: type of the weights that are not quantized; by default the folder's own.
 
     Raises:
-        CheckpointError: what is stored is not what these two schemes can say, or files are damaged.
+        CheckpointError: a stored tensor does not fit these two schemes, or files are damaged.
     """
     scheme = read_scheme(facts, folder)
     source = family_of(raw, folder)
@@ -211,7 +211,7 @@ def _matrices(model: Model, one: Rule) -> list[QuantizedMatrix]:
 
 
 def _float_linears(model: Model) -> list[str]:
-    """What `transformers` would take for a quantized linear layer and is not."""
+    """The names of float layers that `transformers` would take for quantized linear layers."""
     source = family(model.config.family)
     names = {source.tied[0].removesuffix(".weight")}
     for one in source.table(model.config):

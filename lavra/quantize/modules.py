@@ -1,6 +1,6 @@
 """The modules that stand where a linear layer, an embedding or a head stood.
 
-Products are exact about what is stored: a matrix is turned back into floats a stretch of rows at a time and multiplied
+Products use exactly the stored values: a matrix is turned back into floats a stretch of rows at a time and multiplied
 by the machine's float product.  On a CPU without AVX-512 PyTorch's own integer products are slower than that, up to 72
 times (docs/log.md), so they are not used; where the inputs are rounded too, integers are multiplied as floats, in
 stretches short enough that every sum is exact.
@@ -19,7 +19,7 @@ from lavra.quantize.packing import pack, unpack
 from lavra.quantize.rounding import SCALE_DTYPE, choose_scales, pad_columns, round_inputs, to_integers, to_weight
 from lavra.quantize.scheme import Scheme
 
-_ROWS_AT_ONCE = 4096  # of a matrix turned into floats: a whole vocabulary would be larger than the model
+_ROWS_AT_ONCE = 4096  # rows of a matrix turned into floats at once: a whole vocabulary would be larger than the model
 _EXACT_PRODUCTS = 1024  # 1024 * 128 * 128 = 2^24: float32 holds every such sum of int8 products exactly
 
 
@@ -29,7 +29,7 @@ class QuantizedMatrix(nn.Module):
     Args:
         rows: N.
         columns: K.
-        scheme: how it is stored.
+        scheme: the scheme of the weights.
     """
 
     packed: Tensor
@@ -38,7 +38,7 @@ class QuantizedMatrix(nn.Module):
     def __init__(self, rows: int, columns: int, scheme: Scheme) -> None:
         super().__init__()
         self.rows, self.columns, self.scheme = rows, columns, scheme
-        self.dtype = torch.float32  # of its floats, where nobody says
+        self.dtype = torch.float32  # type of its floats, by default
         self.register_buffer("packed", torch.zeros(rows, scheme.padded(columns) * scheme.bits // 8, dtype=torch.uint8))
         self.register_buffer("scale", torch.ones(rows, scheme.num_groups(columns), dtype=SCALE_DTYPE))
 
@@ -58,11 +58,11 @@ class QuantizedMatrix(nn.Module):
 
     @property
     def num_bytes(self) -> int:
-        """Of integers and scales."""
+        """Bytes of integers and scales."""
         return self.packed.nbytes + self.scale.nbytes
 
     def integers(self) -> Tensor:
-        """(N, K) int8."""
+        """The integers, (N, K) int8."""
         return self._unpacked(self.packed)
 
     def dequantized(self, dtype: torch.dtype | None = None) -> Tensor:
@@ -134,7 +134,7 @@ class QuantizedEmbedding(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """(V, D) in floats, made anew each time it is asked for."""
+        """(V, D) in floats, made anew at each access."""
         return self.matrix.dequantized()
 
 

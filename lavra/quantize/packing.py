@@ -36,5 +36,5 @@ def to_words(packed: Tensor) -> Tensor:
 
 
 def from_words(words: Tensor, num_bytes: int) -> Tensor:
-    """The way back."""
+    """(N, ceil(M / 4)) int32 -> (N, M) uint8, the way back from `to_words`."""
     return words.contiguous().view(torch.uint8)[:, :num_bytes].contiguous()

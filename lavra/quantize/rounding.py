@@ -2,11 +2,11 @@
 
     w ~ q * s,   q = clip(round(w / s)),   one s for each group of inputs of an output
 
-Each group takes, of several scales, the one with the least squared error.  Four bits try many: cutting the largest
+Each group takes, of several scales, the scale with the least squared error.  Four bits try many: cutting the largest
 weight a little off makes the grid finer for all the others (Lin et al. 2023, AWQ, arXiv:2306.00978, section 3.2,
-searches in the same way).  Eight bits try the three bfloat16 numbers around the one that keeps the largest weight:
-always taking the one above it costs a third more divergence (docs/quantize.md).  Scales are rounded to bfloat16 first,
-so that what is rounded is rounded to the grid that will be read back.  Where a whole output shares one scale, eight
+searches in the same way).  Eight bits try the three bfloat16 numbers around the scale that keeps the largest weight:
+always taking the number above it costs a third more divergence (docs/quantize.md).  Scales are rounded to bfloat16
+first, so that weights are rounded to the grid that will be read back.  Where a whole output shares one scale, eight
 bits keep its largest weight, as other tools do.
 
 Rounding that looks at data is not here: it needs a model at work.
@@ -27,7 +27,7 @@ from lavra.quantize.scheme import Scheme
 SCALE_DTYPE: Final = torch.bfloat16
 # Shares of the range that four bits try; 1 is the whole range.
 _SHARES: Final = tuple(share / 100 for share in range(70, 104, 2))
-_ROWS_AT_ONCE = 1024  # the search holds a few copies of so many rows
+_ROWS_AT_ONCE = 1024  # the search holds a few copies of these rows
 
 
 def choose_scales(weight: Tensor, scheme: Scheme) -> Tensor:
@@ -79,7 +79,7 @@ def _scales(grouped: Tensor, scheme: Scheme) -> Tensor:
 
 
 def _neighbours(grouped: Tensor, scheme: Scheme) -> Iterator[Tensor]:
-    """The bfloat16 scale at or above the one that keeps the largest weight as it is, then the one below and above."""
+    """The bfloat16 scale at or above the exact scale of the largest weight, then its neighbours below and above."""
     exact = grouped.abs().amax(dim=2) / scheme.largest  # (N, G)
     near = exact.to(SCALE_DTYPE)
     at = near.view(torch.int16)

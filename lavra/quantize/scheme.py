@@ -1,7 +1,7 @@
-"""What a quantized matrix is: how many bits, how many weights share a scale, and whether its inputs are rounded too.
+"""The scheme of a quantized matrix: bits, weights that share a scale, and whether its inputs are rounded too.
 
-All schemes are symmetric: a weight is an integer times its scale, and zero is exactly zero.  The names say what the
-field calls them: W8A16 is `int8`, W8A8 with dynamic inputs `int8-dynamic`, W4A16 `int4`.
+All schemes are symmetric: a weight is an integer times its scale, and zero is exactly zero.  In the names
+of the field: W8A16 is `int8`, W8A8 with dynamic inputs `int8-dynamic`, W4A16 `int4`.
 
 Deliberately absent: zero points (a group of 32 weights is nearly symmetric) and static input ranges.
 """
@@ -17,7 +17,7 @@ from lavra.base.errors import ConfigError, nearest
 
 
 class PackedLayout(Enum):
-    """Which matrices are quantized, and under which names they are saved."""
+    """The choice of the quantized matrices, and the names under which they are saved."""
 
     INTERCHANGE = "interchange"  # linear layers of the blocks, as compressed-tensors names them: others open it
     NATIVE = "native"  # the embedding and the head too, under our own names
@@ -25,11 +25,11 @@ class PackedLayout(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """How a matrix is stored and multiplied.
+    """The storage of a matrix, and the rounding of its inputs.
 
     Attributes:
-        name: as users give it.
-        bits: of a weight, 8 or 4.
+        name: name of the scheme, as users give it.
+        bits: bits of a weight, 8 or 4.
         group_size: neighbouring inputs of an output that share a scale; `None` is all of them.
         rounds_inputs: each token's inputs are rounded to 8 bits too, by the token's own largest.
     """
@@ -70,7 +70,7 @@ def scheme_named(name: str) -> Scheme:
     """A scheme by its name.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: no scheme has that name.
     """
     if name not in SCHEMES:
         raise ConfigError(f"scheme {name!r} is unknown{nearest(name, SCHEMES)}")

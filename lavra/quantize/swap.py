@@ -15,7 +15,7 @@ from lavra.quantize.scheme import PackedLayout, Scheme
 EMBEDDING = "embedding.token"
 HEAD = "head"
 
-# From the name of a module, its (N, K) weight and the scheme to what takes its place.
+# From the name of a module, its (N, K) weight and the scheme to the quantized matrix.
 MakeMatrix = Callable[[str, Tensor, Scheme], QuantizedMatrix]
 
 
@@ -48,10 +48,10 @@ def quantize_model(
 
     Args:
         model: in floats; it is changed.
-        scheme: how matrices are stored. In the native layout the embedding and the head are stored by it too, but
+        scheme: the scheme of the matrices. In the native layout the embedding and the head are stored by it too, but
             their inputs are never rounded.
-        layout: which matrices.
-        make: what makes a matrix of a weight; calibrated rounding is another one.
+        layout: the choice of matrices.
+        make: makes a matrix of a weight; calibrated rounding is another such function.
 
     Raises:
         ConfigError: the model is quantized already.
@@ -67,7 +67,7 @@ def quantize_model(
 
 
 def weights_only(scheme: Scheme) -> Scheme:
-    """The same storage, inputs left alone: what the embedding and the head take."""
+    """The same storage, inputs left alone: the scheme of the embedding and the head."""
     return Scheme(name=scheme.name, bits=scheme.bits, group_size=scheme.group_size)
 
 
@@ -94,6 +94,6 @@ def quantized_matrices(model: nn.Module) -> Iterator[tuple[str, QuantizedMatrix]
 
 
 def quantized_ratio(model: nn.Module) -> float:
-    """Bytes of the quantized matrices over what float32 takes for them."""
+    """Bytes of the quantized matrices over their bytes in float32."""
     matrices = [matrix for _, matrix in quantized_matrices(model)]
     return sum(one.num_bytes for one in matrices) / sum(4 * one.rows * one.columns for one in matrices)

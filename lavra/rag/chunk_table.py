@@ -1,4 +1,4 @@
-"""The chunks of an index by number: what every arm of a search, and every answer, reads.
+"""The chunks of an index by number, for every arm of a search and every answer.
 
 `MemoryChunks` holds a few in memory; an index on disk (`lavra.rag.index`) holds many.
 """
@@ -16,12 +16,12 @@ from lavra.base.retrieval import ACCESS, EVERYONE, Chunk, Condition, MetaValue, 
 
 
 class ChunkTable(Protocol):
-    """Chunks and the documents they are parts of, at one moment: a writer beside it changes nothing that is seen."""
+    """A view of chunks and their documents at one moment: a concurrent writer changes nothing in it."""
 
     def ids(self, where: Where = ()) -> npt.NDArray[np.int64]:
-        """Numbers of the chunks whose documents meet every condition, in rising order.
+        """The numbers of the chunks whose documents meet every condition, in rising order.
 
-        Raises InputError for a field that no document has, naming those there are.
+        Raises InputError for a field that no document has, and names the known fields.
         """
         ...
 
@@ -32,16 +32,16 @@ class ChunkTable(Protocol):
     def document_text(self, name: str) -> str:
         """The whole text of a document, as indexed.
 
-        Raises InputError where there is no document of that name.
+        Raises InputError where no document has that name.
         """
         ...
 
     def documents(self) -> list[str]:
-        """Names of all documents, in the order of the alphabet."""
+        """The names of all documents, in the order of the alphabet."""
         ...
 
     def document_chunks(self, name: str) -> list[Chunk]:
-        """The chunks of a document in the order of its text; none where there is no document of that name."""
+        """The chunks of a document in the order of its text; none where no document has that name."""
         ...
 
 
@@ -49,7 +49,7 @@ class MemoryChunks:
     """A `ChunkTable` in memory.
 
     Args:
-        chunks: in any order; their numbers differ.
+        chunks: pieces of the documents, in any order; their numbers differ.
         texts: whole texts of their documents, by name.
     """
 
@@ -85,13 +85,13 @@ class MemoryChunks:
         return sorted(found, key=lambda chunk: (chunk.start, chunk.end))
 
     def document_facts(self, name: str) -> Mapping[str, MetaValue]:
-        """The facts of a document, its name among them; none where there is no such document."""
+        """The facts of a document, its name among them; none where it does not exist."""
         if name not in self._texts:
             return {}
         return next((one.meta for one in self._by_id.values() if one.document == name and one.meta), {"document": name})
 
     def document_pages(self, name: str) -> tuple[int, ...]:
-        """Where its pages begin, as far as a chunk begins on each."""
+        """The places where a document's pages begin, as far as a chunk begins on each."""
         chunks = self.document_chunks(name)
         firsts = {one.page: one.start for one in reversed(chunks) if one.page is not None}
         return tuple(0 if page == 1 else firsts[page] for page in sorted(firsts))
@@ -101,7 +101,7 @@ def check_fields(where: Where, known: set[str]) -> None:
     """Refuse a condition on a fact that no document has.
 
     Raises:
-        InputError: naming the field and those there are.
+        InputError: the field is unknown; the message names it and the known fields.
     """
     for condition in where:
         if condition.field not in known:
@@ -144,7 +144,7 @@ def _meets(meta: Mapping[str, MetaValue], condition: Condition) -> bool:
 def _compares(fact: MetaValue, condition: Condition) -> bool:
     wanted = condition.value
     if isinstance(fact, tuple) or isinstance(wanted, tuple) or isinstance(fact, str) != isinstance(wanted, str):
-        return False  # nothing is greater than a thing of another kind
+        return False  # values of different kinds have no order
     order = (fact > wanted) - (fact < wanted)  # type: ignore[operator]
     match condition.operator:
         case Operator.AT_LEAST:

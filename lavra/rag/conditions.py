@@ -23,22 +23,22 @@ _NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d+)?")
 
 
 def read_condition(text: str) -> Condition:
-    """One condition.
+    """Read a condition.
 
-    A value that looks like a number is one; `=` and `!=` then look for the same letters too, for a fact may be either.
-    Commas between values mean any of them.
+    A value that looks like a number becomes a number; `=` and `!=` then also compare it as text, because a fact may be
+    either.  Commas between values mean any of them.
 
     >>> read_condition("year>=2020")
     Condition(field='year', operator=<Operator.AT_LEAST: 'gte'>, value=2020)
 
     Raises:
-        InputError: it is no condition.
+        InputError: the text is not a condition.
     """
     found = _CONDITION.fullmatch(text)
     if found is None or not found["value"].strip():
         raise InputError(
-            f"{text!r} is no condition; write a field, one of {' '.join(_SIGNS)} and a value, such as language=pt or "
-            "year>=2020"
+            f"{text!r} is not a condition; write a field, one of {' '.join(_SIGNS)} and a value, such as language=pt "
+            "or year>=2020"
         )
     operator, value = _SIGNS[found["sign"]], found["value"].strip()
     if operator is Operator.HAS_ANY:

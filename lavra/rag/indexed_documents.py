@@ -1,6 +1,6 @@
-"""The documents of an index for readers who may not see all of them: what a server shows and filters by.
+"""The documents of an index for readers with limited access: a server shows them and filters by their facts.
 
-A document that these readers may not read is not there for them.
+For these readers, a document that they may not read does not exist.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from lavra.base.retrieval import ACCESS, IndexedDocument, MetaValue
 from lavra.rag.chunk_table import meets, readable_by
 
 Groups = frozenset[str] | None
-"""Whose documents may be read besides everyone's; `None` reads everything."""
+"""The groups whose documents may be read, besides public documents; `None` reads everything."""
 
 
 class DocumentTable(Protocol):
-    """The part of an index that knows its documents."""
+    """The methods of an index that give its documents."""
 
     def documents(self) -> list[str]:
-        """Names of all documents, in the order of the alphabet."""
+        """The names of all documents, in the order of the alphabet."""
         ...
 
     def document_text(self, name: str) -> str:
@@ -30,21 +30,21 @@ class DocumentTable(Protocol):
         ...
 
     def document_facts(self, name: str) -> Mapping[str, MetaValue]:
-        """The facts of a document; none where there is no such document."""
+        """The facts of a document; none where it does not exist."""
         ...
 
     def document_pages(self, name: str) -> tuple[int, ...]:
-        """Where each page of a document begins in its text; none where it has no pages."""
+        """The place where each page of a document begins in its text; none where it has no pages."""
         ...
 
 
 class TableDocuments:
-    """Documents of a table that does not change; open another one over a table that has moved on.
+    """Documents of a table that does not change; open a new object over a table that has changed.
 
     Lists of names and facts are made once for each set of groups.
 
     Args:
-        table: of the index.
+        table: chunks and documents of the index.
     """
 
     def __init__(self, table: DocumentTable) -> None:
@@ -54,15 +54,15 @@ class TableDocuments:
         self._lock = threading.Lock()
 
     def names(self, groups: Groups) -> list[str]:
-        """Names of the documents that may be read, in the order of the alphabet."""
+        """The names of the documents that may be read, in the order of the alphabet."""
         with self._lock:
             return self._seen(groups)
 
     def document(self, name: str, groups: Groups) -> IndexedDocument:
-        """One document.
+        """Return a document.
 
         Raises:
-            UnknownDocumentError: there is none of that name, or it may not be read.
+            UnknownDocumentError: no document has that name, or it may not be read.
         """
         meta = self._table.document_facts(name)
         if not meta or not meets(meta, readable_by(groups)):
@@ -71,7 +71,7 @@ class TableDocuments:
         return IndexedDocument(name=name, text=text, page_starts=pages, meta=meta)
 
     def facts(self, groups: Groups) -> Mapping[str, tuple[MetaValue, ...]]:
-        """Facts of the documents that may be read, each with its values, the most frequent first."""
+        """The facts of the documents that may be read, each with its values, the most frequent first."""
         with self._lock:
             if groups not in self._facts:
                 self._facts[groups] = self._counted(groups)

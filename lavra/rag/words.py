@@ -1,4 +1,4 @@
-"""The words of a text, as search counts them: the same for documents and for questions.
+"""Split a text into the words of search: the same for documents and for questions.
 
 A text is brought to one Unicode form (NFKC), cut into runs of letters, marks and digits, and each run gives terms:
 
@@ -10,12 +10,13 @@ A text is brought to one Unicode form (NFKC), cut into runs of letters, marks an
 | `U.S.A.` | `usa` |
 | `東京都` | `東京`, `京都`, and each Han character: scripts without spaces give pairs of neighbours |
 
-Accents are taken off so that `educacao` finds `educação`.  Portuguese endings whose accent the stemmer needs are given
-it back first, so that both stem alike, and plurals in `-ões` are made singular, which Snowball leaves (`eleições`).
+Accents are taken off so that `educacao` finds `educação`.  Portuguese endings whose accent the stemmer needs get
+it back first, so that both forms stem alike, and plurals in `-ões`, which Snowball leaves, become singular
+(`eleições`).
 
 A corpus of several languages stems each document by its own; a question is stemmed by all of them.
 
-Deliberately absent: lists of stop words (BM25 makes little of frequent words by itself), and dictionaries that would
+Deliberately absent: lists of stop words (BM25 already gives frequent words little weight), and dictionaries that would
 cut Chinese or Thai into words.
 """
 
@@ -63,7 +64,7 @@ STEMMERS: Final = {
     "tr": "turkish",
     "yi": "yiddish",
 }
-"""Languages with a stemmer, by their ISO 639-1 code, and Snowball's name of it."""
+"""The languages with a stemmer, by their ISO 639-1 code, and Snowball's name of each."""
 
 _UNSPACED: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3100-\u312f\u31f0-\u31ff"
@@ -84,13 +85,13 @@ _COMBINING: Final = "\u0300", "\u036f"
 
 
 class Analyzer:
-    """Turns texts into terms.
+    """An analyzer that turns texts into terms.
 
     Args:
         languages: ISO 639-1 codes of the corpus's languages, the most frequent first; without any, nothing is stemmed.
 
     Raises:
-        ConfigError: a language has no stemmer; those that have one are `STEMMERS`.
+        ConfigError: a language has no stemmer; `STEMMERS` lists the languages with a stemmer.
     """
 
     def __init__(self, languages: Sequence[str] = ()) -> None:
@@ -102,7 +103,7 @@ class Analyzer:
         self._terms = {language: lru_cache(maxsize=1 << 14)(make) for language, make in self._makers.items()}
 
     def words(self, text: str, language: str = "") -> list[str]:
-        """The terms of a document in the order of its text; one of an unknown language is read in the first one.
+        """The terms of a document in its text's order; a text of an unknown language is stemmed as the first language.
 
         >>> Analyzer(("pt",)).words("As eleições da ISO-9001")
         ['as', 'eleica', 'da', 'iso', '9001', 'iso9001']
@@ -126,7 +127,7 @@ class Analyzer:
         return found
 
     def run_terms(self, run: str, language: str = "") -> tuple[str, ...]:
-        """The terms of one run, as `runs` gives it; they are not remembered, unlike those of whole texts."""
+        """The terms of a run, as `runs` gives it; they are not remembered, unlike those of whole texts."""
         return (self._makers.get(language) or self._makers[self._first])(run)
 
     @property
@@ -135,7 +136,7 @@ class Analyzer:
 
 
 def runs(text: str) -> list[str]:
-    """Runs of letters, marks and digits, with what joins the parts of a name or a number inside.
+    """Split a text into runs of letters, marks and digits, with the signs that join parts of a name or number inside.
 
     >>> runs("As casas, o 3,14 e a ISO-9001.")
     ['As', 'casas', 'o', '3,14', 'e', 'a', 'ISO-9001']
@@ -152,7 +153,7 @@ def _ascii_runs() -> re.Pattern[str]:
 
 @cache
 def _all_runs() -> re.Pattern[str]:
-    """Python's word characters have no marks, which are vowels in Indic scripts and accents elsewhere."""
+    """Find the runs; Python's word characters lack marks, which are vowels in Indic scripts and accents elsewhere."""
     return _run_pattern(rf"[\w{_marks()}]")
 
 
@@ -162,7 +163,7 @@ def _run_pattern(word: str) -> re.Pattern[str]:
 
 
 def _marks() -> str:
-    """Ranges of all marks, for a character class."""
+    """The ranges of all marks, for a character class."""
     ranges: list[list[int]] = []
     for code in range(0x300, 0x1F000):
         if unicodedata.category(chr(code))[0] == "M":
@@ -183,11 +184,11 @@ def _term_maker(language: str) -> Callable[[str], tuple[str, ...]]:
 
 
 def _stemmer(language: str) -> Callable[[str], str]:
-    """Casefolds, stems and takes accents off one part."""
+    """A stemmer that casefolds, stems and takes accents off a part."""
     if not language:
         return lambda part: fold(part.casefold())
-    stemmer = Stemmer.Stemmer(STEMMERS[language], 0)  # without a cache of its own: `Analyzer` has one
-    lock = Lock()  # a stemmer keeps the word it works on
+    stemmer = Stemmer.Stemmer(STEMMERS[language], 0)  # no cache of its own, because `Analyzer` has one
+    lock = Lock()  # a stemmer keeps the current word as state
 
     def stem(word: str) -> str:
         with lock:
@@ -199,7 +200,7 @@ def _stemmer(language: str) -> Callable[[str], str]:
 
 
 def _parts(run: str) -> list[str]:
-    """The parts of a run, and the whole where it is more than them."""
+    """The parts of a run, and the whole where it differs from them."""
     if run.isalpha() and (run.islower() or run[1:].islower()) and not _UNSPACED_RUN.search(run):
         return [run]
     if _AMOUNT.fullmatch(run):
@@ -216,7 +217,7 @@ def _scripts(piece: str) -> list[str]:
 
 
 def _joined(run: str) -> list[str]:
-    """Parts of a name, then the whole without what joins it."""
+    """The parts of a name, then the whole without its joining signs."""
     pieces = [piece for piece in _JOINERS.split(run.rstrip("+#")) if piece]
     parts = [part for piece in pieces for part in _cased(piece)]
     whole = re.sub(r"[-‐‑_]", "", run)
@@ -234,7 +235,7 @@ def _cased(piece: str) -> list[str]:
 
 
 def _number(run: str) -> str:
-    """One writing of a number: no marks between thousands, a point before decimals.
+    """Write a number in one form: no marks between thousands, a point before decimals.
 
     Three digits behind a mark are thousands (`1.234`) unless another mark stands before it (`1,234.567`).
     """
@@ -246,7 +247,7 @@ def _number(run: str) -> str:
 
 
 def _neighbours(piece: str) -> list[str]:
-    """Pairs of neighbouring characters (with the marks upon them), and each Han character by itself."""
+    """The pairs of neighbouring characters (with the marks upon them), and each Han character by itself."""
     units: list[str] = []
     for character in piece:
         if units and unicodedata.category(character)[0] == "M":
@@ -258,7 +259,7 @@ def _neighbours(piece: str) -> list[str]:
 
 
 def fold(word: str) -> str:
-    """A word without the accents of Latin, Greek and Cyrillic letters; marks of other scripts are letters to them.
+    """Take the accents of Latin, Greek and Cyrillic letters off a word; marks of other scripts count as letters.
 
     >>> fold("ação"), fold("ёлка"), fold("हिन्दी")
     ('acao', 'елка', 'हिन्दी')
@@ -287,7 +288,7 @@ _PORTUGUESE_ENDINGS: Final = (
 
 
 def restore_portuguese(word: str) -> str:
-    """A word without accents, with those of endings that the stemmer knows by them.
+    """Restore the accents of endings that the stemmer recognises by them, in a word without accents.
 
     >>> restore_portuguese("educacoes"), restore_portuguese("ciencias")
     ('educação', 'ciências')

@@ -1,7 +1,8 @@
-"""From the JSON of OpenAI's endpoints to the port's completions; what is missing in it is said, not guessed.
+"""Turn the JSON of OpenAI's endpoints into the port's completions; a missing field is reported, not guessed.
 
-Servers tell a token's text and not its id.  Whoever has the model's tokenizer gives a function from the one to the
-other; without it completions carry no ids, and how many tokens there are is what the server counts.
+Servers send a token's text and not its id.  A caller with the model's tokenizer gives a function from text to
+id; without it completions carry no ids, and the number of tokens is the server's count.
+
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from lavra.base.types import Completion, FinishReason, Usage
 TokenId = Callable[[str], int]
 """The id of a token by its text, as the server spells it."""
 
-NO_IDS = "the server tells no token ids, so there are none here; give token_id to have them"
+NO_IDS = "the server returns no token ids; give token_id to have them"
 NO_LOGPROBS = "the server gave no log-probabilities"
 
 Tops = tuple[tuple[int, float], ...]
@@ -26,10 +27,10 @@ class Pieces:
     """Tokens of an answer, or of a piece of one.
 
     Attributes:
-        texts: as the server spells them.
-        logprobs: of each.
-        tops: the likeliest instead of each, where asked for.
-        offsets: character each begins at, in the text; `None` where the server does not say.
+        texts: tokens as the server spells them.
+        logprobs: log-probability of each token.
+        tops: the likeliest tokens at each place, where requested.
+        offsets: place in the text of each token's first character; `None` where the server does not send it.
     """
 
     texts: tuple[str, ...] = ()
@@ -38,15 +39,15 @@ class Pieces:
     offsets: tuple[int, ...] | None = None
 
     def part(self, first: int) -> Pieces:
-        """Those from number `first` on."""
+        """The tokens from number `first` on."""
         return Pieces(texts=self.texts[first:], logprobs=self.logprobs[first:], tops=self.tops[first:])
 
     def ids(self, token_id: TokenId | None) -> tuple[int, ...]:
-        """Their ids, or none without a way to know them."""
+        """The ids of the tokens, or none where their ids are unknown."""
         return () if token_id is None else tuple(map(token_id, self.texts))
 
     def top_ids(self, token_id: TokenId | None) -> tuple[Tops, ...]:
-        """The likeliest by id, best first."""
+        """The likeliest tokens by id, best first."""
         if token_id is None or not any(self.tops):
             return ()
         ranked = (sorted((top or {}).items(), key=lambda one: -one[1]) for top in self.tops)
@@ -54,53 +55,55 @@ class Pieces:
 
 
 def pieces_of(choice: Mapping[str, Any]) -> Pieces | None:
-    """The tokens of a choice in either of the two usual shapes; `None` where they are not told."""
-    told = choice.get("logprobs")
-    if not told:
+    """Read the tokens of a choice in either of the two usual shapes; `None` where the server sends none."""
+    logprobs = choice.get("logprobs")
+    if not logprobs:
         return None
-    if told.get("content") is not None:
-        content = told["content"]
+    if logprobs.get("content") is not None:
+        content = logprobs["content"]
         return Pieces(
             texts=tuple(one["token"] for one in content),
             logprobs=tuple(one["logprob"] for one in content),
             tops=tuple({top["token"]: top["logprob"] for top in one.get("top_logprobs") or ()} for one in content),
         )
-    if told.get("tokens") is None:
+    if logprobs.get("tokens") is None:
         return None
-    texts = tuple(told["tokens"])
-    offsets = told.get("text_offset")
+    texts = tuple(logprobs["tokens"])
+    offsets = logprobs.get("text_offset")
     return Pieces(
         texts=texts,
-        logprobs=tuple(told["token_logprobs"]),
-        tops=tuple(told.get("top_logprobs") or [None] * len(texts)),
+        logprobs=tuple(logprobs["token_logprobs"]),
+        tops=tuple(logprobs.get("top_logprobs") or [None] * len(texts)),
         offsets=None if offsets is None else tuple(offsets),
     )
 
 
 def text_of(choice: Mapping[str, Any]) -> str:
-    """What a choice, or a piece of one, adds to the text."""
-    said = choice.get("message") or choice.get("delta")
-    if said is None:
+    """The text that a choice, or a piece of it, adds."""
+    message = choice.get("message") or choice.get("delta")
+    if message is None:
         return choice.get("text") or ""
-    return said.get("content") or ""
+    return message.get("content") or ""
 
 
 def warnings_of(answer: Mapping[str, Any], choice: Mapping[str, Any]) -> list[str]:
-    """What a server that warns has to say, and what of its answer is not carried on."""
+    """The warnings of a server, and a warning for each part of its answer that is dropped."""
     found = [str(one) for one in answer.get("warnings") or ()]
-    said = choice.get("message") or choice.get("delta") or {}
-    found.extend(f"the server's {what} are left out" for what in ("reasoning_content", "tool_calls") if said.get(what))
+    message = choice.get("message") or choice.get("delta") or {}
+    found.extend(
+        f"the server's {what} are left out" for what in ("reasoning_content", "tool_calls") if message.get(what)
+    )
     return found
 
 
 @dataclass
 class Draft:
-    """A completion as it comes together, from one answer or from many events.
+    """A completion under construction, from one answer or from many events.
 
     Attributes:
-        wants_logprobs: whether they were asked for.
-        token_id: id of a token by its text.
-        warnings: to be reported.
+        wants_logprobs: whether the request asked for log-probabilities.
+        token_id: function from a token's text to its id.
+        warnings: sentences to report.
     """
 
     wants_logprobs: bool
@@ -112,7 +115,7 @@ class Draft:
     usage: Mapping[str, Any] | None = None
 
     def add(self, answer: Mapping[str, Any], choice: Mapping[str, Any]) -> Pieces:
-        """Take in a choice; the tokens it has."""
+        """Add a choice; return its tokens."""
         self.text.append(text_of(choice))
         pieces = pieces_of(choice) or Pieces()
         self.parts.append(pieces)
@@ -121,14 +124,14 @@ class Draft:
         return pieces
 
     def completion(self, *, num_choices: int = 1, cancelled: bool = False) -> Completion:
-        """What has come together."""
+        """The completion so far."""
         logprobs = tuple(one for part in self.parts for one in part.logprobs if one is not None)
         tokens = tuple(one for part in self.parts for one in part.ids(self.token_id))
         if self.wants_logprobs and not logprobs and not cancelled:
             self.warnings.append(NO_LOGPROBS)
         if self.token_id is None:
             self.warnings.append(NO_IDS)
-        usage, finish = self._usage(len(logprobs), num_choices), self._finish(cancelled)  # both may warn
+        usage, finish = self._usage(len(logprobs), num_choices), self._finish(cancelled)  # both may add warnings
         return Completion(
             text="".join(self.text),
             tokens=tokens,
@@ -140,20 +143,20 @@ class Draft:
         )
 
     def _usage(self, num_told: int, num_choices: int) -> Usage:
-        told = self.usage or {}
+        logprobs = self.usage or {}
         written = num_told
         if not written and num_choices == 1:
-            written = int(told.get("completion_tokens") or 0)
-        if not told or not written:
+            written = int(logprobs.get("completion_tokens") or 0)
+        if not logprobs or not written:
             self.warnings.append("the server does not say how many tokens it read or wrote")
-        details = told.get("prompt_tokens_details") or {}
+        details = logprobs.get("prompt_tokens_details") or {}
         return Usage(
-            prompt_tokens=int(told.get("prompt_tokens") or 0),
+            prompt_tokens=int(logprobs.get("prompt_tokens") or 0),
             completion_tokens=written,
-            truncated_tokens=int(told.get("truncated_tokens") or 0),
+            truncated_tokens=int(logprobs.get("truncated_tokens") or 0),
             cached_tokens=int(details.get("cached_tokens") or 0),
-            response_cached=bool(told.get("response_cached")),
-            virtual_tokens=int(told.get("virtual_tokens") or 0),
+            response_cached=bool(logprobs.get("response_cached")),
+            virtual_tokens=int(logprobs.get("virtual_tokens") or 0),
         )
 
     def _finish(self, cancelled: bool) -> FinishReason:
@@ -162,6 +165,6 @@ class Draft:
         known = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
         if self.finish in known:
             return known[self.finish]
-        said = "no reason" if self.finish is None else f"the reason {self.finish!r}"
-        self.warnings.append(f"the server ended with {said}, which is taken for cancelled")
+        message = "no reason" if self.finish is None else f"the reason {self.finish!r}"
+        self.warnings.append(f"the server ended with {message}, which is taken for cancelled")
         return FinishReason.CANCELLED

@@ -1,59 +1,43 @@
-"""From the port's requests to the JSON that OpenAI's endpoints take.
+"""Turn the port's requests into the JSON that OpenAI's endpoints take.
 
 A setting that OpenAI has no field for (`top_k`, `min_p`, `repetition_penalty`, `min_tokens`, `truncate_prompt`) is sent
-under the name that vLLM, llama.cpp and lavra know, and only where it was set: a server that does not know it says so,
-or is not to be trusted with it.
+under the name that vLLM, llama.cpp and lavra know, and only where it was set: a server that does not know it refuses
+it, or ignores it and cannot be trusted with it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import secrets
 from typing import Any, Final
 
 from lavra.base.errors import ConfigError, InputError
+from lavra.base.sampling import SAMPLING_NAMES, check_request, settle_seed
 from lavra.base.types import Constraint, ConstraintKind, GenerateRequest, SamplingConfig
 from lavra.remote.config import RemoteConfig
 
 PATHS: Final = {"completions": "/completions", "chat": "/chat/completions"}
 
-_SAMPLING: Final = (
-    "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "seed",
-)  # fmt: skip
-
 
 def settle(request: GenerateRequest) -> tuple[GenerateRequest, tuple[str, ...]]:
-    """A request with a seed where it samples, and the warning to report for it.
+    """Give a request a seed where it samples; return it with the warnings to report.
 
     Raises:
         ConfigError: a setting is out of range, or no server of this protocol has it.
     """
-    for name, value, least in (
-        ("max_tokens", request.max_tokens, 1),
-        ("n", request.n, 1),
-        ("temperature", request.sampling.temperature, 0),
-        ("min_tokens", request.min_tokens, 0),
-        ("top_logprobs", request.top_logprobs, 0),
-    ):
-        if not value >= least:
-            raise ConfigError(f"{name} is {value}; it must be at least {least}")
+    check_request(request)
     if request.num_beams != 1:
         raise ConfigError(f"num_beams is {request.num_beams}; a remote model samples, give 1")
     if request.adapter is not None:
         raise ConfigError(f"adapter is {request.adapter!r}; a server offers adapters as models: ask for that one")
     if request.given is not None:
         raise ConfigError("given is for an encoder-decoder in this process; put the source into the prompt")
-    if request.sampling.temperature == 0 or request.sampling.seed is not None:
-        return request, ()
-    seed = secrets.randbits(31)
-    sampling = dataclasses.replace(request.sampling, seed=seed)
-    said = f"no seed was given: {seed} was drawn; pass seed={seed} to repeat this"
-    return dataclasses.replace(request, sampling=sampling), (said,)
+    sampling, warnings = settle_seed(request.sampling)
+    return dataclasses.replace(request, sampling=sampling), warnings
 
 
 def body_of(request: GenerateRequest, config: RemoteConfig) -> dict[str, Any]:
-    """What is posted.
+    """The JSON body to post.
 
     Raises:
         InputError: token ids are given to a chat.
@@ -81,10 +65,8 @@ def _messages(request: GenerateRequest, config: RemoteConfig) -> list[dict[str, 
 def _settings(request: GenerateRequest) -> dict[str, Any]:
     usual = SamplingConfig()
     settings: dict[str, Any] = {"temperature": request.sampling.temperature}
-    for name in _SAMPLING:
-        value = getattr(request.sampling, name)
-        if value != getattr(usual, name):
-            settings[name] = value
+    given = {name: getattr(request.sampling, name) for name in SAMPLING_NAMES}
+    settings |= {name: value for name, value in given.items() if value != getattr(usual, name)}
     if request.n != 1:
         settings["n"] = request.n
     if request.stop:

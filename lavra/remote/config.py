@@ -1,4 +1,4 @@
-"""Where a remote model is, how it is asked, and where its key comes from."""
+"""Settings of a remote model: its URL, the form of requests, and the source of its key."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Limit = Literal["max_tokens", "max_completion_tokens"]
 class RemoteConfig:
     """A model behind an OpenAI-compatible URL.
 
-    No key is sent unless one is named: a server is told nothing that was meant for another.
+    No key is sent unless the settings name it: a server never gets a key that was meant for another.
 
     Attributes:
-        url: what `/completions` and `/chat/completions` are appended to, usually ending in `/v1`.
-        model: its name there; empty leaves the choice to the server.
+        url: the base URL, to which `/completions` and `/chat/completions` are appended, usually ending in `/v1`.
+        model: the model's name at the server; empty leaves the choice to the server.
         endpoint: `completions` takes a prompt as it is; `chat` makes it the user's turn of a conversation.
-        system: what a conversation begins with; only for `chat`.
-        limit: what the server calls the most tokens of a chat's answer.
+        system: message that begins a conversation; only for `chat`.
+        limit: the server's field name for the most tokens of a chat's answer.
         key_variable: environment variable that holds the key.
         key_file: file that holds the key and nothing else.
         timeout: seconds without a byte from the server before a try is given up.
-        max_retries: tries after the first where the server is busy or not there.
-        concurrency: requests on their way at a time.
+        max_retries: tries after the first where the server is busy or not reachable.
+        concurrency: most requests in flight at a time.
     """
 
     url: str
@@ -68,10 +68,10 @@ class RemoteConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {least}")
 
     def read_key(self) -> str | None:
-        """The key, read where it is kept; it stands in no field, and so in no message or card.
+        """Read the key from where it is kept; no field holds it, and so no message or card does.
 
         Raises:
-            InputError: it is not there, or not one word.
+            InputError: the key is missing, or is not a single word.
         """
         if self.key_variable:
             key, where = os.environ.get(self.key_variable, ""), f"the environment variable {self.key_variable}"

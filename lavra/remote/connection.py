@@ -1,8 +1,8 @@
-"""One server, asked patiently: retries with growing pauses, and errors that say whose turn it is.
+"""Requests to one server: retries with growing pauses, and errors that say whether the user or the server must act.
 
 A try is repeated where the server was not reached, did not answer in time, or says that it is busy (408, 429) or broken
-(5xx); as long as it asks for in `Retry-After`, or else twice as long each time, with some chance in it so that many
-clients do not come back at once.  A stream is repeated only before its first byte.  What a client did wrong is never
+(5xx); after the pause that `Retry-After` names, or else twice as long each time, with a random part so that many
+clients do not come back at once.  A stream is repeated only before its first byte.  A client's own error is never
 repeated.  The key goes into one header, and into no log, message or representation.
 """
 
@@ -28,21 +28,21 @@ logger = logging.getLogger(__name__)
 _AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BUSY: Final = frozenset({429, 503})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0  # seconds
-_SHOWN: Final = 300  # characters of an answer that is no error object
+_SHOWN: Final = 300  # characters shown of an answer that is not an error object
 
 Sleep = Callable[[float], None]
 
 
 class RemoteError(LavraError):
-    """A server was not reached, failed, or answered what cannot be read."""
+    """A server was not reached, failed, or sent an unreadable answer."""
 
 
 class Connection:
-    """Posts JSON to one server; used by many threads.
+    """A connection that posts JSON to one server; used by many threads.
 
     Args:
-        config: which, and how patiently.
-        sleep: waits so many seconds.
+        config: settings: the server's address, timeouts and retries.
+        sleep: function that waits the given seconds.
         transport: another way to the server than the network, for tests.
 
     Raises:
@@ -60,16 +60,16 @@ class Connection:
         self._client = httpx2.Client(headers=headers, timeout=config.timeout, transport=transport)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._client.close()
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to a request.
+        """Post a request and return the answer.
 
         Raises:
             InputError: the server refuses it.
             OverloadedError: the server is still busy after all tries.
-            RemoteError: it is not there, or its answer cannot be read.
+            RemoteError: the server is not reachable, or its answer cannot be read.
         """
         with self._answer(path, body) as response:
             try:
@@ -84,7 +84,7 @@ class Connection:
 
     @contextmanager
     def events(self, path: str, body: Mapping[str, Any]) -> Iterator[Iterator[dict[str, Any]]]:
-        """The events of a streamed answer as they come; leaving the block hangs up.
+        """Yield the events of a streamed answer as they come; leaving the block closes the connection.
 
         Raises:
             As `post`; and as the events are read, where the server reports an error among them.
@@ -102,7 +102,7 @@ class Connection:
                     return
                 event = json.loads(data)
                 if "error" in event:
-                    raise RemoteError(f"{self._config.url} broke off: {_told(event)}")
+                    raise RemoteError(f"{self._config.url} broke off: {_message(event)}")
                 yield event
         except httpx2.TransportError as error:
             raise RemoteError(f"{self._config.url} broke off ({_name(error)}); ask again") from None
@@ -111,7 +111,7 @@ class Connection:
 
     @contextmanager
     def _answer(self, path: str, body: Mapping[str, Any]) -> Iterator[httpx2.Response]:
-        """A good response, its body not read yet."""
+        """Send a request and return a successful response, its body not read yet."""
         url = self._config.url.rstrip("/") + path
         for number in range(self._config.max_retries + 1):
             last = number == self._config.max_retries
@@ -128,9 +128,9 @@ class Connection:
                 continue
             if response.is_success:
                 break
-            trouble = self._trouble(response)
+            issue = self._error(response)
             if last or response.status_code not in _AGAIN:
-                raise trouble
+                raise issue
             self._wait(number, response.headers.get("retry-after"), f"status {response.status_code}")
         try:
             yield response
@@ -144,18 +144,18 @@ class Connection:
         logger.info("%s: %s; trying again in %.1f s", self._config.url, why, pause)
         self._sleep(pause)
 
-    def _trouble(self, response: httpx2.Response) -> LavraError:
-        """What to raise for a response that is none."""
+    def _error(self, response: httpx2.Response) -> LavraError:
+        """The error to raise for a failed response."""
         status = response.status_code
         try:
-            told = _told_by(response.read())
+            message = _message_of(response.read())
         except httpx2.TransportError:
-            told = "no reason given"
+            message = "no reason given"
         finally:
             response.close()
-        if self._key is not None:  # some servers repeat a key that they do not know
-            told = told.replace(self._key, "(the key)")
-        where = f"{self._config.url} answers {status}: {told}"
+        if self._key is not None:  # some servers repeat an unknown key in their message
+            message = message.replace(self._key, "(the key)")
+        where = f"{self._config.url} answers {status}: {message}"
         if status in (401, 403):
             return InputError(f"{where}; name the server's key with key_variable or key_file")
         if status in (404, 405):
@@ -163,21 +163,21 @@ class Connection:
         if status in _BUSY:
             return OverloadedError(f"{where}, after {self._config.max_retries + 1} tries; ask less at a time")
         if 300 <= status < 400:
-            return InputError(f"{where}; it sends elsewhere: name that address as url")
+            return InputError(f"{where}; it redirects to another address: give that as url")
         if status in _AGAIN or status >= 500:
             return RemoteError(f"{where}; the server failed")
         return InputError(where)
 
 
-def _told_by(content: bytes) -> str:
+def _message_of(content: bytes) -> str:
     try:
-        return _told(json.loads(content))
+        return _message(json.loads(content))
     except ValueError:
         return content.decode(errors="replace").strip()[:_SHOWN] or "no reason given"
 
 
-def _told(body: Any) -> str:
-    """What an error object says, whichever of the usual shapes it has."""
+def _message(body: Any) -> str:
+    """The message of an error object, in any of the usual shapes."""
     error = body.get("error", body) if isinstance(body, dict) else body
     if isinstance(error, dict):
         error = error.get("message") or error.get("detail") or json.dumps(error)
@@ -194,7 +194,7 @@ def _is_local(url: str) -> bool:
 
 
 class Connected:
-    """Holds a connection, which is closed by `close`, or at the end of a `with`."""
+    """An owner of a connection; `close`, or the end of a `with`, closes the connection."""
 
     _connection: Connection
 
@@ -207,5 +207,5 @@ class Connected:
         self.close()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()

@@ -1,9 +1,9 @@
-"""The `Embedder` port on a URL: OpenAI's `/v1/embeddings`, which `lavra serve` speaks too, or Cohere's `/v2/embed`.
+"""The `Embedder` port on a URL: OpenAI's `/v1/embeddings`, which `lavra serve` also offers, or Cohere's `/v2/embed`.
 
 Texts go out in requests of a limited size, a few at a time, and their vectors come back in the order of the texts.
 Retries, keys and errors are those of `lavra.remote.connection`.
 
-Deliberately absent: quantised vectors and images, which Cohere gives too.
+Deliberately absent: quantised vectors and images, which Cohere also gives.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from lavra.remote.connection import Connected, Connection, RemoteError, Sleep
 
 logger = logging.getLogger(__name__)
 
-_COHERES_MOST: Final = 96  # texts a request
+_COHERES_MOST: Final = 96  # most texts in one request
 _OPENAIS_MOST: Final = 2048
 _PROBE: Final = "word"
 
 
 class EmbeddingApi(Enum):
-    """Which protocol a server speaks."""
+    """The protocol of an embedding server."""
 
     OPENAI = "openai"
     COHERE = "cohere"
 
 
 class EmbeddingPurpose(Enum):
-    """What a text is; Cohere's models embed questions and documents differently."""
+    """The role of a text; Cohere's models embed questions and documents differently."""
 
     DOCUMENT = "search_document"
     QUERY = "search_query"
@@ -50,14 +50,14 @@ class RemoteEmbeddingConfig:
     """Embeddings behind a URL.
 
     Attributes:
-        server: where, as which model, with which key, how patiently; the url ends in `/v1` (OpenAI) or `/v2` (Cohere).
-        api: what it speaks.
-        purpose: of the texts; only Cohere's protocol tells it.
-        dimensions: of the vectors, for models that can shorten them; `None` leaves it to the model.
-        truncate: let the server cut texts that are too long, without telling which; only Cohere's does.  Otherwise a
-            text that is too long is an error.
-        batch_size: most texts a request.
-        batch_characters: most characters a request, but for a single text.
+        server: settings of the server: URL, model, key and retries; the url ends in `/v1` (OpenAI) or `/v2` (Cohere).
+        api: the protocol of the server.
+        purpose: role of the texts; only Cohere's protocol has this field.
+        dimensions: numbers of each vector, for models that can shorten vectors; `None` leaves it to the model.
+        truncate: let the server cut texts that are too long, without a report of which; only Cohere's does.
+            Otherwise a text that is too long is an error.
+        batch_size: most texts in one request.
+        batch_characters: most characters in one request, except for a single longer text.
     """
 
     server: RemoteConfig
@@ -83,11 +83,11 @@ class RemoteEmbeddingConfig:
 
 
 class RemoteEmbedder(Connected):
-    """An embedder somewhere else, used by many threads; close it, or use it as a context.
+    """An embedder on a server, used by many threads; close it, or use it as a context.
 
     Args:
-        config: where it is and how it is asked.
-        sleep: waits between tries.
+        config: settings: the server, the protocol and the size of requests.
+        sleep: function that waits between tries.
         transport: another way to the server than the network, for tests.
 
     Raises:
@@ -106,11 +106,11 @@ class RemoteEmbedder(Connected):
         self._width: int | None = config.dimensions
 
     def embed(self, texts: Sequence[str]) -> Float32s:
-        """(N, D) float32, one row a text; for no text, one word is sent once to learn D.
+        """Embed texts: (N, D) float32, one row for each text; for no text, a single word is sent once to learn D.
 
         Raises:
             InputError: the server refuses the texts: one is empty or too long, the key or the model is wrong.
-            OverloadedError, RemoteError: it could not answer, after all tries, or its vectors cannot be used.
+            OverloadedError, RemoteError: the server could not answer, after all tries, or its vectors cannot be used.
         """
         batches = list(self._batches(texts))
         if not batches:
@@ -123,7 +123,7 @@ class RemoteEmbedder(Connected):
             try:
                 return np.concatenate(list(pool.map(self._ask, batches)))
             except BaseException:
-                pool.shutdown(cancel_futures=True)  # what has not begun will not
+                pool.shutdown(cancel_futures=True)  # requests that have not begun are dropped
                 raise
 
     def _batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
@@ -163,10 +163,10 @@ class RemoteEmbedder(Connected):
         return body if self.config.dimensions is None else {**body, "output_dimension": self.config.dimensions}
 
     def _checked(self, rows: Sequence[Any], count: int) -> Float32s:
-        """(N, D) vectors.
+        """Check the server's vectors and return them, (N, D).
 
         Raises:
-            RemoteError: they are too few or too many, of several widths, or not numbers.
+            RemoteError: the vectors are too few or too many, of several widths, or not numbers.
         """
         where = f"{self.config.server.url} answered with vectors that cannot be used"
         if len(rows) != count:
@@ -184,7 +184,7 @@ class RemoteEmbedder(Connected):
 
 
 def _openai_rows(answer: Mapping[str, Any]) -> list[Any]:
-    """The vectors by their places, which a server may send in any order."""
+    """Put the vectors, which a server may send in any order, at their places."""
     data = answer.get("data")
     try:
         return [one["embedding"] for one in sorted(data or (), key=lambda one: one["index"])]
@@ -202,6 +202,6 @@ def _cohere_rows(answer: Mapping[str, Any]) -> list[Any]:
 
 
 def _pass_on(warnings: object) -> None:
-    """Log what a server warns of."""
+    """Log the warnings of a server."""
     for warning in warnings if isinstance(warnings, list) else []:
         logger.warning("the embedding server says: %s", warning)

@@ -1,9 +1,10 @@
 """The `LanguageModel` port on a model behind an OpenAI-compatible URL.
 
-Requests go out side by side, a few at a time, and come back in their order.  A stream is one request whose events are
-read as they come.  Scores are what a server that echoes prompts says of their tokens (`lavra.remote.scoring`).
+Requests go out side by side, a few at a time, and the answers come back in the requests' order.  A stream is one
+request whose events are read as they come.  Scores are the log-probabilities that a server sends when it echoes a
+prompt's tokens (`lavra.remote.scoring`).
 
-Deliberately absent: beam search, which the protocol has not, and conversations of many turns, which the port has not.
+Deliberately absent: beam search, which the protocol lacks, and conversations of many turns, which the port lacks.
 """
 
 from __future__ import annotations
@@ -29,14 +30,15 @@ AnswerT = TypeVar("AnswerT")
 
 
 class RemoteModel(Connected):
-    """A model somewhere else; close it, or use it as a context.
+    """A model on a server; close it, or use it as a context.
 
     Args:
-        config: where it is and how it is asked.
-        token_id: id of a token by its text, from the model's own tokenizer; without it there are no ids in answers.
-        split: how a score's request falls into ids, from the model's own tokenizer (`lavra.generate.target.splitter`);
-            ids are sent then, and text without it.
-        sleep: waits between tries.
+        config: settings: the server and the form of requests.
+        token_id: function from a token's text to its id, from the model's own tokenizer; without it answers have no
+            ids.
+        split: function that splits a score's request into ids, from the model's own tokenizer
+            (`lavra.generate.target.splitter`); with it the server gets ids, without it text.
+        sleep: function that waits between tries.
         transport: another way to the server than the network, for tests.
 
     Raises:
@@ -57,10 +59,10 @@ class RemoteModel(Connected):
         self._connection = Connection(config, sleep=sleep, transport=transport)
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Completion]]:
-        """`request.n` completions for each request, in the order of the requests, best mean log-probability first.
+        """Write `request.n` completions for each request, in the requests' order, best mean log-probability first.
 
         Raises:
-            ConfigError: a setting is out of range, or needs what the protocol or `token_id` does not give.
+            ConfigError: a setting is out of range, or the protocol lacks it, or it needs `token_id`.
             InputError: the server refuses a request.
             OverloadedError, RemoteError: it could not answer, after all tries.
         """
@@ -78,12 +80,12 @@ class RemoteModel(Connected):
         return RemoteStream(self._connection, self.config, settled, warnings, self._token_id)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
-        """Log-probabilities of given texts, in the order of the requests, from a server that echoes prompts with them.
+        """Compute log-probabilities of given texts, in the order of the requests, on a server that echoes prompts.
 
         Raises:
-            NoLogprobsError: the server does not give them.
+            NoLogprobsError: the server does not send the log-probabilities of a prompt.
             ConfigError: top_logprobs without `token_id`, or an adapter.
-            InputError: a text is of a kind it cannot be asked about.
+            InputError: the server cannot score a text of this kind.
             OverloadedError, RemoteError: it could not answer, after all tries.
         """
         if requests and self.config.endpoint == "chat":
@@ -92,7 +94,7 @@ class RemoteModel(Connected):
 
     def _settled(self, request: GenerateRequest) -> tuple[GenerateRequest, tuple[str, ...]]:
         if request.top_logprobs and self._token_id is None:
-            raise ConfigError("top_logprobs are told by token id; open the model with token_id")
+            raise ConfigError("top_logprobs are by token id; open the model with token_id")
         return settle(request)
 
     def _side_by_side(self, ask: Callable[[AskedT], AnswerT], asked: Sequence[AskedT]) -> list[AnswerT]:
@@ -103,7 +105,7 @@ class RemoteModel(Connected):
             try:
                 return [one.result() for one in waiting]
             except BaseException:
-                for one in waiting:  # what has not begun will not
+                for one in waiting:  # requests that have not begun are dropped
                     one.cancel()
                 raise
 
@@ -123,7 +125,7 @@ class RemoteModel(Connected):
 
     def _score(self, request: ScoreRequest) -> Score:
         if request.top_logprobs and self._token_id is None:
-            raise ConfigError("top_logprobs are told by token id; open the model with token_id")
+            raise ConfigError("top_logprobs are by token id; open the model with token_id")
         asked = as_ids(request, self._split)
         try:
             answer = self._connection.post(PATHS["completions"], echo_body(asked, self.config))
@@ -133,7 +135,7 @@ class RemoteModel(Connected):
 
 
 class RemoteStream:
-    """A completion being written elsewhere; read it once.  Nothing is asked until it is read."""
+    """A completion that a server is writing; read it once.  No request is sent until it is read."""
 
     def __init__(
         self,
@@ -163,7 +165,7 @@ class RemoteStream:
         yield Delta(text="", completion=self._draft.completion(cancelled=cancelled))
 
     def cancel(self) -> None:
-        """Stop reading, from any thread; the server sees its client go, and the next delta is the last."""
+        """Stop reading, from any thread; the connection is closed, and the next delta is the last."""
         self._cancelled.set()
 
     def _delta(self, event: dict[str, object], choice: dict[str, object]) -> Iterator[Delta]:
@@ -179,5 +181,5 @@ class RemoteStream:
 
 
 def _mean(completion: Completion) -> float:
-    """Log-probability a token; 0 where it is not known, which leaves the server's order."""
+    """The mean log-probability of a token; 0 where it is unknown, which keeps the server's order."""
     return sum(completion.logprobs) / len(completion.logprobs) if completion.logprobs else 0.0

@@ -1,6 +1,6 @@
-"""The `Reranker` port on a URL: Jina's `/v1/rerank`, which `lavra serve` and vLLM speak too, or Cohere's `/v2/rerank`.
+"""The `Reranker` port on a URL: Jina's `/v1/rerank`, which `lavra serve` and vLLM also offer, or Cohere's `/v2/rerank`.
 
-Texts of one question go out in requests of a limited size.  Retries, keys and errors are those of
+The texts of a question go out in requests of a limited size.  Retries, keys and errors are those of
 `lavra.remote.connection`.
 """
 
@@ -20,17 +20,17 @@ from lavra.remote.connection import Connected, Connection, RemoteError, Sleep
 
 logger = logging.getLogger(__name__)
 
-_MOST_TEXTS: Final = 1000  # of a request; Cohere's bound
+_MOST_TEXTS: Final = 1000  # texts of a request; Cohere's bound
 
 
 class RemoteReranker(Connected):
-    """A reranker somewhere else, used by many threads; close it, or use it as a context.
+    """A reranker on a server, used by many threads; close it, or use it as a context.
 
     Args:
-        config: where it is and how it is asked; the url ends in `/v1` (Jina's protocol) or `/v2` (Cohere's).
+        config: settings of the server; the url ends in `/v1` (Jina's protocol) or `/v2` (Cohere's).
         truncate: ask the server to read the beginning of a text that is too long: a field of `lavra serve`, for a
             `/v1` server that takes it; Cohere's protocol reads the beginning without being asked.
-        sleep: waits between tries.
+        sleep: function that waits between tries.
         transport: another way to the server than the network, for tests.
 
     Raises:
@@ -50,14 +50,14 @@ class RemoteReranker(Connected):
         self._connection = Connection(config, sleep=sleep, transport=transport)
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[Ranked]:
-        """Every text with its score from 0 to 1, the best first; equal ones in the order they were given.
+        """Score every text from 0 to 1, the best first; equal scores in the order of the texts given.
 
         Raises:
             InputError: the query is blank, or the server refuses the request.
-            OverloadedError, RemoteError: it could not answer, after all tries, or its scores cannot be used.
+            OverloadedError, RemoteError: the server could not answer, after all tries, or its scores cannot be used.
         """
         if not query.strip():
-            raise InputError("the query is blank; say what is looked for")
+            raise InputError("the query is blank; give a text to search for")
         ranked: list[Ranked] = []
         for first in range(0, len(texts), _MOST_TEXTS):
             scores = self._ask(query, texts[first : first + _MOST_TEXTS])
@@ -72,10 +72,10 @@ class RemoteReranker(Connected):
         return self._checked(answer.get("results"), len(texts))
 
     def _checked(self, results: object, count: int) -> list[float]:
-        """The score of each text, in the order of the texts.
+        """Check the server's scores and return them in the order of the texts.
 
         Raises:
-            RemoteError: a text has none, or one that is no number from 0 to 1.
+            RemoteError: a text has no score, or a score that is not a number from 0 to 1.
         """
         try:
             scores = {one["index"]: float(one["relevance_score"]) for one in results}  # type: ignore[attr-defined]
@@ -86,13 +86,14 @@ class RemoteReranker(Connected):
             ) from None
         if sorted(scores) != list(range(count)) or not all(0 <= one <= 1 for one in scores.values()):
             raise RemoteError(
-                f"{self.config.url} answered with scores that cannot be used: {count} texts want one from 0 to 1 each"
+                f"{self.config.url} answered with scores that cannot be used: each of {count} texts needs one from 0 "
+                "to 1"
             )
         return [scores[index] for index in range(count)]
 
 
 def _warnings(answer: Mapping[str, Any]) -> Sequence[object]:
-    """Of lavra's servers, or Cohere's."""
+    """The warnings of a lavra server, or of Cohere's."""
     meta = answer.get("meta")
-    told = answer.get("warnings") or (meta.get("warnings") if isinstance(meta, Mapping) else None)
-    return told if isinstance(told, list) else ()
+    warnings = answer.get("warnings") or (meta.get("warnings") if isinstance(meta, Mapping) else None)
+    return warnings if isinstance(warnings, list) else ()

@@ -1,9 +1,9 @@
 """Scores from a server that repeats a prompt with the log-probability of each of its tokens (`echo`).
 
-vLLM and lavra do so, OpenAI did for its older models, and most others do not: they end in `NoLogprobsError`.  What a
-text's score is given is put in front of it as one prompt.  Whoever has the model's tokenizer hands in how a request is
-split into ids, and ids are sent: the score is then that of the same split in this process.  Without it text is sent,
-and a token that lies across the border would belong to both, and is refused.
+vLLM and lavra do so, OpenAI did for its older models, and most others do not: they end in `NoLogprobsError`.  The
+condition of a text's score is put in front of the text, and both are one prompt.  A caller with the model's tokenizer
+gives a function that splits a request into ids, and the ids are sent: the score is then that of the same split in this
+process.  Without it text is sent, and a token that lies across the border would belong to both, and is refused.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from lavra.remote.answering import NO_IDS, Pieces, TokenId, pieces_of, warnings_
 from lavra.remote.config import RemoteConfig
 
 PairSplit = Callable[[ScoreRequest], tuple[tuple[int, ...], tuple[int, ...]]]
-"""Ids that are read and ids that are scored, as the model's own tokenizer has them."""
+"""A function that splits a request into the ids read and the ids scored, with the model's own tokenizer."""
 
 NOTHING_BEFORE = (
     "the server puts no token before a text, so the first one has no score; with the model's tokenizer one is put there"
 )
 _NONE_TOLD = (
-    "the server does not tell the log-probabilities of a prompt's tokens (echo with logprobs); "
+    "the server does not return the log-probabilities of a prompt's tokens (echo with logprobs); "
     "score with one that does, such as vLLM or lavra serve, or in this process"
 )
 
 
 def as_ids(request: ScoreRequest, split: PairSplit | None) -> ScoreRequest:
-    """The request in ids, where they are known: by a split, or because they are given.
+    """The request in ids, where they are known: from a split, or because the caller gave ids.
 
     Raises:
-        InputError: one side is ids and the other text, and there is no split.
+        InputError: the condition is ids and the text is text, or the other way round, and there is no split.
     """
     if split is not None:
         context, tokens = split(request)
@@ -40,21 +40,21 @@ def as_ids(request: ScoreRequest, split: PairSplit | None) -> ScoreRequest:
     kinds = {isinstance(one, str) for one in (request.text, request.given) if one is not None}
     if len(kinds) > 1:
         raise InputError(
-            "one of text and given is token ids and the other text, whose ids a remote server does not tell; "
-            "give both as text"
+            "one of text and given is token ids and the other is text, and a remote server returns no ids of a "
+            "text; give both as text"
         )
     return request
 
 
 def echo_body(request: ScoreRequest, config: RemoteConfig) -> dict[str, Any]:
-    """What is posted for a text's own tokens; nothing is written.
+    """The JSON body that asks for a text's own tokens; the server writes no new token.
 
     Args:
-        request: both sides text, or both ids.
-        config: where the model is.
+        request: condition and text, both as text or both as ids.
+        config: settings of the model's server.
 
     Raises:
-        ConfigError: an adapter is asked for, which the protocol has not.
+        ConfigError: an adapter is asked for, which the protocol lacks.
     """
     if request.adapter is not None:
         raise ConfigError(f"adapter is {request.adapter!r}; a server offers adapters as models: ask for that one")
@@ -64,15 +64,15 @@ def echo_body(request: ScoreRequest, config: RemoteConfig) -> dict[str, Any]:
     else:
         text = [*(request.given or ()), *request.text]
     body: dict[str, Any] = {"model": config.model} if config.model else {}
-    top = max(1, request.top_logprobs)  # the likeliest one tells whether a token is it
+    top = max(1, request.top_logprobs)  # shows whether a token is the likeliest
     return {**body, "prompt": text, "max_tokens": 0, "echo": True, "logprobs": top, "temperature": 0}
 
 
 def read_echo(answer: Mapping[str, Any], request: ScoreRequest, token_id: TokenId | None) -> Score:
-    """The score of a text from the answer to `echo_body`.
+    """Read the score of a text from the answer to `echo_body`.
 
     Raises:
-        NoLogprobsError: the server told no log-probabilities of the prompt.
+        NoLogprobsError: the server sent no log-probabilities of the prompt.
         InputError: a token lies across the border.
     """
     choice = (answer.get("choices") or [{}])[0]
@@ -83,7 +83,7 @@ def read_echo(answer: Mapping[str, Any], request: ScoreRequest, token_id: TokenI
     warnings = warnings_of(answer, choice)
     if isinstance(request.text, str):
         if not echoed.strip().startswith((str(request.given or "") + request.text).strip()):
-            raise NoLogprobsError(_NONE_TOLD)  # it took no notice of echo
+            raise NoLogprobsError(_NONE_TOLD)  # the server ignored `echo`
         first = _first(pieces, request, echoed)
         size, tokens = len(request.text.encode()), pieces.part(first).ids(token_id)
         if token_id is None:
@@ -93,7 +93,7 @@ def read_echo(answer: Mapping[str, Any], request: ScoreRequest, token_id: TokenI
         size = len("".join(pieces.texts[first:]).encode())
         if len(pieces.texts) != first + len(tokens):
             asked = first + len(tokens)
-            raise NoLogprobsError(f"the server told of {len(pieces.texts)} tokens where {asked} were asked about")
+            raise NoLogprobsError(f"the server returned {len(pieces.texts)} tokens where {asked} were asked for")
     kept = pieces.part(first)
     if request.given == "" and kept.logprobs[0] is None:
         warnings.append(NOTHING_BEFORE)
@@ -111,22 +111,22 @@ def read_echo(answer: Mapping[str, Any], request: ScoreRequest, token_id: TokenI
 
 
 def refused(error: InputError) -> InputError:
-    """Of a server that refuses to echo or to tell log-probabilities, that nothing can be scored with it."""
-    said = str(error).lower()
-    if any(word in said for word in ("echo", "logprobs", "max_tokens")):
+    """The error for a server that refuses to echo or to send log-probabilities: it cannot score."""
+    message = str(error).lower()
+    if any(word in message for word in ("echo", "logprobs", "max_tokens")):
         return NoLogprobsError(f"{error}; {_NONE_TOLD}")
     return error
 
 
 def _is_likeliest(logprob: float | None, top: Mapping[str, float] | None) -> bool | None:
-    """By the log-probabilities told for its place; `None` where none are."""
+    """Whether a token is the likeliest at its place, by the server's log-probabilities; `None` where there are none."""
     if logprob is None or not top:
         return None
     return logprob >= max(top.values())
 
 
 def _first(pieces: Pieces, request: ScoreRequest, echoed: str) -> int:
-    """Number of the first token of the text itself: behind what it is given and the special tokens in front."""
+    """The number of the first token of the text itself: behind its condition and the special tokens in front."""
     before = len(str(request.given or ""))
     offsets = pieces.offsets if pieces.offsets is not None else _counted(pieces)
     for number, offset in enumerate(offsets):
@@ -138,11 +138,11 @@ def _first(pieces: Pieces, request: ScoreRequest, echoed: str) -> int:
                 "let the text begin where a word does"
             )
         return number
-    raise InputError("the server told of no token of the text; is it empty?")
+    raise InputError("the server returned no token of the text; is it empty?")
 
 
 def _is_special(pieces: Pieces, number: int, echoed: str, offset: int) -> bool:
-    """A token in front that is in no text, such as `<s>`."""
+    """Whether a token in front belongs to no text, such as `<s>`."""
     spelled = pieces.texts[number]
     return "\ufffd" not in spelled and not echoed.startswith(spelled, offset)
 

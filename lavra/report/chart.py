@@ -2,7 +2,7 @@
 
 Drawn by matplotlib's SVG backend without pyplot (no global state, no display).  Colours are placeholders that
 become CSS variables, so the same drawing follows the page into dark mode; text stays text, so it can be searched,
-scaled and read aloud.  Long series are averaged in equal bins before drawing, and the caption says so.
+scaled and read aloud.  Long series are averaged in equal bins before drawing, and the caption names that.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SMOOTH_BINS = 24  # the running mean covers this share of the course
 NARROW = (3.7, 2.9)  # inches at 100 per inch; shown under 560 px so that text stays readable on a phone
 WIDE = (7.6, 3.5)
 
-# Colours nobody would choose, exchanged for CSS variables afterwards.
+# Unusual colours, exchanged for CSS variables afterwards.
 _INK, _GRID, _OURS, _OTHER = "#010203", "#020304", "#030405", "#040506"
 _LINES = ("#030405", "#050607", "#060708", "#070809", "#08090a", "#090a0b")
 _VARIABLES = {_INK: "--ink-soft", _GRID: "--line", _OTHER: "--bar"} | {
@@ -66,9 +66,9 @@ class Drawing:
     Attributes:
         wide: SVG for screens and paper.
         narrow: SVG for phones.
-        note: what was done to the data before drawing, or nothing.
+        note: changes of the data before drawing, or nothing.
         columns: headers of the numbers behind it.
-        rows: those numbers, thinned to a readable few.
+        rows: the numbers as a table, thinned to a readable few.
         is_selection: whether any were left out of the rows.
     """
 

@@ -29,12 +29,12 @@ class Report:
     """A whole report.
 
     Attributes:
-        title: what was made.
-        summary: one or two sentences a hurried reader takes away: what it is good for, measured.
+        title: the subject of the report.
+        summary: one or two sentences for a hurried reader: the use of the model, measured.
         facts: the key numbers, shown as cards at the top.
         sections: in reading order.
-        versions: what it was made with, by name; shown at the foot.
-        created: when, shown in UTC.
+        versions: versions of the software, by name; shown at the foot.
+        created: time of the report, shown in UTC.
     """
 
     title: str
@@ -125,7 +125,7 @@ def _is_number(cell: Cell) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class _Column:
-    """How the cells of one column are set, so that numbers can be compared down it."""
+    """The form of the cells of one column, so that numbers can be compared down it."""
 
     is_numeric: bool
     decimals: int

@@ -1,7 +1,7 @@
-"""What a report is made of: sections of blocks, as plain data.
+"""The parts of a report: sections of blocks, as plain data.
 
-A stage describes what it found (numbers, tables, series, samples) and never how it looks.  Sections are saved as
-JSON beside the artifact, so a stage that is reused still has its say, and every report is drawn afresh from data:
+A stage describes its results (numbers, tables, series, samples) and never their look.  Sections are saved as
+JSON beside the artifact, so a stage that is reused still has its section, and every report is drawn afresh from data:
 no HTML and no SVG is ever stored, hence none is ever trusted.
 """
 
@@ -21,7 +21,7 @@ Cell: TypeAlias = str | int | float | None
 
 
 class Tone(Enum):
-    """How a statement should be taken."""
+    """The tone of a statement."""
 
     PLAIN = "plain"
     GOOD = "good"
@@ -44,10 +44,10 @@ class Paragraph:
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """One number worth a card of its own.
+    """A number with a card of its own.
 
     Attributes:
-        label: what it is.
+        label: name of the number.
         value: the number, already written for people (`1.71`).
         unit: small print after the value (`bits per byte`).
         note: a line below (`3 splits, ± 0.004`).
@@ -79,7 +79,7 @@ class Table:
     Attributes:
         columns: header of each column.
         rows: cells; numbers are set right and grouped by thousands, `None` is a dash.
-        caption: what the table shows.
+        caption: the subject of the table.
         highlight: numbers of the rows to set in bold, from 0.
 
     Raises:
@@ -101,10 +101,10 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One line of a chart.
+    """A line of a chart.
 
     Attributes:
-        name: as the legend says it.
+        name: name of the line in the legend.
         x: positions.
         y: values, one for each position; NaN and infinity are refused.
         smooth: draw the points faintly and a running mean over them (for a noisy loss).
@@ -133,10 +133,10 @@ class LineChart:
     """Values over a course, such as a loss curve.
 
     Attributes:
-        title: what it shows, in words; also what a screen reader says.
+        title: the subject, in words; screen readers read it aloud.
         series: the lines, the most important first; at most six.
-        x_label: what runs along, with its unit.
-        y_label: what is measured, with its unit.
+        x_label: the horizontal quantity, with its unit.
+        y_label: the vertical quantity, with its unit.
         log_x: logarithmic horizontal axis.
         marks: horizontal reference lines by label.
     """
@@ -151,19 +151,19 @@ class LineChart:
     def __post_init__(self) -> None:
         if not 1 <= len(self.series) <= 6:
             raise InputError(
-                f"line chart {self.title!r} has {len(self.series)} series; give 1 to 6, more cannot be told apart"
+                f"line chart {self.title!r} has {len(self.series)} series; give 1 to 6, more colours look alike"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """One bar.
+    """A bar of a chart.
 
     Attributes:
-        label: what it stands for.
-        value: its length.
+        label: name of the bar.
+        value: length of the bar.
         spread: half the width of its error line; 0 draws none.
-        ours: drawn in the accent colour, for what the report is about.
+        ours: drawn in the accent colour, for the subject of the report.
     """
 
     label: str
@@ -177,9 +177,9 @@ class BarChart:
     """A few quantities side by side, such as bits per byte against baselines.
 
     Attributes:
-        title: what it shows, in words; also what a screen reader says.
-        bars: from top to bottom.
-        x_label: what is measured, with its unit.
+        title: the subject, in words; screen readers read it aloud.
+        bars: the bars from top to bottom.
+        x_label: the quantity measured, with its unit.
         digits: decimals written at each bar.
     """
 
@@ -195,14 +195,14 @@ class BarChart:
 
 @dataclass(frozen=True, kw_only=True)
 class Dot:
-    """One score and where it may lie.
+    """A score and its interval.
 
     Attributes:
-        label: what was scored.
+        label: name of the score.
         value: the score.
         low: lower end of its interval.
         high: upper end of its interval.
-        chance: what guessing scores, where that is known.
+        chance: the score of guessing, where that is known.
 
     Raises:
         InputError: a number is not finite, or the interval is upside down.
@@ -225,14 +225,14 @@ class Dot:
 
 @dataclass(frozen=True, kw_only=True)
 class DotChart:
-    """Scores with their intervals, a row each, and what guessing would score.
+    """Scores with their intervals, a row each, and the scores of guessing.
 
     Attributes:
-        title: what it shows, in words; also what a screen reader says.
-        dots: from top to bottom.
-        x_label: what is measured, with its unit.
+        title: the subject, in words; screen readers read it aloud.
+        dots: the dots from top to bottom.
+        x_label: the quantity measured, with its unit.
         digits: decimals written at each dot.
-        mark: what the cross beside a dot stands for.
+        mark: the meaning of the cross beside a dot.
     """
 
     title: str
@@ -248,14 +248,14 @@ class DotChart:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleBlock:
-    """A prompt and what a model made of it.
+    """A prompt and a model's completion.
 
     Attributes:
-        prompt: what the model was given.
-        completion: what it wrote; None shows the prompt alone.
-        reference: how the text really went on, or the right answer, where known.
+        prompt: the text given to the model.
+        completion: the model's text; None shows the prompt alone.
+        reference: the text's true continuation, or the right answer, where known.
         note: a line below (`greedy, 64 tokens`).
-        completion_label: heading of what it wrote.
+        completion_label: heading of the completion.
         reference_label: the line behind which the reference is folded away.
     """
 
@@ -273,7 +273,7 @@ class Details:
 
     Attributes:
         summary: the line.
-        blocks: what is behind it.
+        blocks: the blocks behind the line.
     """
 
     summary: str
@@ -285,13 +285,13 @@ SectionBlock: TypeAlias = Paragraph | Facts | Table | LineChart | BarChart | Dot
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """What one stage tells the reader.
+    """The report of one stage.
 
     Attributes:
         title: a heading of a few words.
         summary: one sentence that can stand alone.
         blocks: the particulars.
-        seconds: how long the work took when it was done; `None` where that means nothing.
+        seconds: time of the work when it was done; `None` where that means nothing.
     """
 
     title: str
@@ -305,7 +305,7 @@ class Section:
 
     @classmethod
     def load(cls, path: Path) -> Section:
-        """Read what `save` wrote.
+        """Read a section that `save` wrote.
 
         Raises:
             InputError: the file is not a section.
@@ -344,7 +344,7 @@ def kind_word(block: object) -> str:
 
 
 def _to_plain(value: Any) -> Any:
-    """Dataclasses become objects that say their kind; the rest is JSON already."""
+    """Turn dataclasses into objects with a field for their kind; the rest is JSON already."""
     if is_dataclass(value) and not isinstance(value, type):
         named = {field.name: _to_plain(getattr(value, field.name)) for field in fields(value)}
         return {"kind": kind_word(value), **named}

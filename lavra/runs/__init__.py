@@ -1,1 +1,1 @@
-"""Floor 10: the one run (measure, train, measure, save), and what prepares it: finetuning, distilling, a budget."""
+"""Floor 10: the one run (measure, train, measure, save), and its preparation: finetuning, distilling, a budget."""

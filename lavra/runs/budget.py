@@ -1,7 +1,7 @@
-"""A run with a budget: how many training steps an allowance of seconds buys, and how often they are saved.
+"""A run with a budget: the number of training steps within an allowance of seconds, and the steps between saves.
 
 Steps are timed on the real model before the first one, and their number is written down in the scratch folder, so that
-a run that was stopped goes on as the same run.  Nothing is updated to find out what a step costs, and nothing about
+a run that was stopped goes on as the same run.  Nothing is updated to find the cost of a step, and nothing about
 training depends on a clock: seconds are turned into steps first.
 """
 
@@ -23,18 +23,18 @@ from lavra.base.units import format_duration
 from lavra.train.objective import AnyObjective, LossModule, autocast
 
 CHOSEN_FILE: Final = "chosen.json"
-LEAST_STEPS: Final = 4  # of a run; fewer teach nothing
+LEAST_STEPS: Final = 4  # fewest steps of a run; fewer teach nothing
 SECONDS_BETWEEN_SAVES: Final = 30.0
 """Work of a run with a budget that a kill may cost."""
 
 _TIMED: Final = 3  # steps, after one that warms up
-_MARGIN: Final = 0.75  # of the time: the optimizer, and whoever else uses the machine, take the rest
-_MEASURING: Final = 0.15  # of the share, before training and again after it
+_MARGIN: Final = 0.75  # share of the time: the optimizer and other programs on the machine take the rest
+_MEASURING: Final = 0.15  # part of the share for measuring, before training and again after it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """What a share of the budget buys.
+class ChosenSteps:
+    """The steps and samples within a share of the budget.
 
     Attributes:
         steps: optimizer steps; 0 where fewer than `LEAST_STEPS` fit.
@@ -49,7 +49,7 @@ class Allowance:
     """Seconds that run out from the moment it is made.
 
     Args:
-        seconds: how many.
+        seconds: the allowance.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -66,22 +66,22 @@ class Allowance:
 
     def choose(
         self, module: nn.Module, objective: AnyObjective, precision: str, *, a_step: int, least: int, most: int
-    ) -> Chosen:
+    ) -> ChosenSteps:
         """Steps and held-out samples, before anything is trained or measured.
 
         Args:
             module: to be trained; its weights stay as they are.
-            objective: whose first batches are computed, forwards and backwards.
-            precision: of the run.
+            objective: its first batches are computed, forwards and backwards.
+            precision: precision of the run.
             a_step: samples that are measured in about the time of a step.
-            least: samples to measure on; with fewer a score says nothing.
+            least: samples to measure on; with fewer a score means nothing.
             most: samples to measure on.
         """
         usual = seconds_a_step(module, objective, precision, self.left)
         measured = min(most, max(least, round(a_step * _MEASURING * self.seconds / usual)))
         measuring = 2 * usual * measured / a_step
         steps = math.floor(max(0.0, self.left - measuring) * _MARGIN / usual)
-        return Chosen(steps=steps if steps >= LEAST_STEPS else 0, measured=measured)
+        return ChosenSteps(steps=steps if steps >= LEAST_STEPS else 0, measured=measured)
 
 
 def save_every(seconds_a_step: float) -> int:
@@ -90,7 +90,7 @@ def save_every(seconds_a_step: float) -> int:
 
 
 def seconds_a_step(module: nn.Module, objective: AnyObjective, precision: str, at_most: float) -> float:
-    """Median of a few forward and backward passes after one that warms up; no more where time runs short."""
+    """Median of a few forward and backward passes after a first that warms up; fewer where time runs short."""
     device, whole, training = next(module.parameters()).device, LossModule(module, objective.loss), module.training
     module.train()
     state, began, times = torch.random.get_rng_state(), time.perf_counter(), list[float]()
@@ -109,15 +109,15 @@ def seconds_a_step(module: nn.Module, objective: AnyObjective, precision: str, a
     return statistics.median(times[1:])
 
 
-def fixed(scratch: Path, choose: Callable[[], Chosen]) -> Chosen:
-    """What a stopped session of this run chose, or what is chosen now; no steps at all are no choice to go on with.
+def fixed(scratch: Path, choose: Callable[[], ChosenSteps]) -> ChosenSteps:
+    """The choice of a stopped session of this run, or a new choice; a choice of no steps is not gone on with.
 
     Args:
         scratch: folder of the run.
-        choose: called where nothing was chosen yet.
+        choose: makes a choice; called where nothing was chosen yet.
     """
     path = scratch / CHOSEN_FILE
-    if path.exists() and (kept := Chosen(**read_json(path))).steps:
+    if path.exists() and (kept := ChosenSteps(**read_json(path))).steps:
         return kept
     found = choose()
     if found.steps:
@@ -126,6 +126,6 @@ def fixed(scratch: Path, choose: Callable[[], Chosen]) -> Chosen:
 
 
 def no_time(allowance: Allowance) -> str:
-    """Why nothing was trained."""
+    """The reason why nothing was trained."""
     share = format_duration(allowance.seconds)
     return f"not even {LEAST_STEPS} steps fit into {share}, this stage's share of the budget; give more `budget`"

@@ -1,7 +1,7 @@
 """One run of `lavra distill`: a student made of a finetuned teacher's layers, taught by it, measured beside it, saved.
 
-Data, rows and scores are those of `lavra finetune`; what a student learns is `lavra.distillation`'s.  To say what
-the teacher is worth, the same student can be trained without it, from several seeds.
+Data, rows and scores are those of `lavra finetune`; `lavra.distillation` makes the student's loss.  To show the
+worth of the teacher, the same student can be trained without it, from several seeds.
 """
 
 from __future__ import annotations
@@ -19,25 +19,28 @@ from lavra.base.errors import ConfigError, InputError
 from lavra.base.ports import Progress, silent
 from lavra.base.tasks import Problem
 from lavra.distillation.cache import TeacherCacheConfig
-from lavra.distillation.lesson import Teacher, TeacherLesson
 from lavra.distillation.shrink import shrink
-from lavra.generate.reading import context_length
-from lavra.model import Model, num_parameters
+from lavra.distillation.training_task import DistillationTask, Teacher
+from lavra.generate.prompt_encoding import context_length
+from lavra.model.build import Model
 from lavra.model.heads import TaskModel
 from lavra.model.lineage import source_facts
-from lavra.model.task_folder import load_task_model, task_in
-from lavra.quantize import open_model
+from lavra.model.task_files import task_in
+from lavra.model.task_folder import load_task_model
+from lavra.model.transformer import num_parameters
+from lavra.quantize.expand import open_model
 from lavra.runs.distill_settings import DistillRunConfig
 from lavra.runs.prepared import PreparedRun, training_settings
 from lavra.runs.run import Artifact, NewFolder, Run, RunOutcome, carry_out, parent_ids, show_steps
 from lavra.runs.teacher_cache import cached_teacher
 from lavra.tasks.learning.labelled import Labelled, read_labelled
-from lavra.tasks.learning.recipe import Scores, TeachableRecipe
+from lavra.tasks.learning.recipe import TeachableRecipe
 from lavra.tasks.learning.recipes import make_teachable, recipe_around
+from lavra.tasks.scoring.scores import Scores
 from lavra.tasks.spec import TaskSpec
 from lavra.tasks.table import task_of_head
 from lavra.tokens.tokenizer import Tokenizer
-from lavra.train import train
+from lavra.train.loop import train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,32 +50,32 @@ class PreparedDistill(PreparedRun[DistillRunConfig]):
     Attributes:
         recipe: the student as it begins.
         teacher: the model that teaches, and its task.
-        start: the model some of whose layers the student begins as.
-        layers: of the student.
-        room: tokens of a row, which both read.
+        start: the model whose layers, or some of them, the student begins as.
+        layers: layers of the student.
+        max_length: tokens of a row, which both read.
     """
 
     recipe: TeachableRecipe
     teacher: TeachableRecipe
     start: Model | TaskModel
     layers: int
-    room: int
+    max_length: int
 
     def without_teacher(self, seed: int) -> TeachableRecipe:
-        """One that is to be trained on the labels alone, as it begins."""
+        """A student to be trained on the labels alone, as it begins."""
         config, start = replace(self.config, seed=seed), self.start
         folder = config.baseline_from or config.student
         if folder is not None:  # again, for a fresh head is drawn by the seed
             start = _other_model(config, folder, self.tokenizer, self.data, self.teacher)
-        return recipe_around(shrink(start, self.layers), self.tokenizer, config, self.room)
+        return recipe_around(shrink(start, self.layers), self.tokenizer, config, self.max_length)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BeforeDistilling:
-    """What is measured before a student is taught.
+    """Scores before a student is taught.
 
     Attributes:
-        teacher: its scores.
+        teacher: the teacher's scores.
         untaught: the student's before it learnt anything.
     """
 
@@ -82,11 +85,11 @@ class BeforeDistilling:
 
 @dataclass(frozen=True, kw_only=True)
 class AfterDistilling:
-    """What is measured when a student is taught.
+    """Scores after a student is taught.
 
     Attributes:
-        student: its scores.
-        baselines: of students trained without the teacher, a seed each.
+        student: the student's scores.
+        baselines: scores of students trained without the teacher, a seed each.
         baseline_parameters: numbers in each of them; 0 where there are none.
     """
 
@@ -97,19 +100,24 @@ class AfterDistilling:
 
 @dataclass(frozen=True, kw_only=True)
 class DistillResult:
-    """What a run came to.
+    """The result of a distillation.
 
     Attributes:
-        folder: of the student.
-        teacher: its scores.
+        folder: folder of the student.
+        teacher: the teacher's scores.
         untaught: the student's before it learnt anything.
         student: the student's.
-        baselines: of students trained without the teacher, a seed each.
+        baselines: scores of students trained without the teacher, a seed each.
         baseline_parameters: numbers in each of them; 0 where there are none.
         majority: accuracy of always the most frequent label; None where that means nothing.
         parameters: numbers in the teacher and in the student.
         steps: optimizer steps.
-        seconds: of the student's training.
+        seconds: seconds of the student's training.
+
+    Example:
+        >>> result = lavra.distill("tiny-classifier", "reviews.csv", task="classify", steps=1, name="student")
+        >>> result.student.main, result.teacher.main
+        ('accuracy', 'accuracy')
     """
 
     folder: Path
@@ -141,7 +149,7 @@ class DistillResult:
         return statistics.stdev(one.value for one in self.baselines) if len(self.baselines) > 1 else None
 
     def metrics(self) -> dict[str, object]:
-        """For the card, and for `--json`."""
+        """The scores and counts for the card, and for `--json`."""
         return {
             "main": self.student.main,
             "teacher": dict(self.teacher.values),
@@ -169,11 +177,11 @@ def prepare(config: DistillRunConfig, source: Path) -> PreparedDistill:
 
     Raises:
         InputError: the data has nothing usable, or labels the teacher does not know.
-        ConfigError: the teacher does not do the task, or has not so many layers.
+        ConfigError: the teacher does not do the task, or has too few layers.
     """
     data, tokenizer = read_labelled(config), Tokenizer.load(source)
     model = _open_teacher(config.task, source)
-    teacher = recipe_around(model, tokenizer, config, config.room(context_length(model.config), tokenizer))
+    teacher = recipe_around(model, tokenizer, config, config.max_length(context_length(model.config), tokenizer))
     _check_labels(teacher, data, source)
     start, layers = model, max(1, model.config.num_layers // 2)
     if config.student is not None:
@@ -181,22 +189,22 @@ def prepare(config: DistillRunConfig, source: Path) -> PreparedDistill:
         layers = start.config.num_layers
     layers = layers if config.layers is None else config.layers
     contexts = [context_length(one.config) for one in (model, start)]
-    room = config.room(min((one for one in contexts if one is not None), default=None), tokenizer)
-    lesson = recipe_around(model, tokenizer, config, room).lesson(data.train)
+    max_length = config.max_length(min((one for one in contexts if one is not None), default=None), tokenizer)
+    training_task = recipe_around(model, tokenizer, config, max_length).training_task(data.train)
     prepared = PreparedDistill(
         config=config,
         base=source,
         data=data,
-        recipe=recipe_around(shrink(start, layers), tokenizer, config, room),
-        lesson=lesson,
+        recipe=recipe_around(shrink(start, layers), tokenizer, config, max_length),
+        training_task=training_task,
         tokenizer=tokenizer,
-        train=training_settings(config, lesson),
+        train=training_settings(config, training_task),
         teacher=teacher,
         start=start,
         layers=layers,
-        room=room,
+        max_length=max_length,
     )
-    prepared.refuse_troubles()
+    prepared.refuse_issues()
     if config.baseline_from is not None:
         prepared.without_teacher(config.seed)  # refuses a model that does not fit
     return prepared
@@ -208,7 +216,7 @@ def _other_model(
     """A model that is not the teacher, with a head for the teacher's labels.
 
     Raises:
-        ConfigError: it reads other tokens than the teacher, or cannot do the task.
+        ConfigError: the student has another tokenizer than the teacher, or cannot do the task.
     """
     if Tokenizer.load(folder).fingerprint != tokenizer.fingerprint:
         raise ConfigError(
@@ -245,7 +253,7 @@ def _check_labels(teacher: TeachableRecipe, data: Labelled, source: Path) -> Non
         return
     if data.problem is not task.problem:
         kinds = [None if one is None else one.value for one in (task.problem, data.problem)]
-        raise ConfigError(f"{source} was finetuned for {kinds[0]} and the data is {kinds[1]}; say which with `problem`")
+        raise ConfigError(f"{source} was finetuned for {kinds[0]} and the data is {kinds[1]}; choose with `problem`")
     unknown = sorted(set(data.labels) - set(task.labels))
     if unknown and task.problem is not Problem.REGRESSION:
         raise InputError(
@@ -257,7 +265,7 @@ def distill_folder(prepared: PreparedDistill, out: Path, progress: Progress) -> 
     """Teach a student, measure it beside its teacher, and save it.
 
     Args:
-        prepared: by `prepare`.
+        prepared: a run made by `prepare`.
         out: folder to write; replaced.
         progress: shows the parts of the run.
 
@@ -285,43 +293,45 @@ def _run(prepared: PreparedDistill, out: Path, progress: Progress) -> Run[Before
 
     return Run(
         recipe=prepared.recipe,
-        lesson=prepared.lesson,
+        training_task=prepared.training_task,
         train=prepared.train,
         before=before,
         after=after,
         artifact=partial(_artifact, prepared, out),
-        teacher=lambda: TeacherLesson(
+        teacher=lambda: DistillationTask(
             prepared.recipe.model,
             _teacher(prepared, progress),
-            prepared.lesson.objective.batches,
+            prepared.training_task.objective.batches,
             config.distilling(),
         ),
     )
 
 
 def _teacher(prepared: PreparedDistill, progress: Progress) -> Teacher:
-    """The model that teaches, or what is kept of it."""
+    """The teaching model, or its cached outputs."""
     config, settings = prepared.config, prepared.train
     if config.cache is None:
         return prepared.teacher.model
     num_batches = settings.num_steps * settings.accumulation
     kept = TeacherCacheConfig(num_batches=num_batches, top_k=config.cache_top_k, temperature=config.temperature)
-    return cached_teacher(prepared.teacher.model, prepared.lesson.objective.batches, config.cache, kept, progress)
+    return cached_teacher(
+        prepared.teacher.model, prepared.training_task.objective.batches, config.cache, kept, progress
+    )
 
 
 def baseline(prepared: PreparedDistill, seed: int, progress: Progress = silent) -> tuple[Scores, int]:
     """Scores of a student that is trained on the labels alone, and its parameters.
 
     Args:
-        prepared: by `prepare`.
-        seed: of order, dropout and a fresh head.
+        prepared: a run made by `prepare`.
+        seed: seed of order, dropout and a fresh head.
         progress: shows the parts of the run.
     """
     recipe = prepared.without_teacher(seed)
-    lesson = recipe.lesson(prepared.data.train)
-    settings = training_settings(replace(prepared.config, seed=seed), lesson)
+    training_task = recipe.training_task(prepared.data.train)
+    settings = training_settings(replace(prepared.config, seed=seed), training_task)
     hook = show_steps(f"without the teacher, seed {seed}", settings.num_steps, progress)
-    train(recipe.module(), lesson.objective, settings, hooks=[hook])
+    train(recipe.module(), training_task.objective, settings, hooks=[hook])
     recipe.module().eval()
     return recipe.score(prepared.data.heldout), num_parameters(recipe.module())
 

@@ -13,24 +13,29 @@ from lavra.tasks.learning.settings import SupervisedConfig
 
 @dataclass(frozen=True, kw_only=True)
 class DistillRunConfig(SupervisedConfig):
-    """What `lavra distill` is asked for.
+    """Settings of `lavra distill`.
 
     Attributes:
-        task: classify, tag, answer, choose, rerank, chat or rewrite; what the teacher does.
+        task: the teacher's task: classify, tag, answer, choose, rerank, chat or rewrite.
         student: folder of the model that the student begins as; some of the teacher's layers otherwise.
-        layers: of the student, evenly spaced; half of the teacher's, or all of `student`'s, unless given.
-        temperature: of both distributions; over 1 shows more of what the teacher thinks of wrong answers.
-        share: of the loss that is the teacher's logits; the rest is the labels'.
+        layers: layers of the student, evenly spaced; half of the teacher's, or all of `student`'s, unless given.
+        temperature: temperature of both distributions; over 1 shows more of the teacher's odds for wrong answers.
+        share: share of the loss from the teacher's logits; the rest is the labels'.
         hidden: weight of the distance of hidden states; 0 leaves them out.
         hidden_distance: mse or cosine.
         attention: weight of the divergence of attention; 0 leaves it out.
         attention_compare: maps or relations.
-        cache: folder that keeps the teacher's logits of the training data, so that it is asked once, for later epochs
+        cache: folder that keeps the teacher's logits of the training data, computed once, for later epochs
             and for later runs that name the folder.
-        cache_top_k: likeliest tokens that are kept of what a language model says; all logits of a task's head are.
+        cache_top_k: likeliest tokens that are kept of a language model's logits; all logits of a task's head are.
         baseline: students trained the same way without the teacher, each from another seed, to compare with.
-        baseline_from: folder of the model whose layers these begin as; what the student begins as otherwise, which
-            owes much to the teacher where it is some of its layers.
+        baseline_from: folder of the model whose layers these begin as; the student's starting model otherwise,
+            which owes much to the teacher where it is some of its layers.
+
+    Example:
+        >>> settings = lavra.DistillRunConfig(task="classify", data="reviews.csv", steps=1, temperature=4.0)
+        >>> lavra.distill("tiny-classifier", settings=settings, name="softer", progress=False).steps
+        1
     """
 
     student: Path | None = None
@@ -62,7 +67,7 @@ class DistillRunConfig(SupervisedConfig):
         self.distilling()
 
     def distilling(self) -> DistillConfig:
-        """What is imitated."""
+        """The settings of imitation."""
         hidden = HiddenConfig(weight=self.hidden, distance=self.hidden_distance) if self.hidden else None
         attention = AttentionConfig(weight=self.attention, compare=self.attention_compare) if self.attention else None
         return DistillConfig(temperature=self.temperature, share=self.share, hidden=hidden, attention=attention)

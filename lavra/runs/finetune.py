@@ -10,23 +10,24 @@ from typing import TypeAlias
 
 import torch
 
-from lavra.adapt.config import PrefixConfig, PromptConfig
-from lavra.adapt.inject import Counts, add_adapter, virtual_ids
+from lavra.adapt.config import VirtualTokensConfig
+from lavra.adapt.inject import ParameterCounts, add_adapter, virtual_ids
 from lavra.adapt.peft_write import save_adapter
-from lavra.api.adapter import HEAD
+from lavra.api.adapter_folder import HEAD
 from lavra.base.config import to_mapping
 from lavra.base.ports import Hook, Progress
 from lavra.model.lineage import source_facts
 from lavra.runs.prepared import PreparedRun, training_settings
 from lavra.runs.run import Artifact, NewFolder, Run, RunOutcome, carry_out, parent_ids
 from lavra.tasks.learning.labelled import Labelled, read_labelled
-from lavra.tasks.learning.recipe import Recipe, Scores
+from lavra.tasks.learning.recipe import Recipe
 from lavra.tasks.learning.recipes import make_recipe
-from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.learning.writing import meet_without_space
+from lavra.tasks.scoring.scores import Scores
 from lavra.tokens.conversation import with_template
 from lavra.tokens.tokenizer import Tokenizer
-from lavra.train import TrainResult
+from lavra.train.loop import TrainResult
 
 ADAPTER = "default"
 """Name of the adapter a run trains, as PEFT calls it."""
@@ -37,21 +38,26 @@ Prepared: TypeAlias = PreparedRun[FinetuneConfig]
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneResult:
-    """What a run came to.
+    """The result of a finetuning.
 
     Attributes:
-        folder: of the finetuned model, or of the adapter.
+        folder: folder of the finetuned model, or of the adapter.
         before: scores of the model as it was, its head fresh.
         after: scores of the finetuned model.
-        train: what training came to.
-        parameters: how many were trained.
+        train: the result of training.
+        parameters: number of trained parameters.
+
+    Example:
+        >>> result = lavra.finetune("tiny-bert", "reviews.csv", task="classify", steps=1, name="after-a-step")
+        >>> result.after.main, result.after.num_samples
+        ('accuracy', 4)
     """
 
     folder: Path
     before: Scores
     after: Scores
     train: TrainResult
-    parameters: Counts
+    parameters: ParameterCounts
 
 
 def prepare(config: FinetuneConfig, base: Path) -> Prepared:
@@ -62,7 +68,7 @@ def prepare(config: FinetuneConfig, base: Path) -> Prepared:
         base: folder of the model to start from.
 
     Raises:
-        InputError: the data has nothing usable, or has troubles and `strict` is set.
+        InputError: the data has nothing usable, or has issues and `strict` is set.
         ConfigError: the settings do not fit the model.
     """
     data = read_labelled(config)
@@ -70,18 +76,18 @@ def prepare(config: FinetuneConfig, base: Path) -> Prepared:
     torch.manual_seed(config.seed)
     recipe = make_recipe(config, base, tokenizer, data)
     add_method(config, recipe, tokenizer)
-    lesson = recipe.lesson(data.train)
+    training_task = recipe.training_task(data.train)
     prepared = Prepared(
         config=config,
         base=base,
         data=data,
         recipe=recipe,
-        lesson=lesson,
+        training_task=training_task,
         tokenizer=tokenizer,
-        train=replace(training_settings(config, lesson), eval_every=config.eval_every, patience=config.patience),
-        notes=notes,
+        train=replace(training_settings(config, training_task), eval_every=config.eval_every, patience=config.patience),
+        notes=(*notes, *_rare_labels(data)),
     )
-    prepared.refuse_troubles()
+    prepared.refuse_issues()
     return prepared
 
 
@@ -90,34 +96,42 @@ def add_method(config: FinetuneConfig, recipe: Recipe, tokenizer: Tokenizer) -> 
 
     Args:
         config: names the method.
-        recipe: whose model is changed in place.
-        tokenizer: of the model, for a soft prompt's first text.
+        recipe: the recipe, whose model is changed in place.
+        tokenizer: the model's tokenizer, for a soft prompt's first text.
     """
     adapter = config.adapter(tokenizer, whole=recipe.trained_whole)
     if adapter is None:
         return
     add_adapter(recipe.module(), ADAPTER, adapter)
-    if isinstance(adapter, PromptConfig | PrefixConfig):
+    if isinstance(adapter, VirtualTokensConfig):
         recipe.put_in_front(virtual_ids(recipe.module(), ADAPTER), adapter)
 
 
 def save_trained(config: FinetuneConfig, recipe: Recipe, base: Path, folder: Path) -> None:
-    """Write the model, or the adapter and what was trained whole beside it.
+    """Write the model, or the adapter and the modules trained whole beside it.
 
     Args:
         config: names the method.
-        recipe: whose model was trained.
+        recipe: the trained model.
         base: folder of the model an adapter belongs to.
-        folder: where to write.
+        folder: the folder to write.
     """
-    if config.method is Method.FULL:
+    if config.method is None:
         recipe.save(folder)
     else:
         save_adapter(recipe.module(), ADAPTER, folder, base=str(base.resolve()))
 
 
+def _rare_labels(data: Labelled) -> tuple[str, ...]:
+    rare = data.labels_of_one_sample()
+    if not rare:
+        return ()
+    named = ", ".join(map(repr, rare[:5])) + (f" and {len(rare) - 5} more" if len(rare) > 5 else "")
+    return (f"labels that one sample has: {named}; give more samples of them, or leave them out",)
+
+
 def _tokenizer(config: FinetuneConfig, base: Path, data: Labelled) -> tuple[Tokenizer, tuple[str, ...]]:
-    """The model's tokenizer, able to lay out conversations where those are learnt; and what there is to say."""
+    """The model's tokenizer, able to lay out conversations where those are learnt; and notes for the user."""
     tokenizer = Tokenizer.load(base)
     writing = config.task.writing
     if writing is not None and writing.is_chat and tokenizer.chat_template is None:
@@ -132,10 +146,10 @@ def _tokenizer(config: FinetuneConfig, base: Path, data: Labelled) -> tuple[Toke
 
 
 def finetune(prepared: Prepared, out: Path, progress: Progress, hooks: Sequence[Hook] = ()) -> FinetuneResult:
-    """Train, measure and save.
+    """Train, measure and save a model.
 
     Args:
-        prepared: by `prepare`.
+        prepared: a run made by `prepare`.
         out: folder to write; replaced.
         progress: shows the parts of the run.
         hooks: called at every step, evaluation and checkpoint, beside the run's own.
@@ -159,7 +173,7 @@ def _run(prepared: Prepared) -> Run[Scores, Scores]:
 
     return Run(
         recipe=prepared.recipe,
-        lesson=prepared.lesson,
+        training_task=prepared.training_task,
         train=prepared.train,
         before=score,
         after=score,
@@ -169,10 +183,10 @@ def _run(prepared: Prepared) -> Run[Scores, Scores]:
 
 
 def _artifact(prepared: Prepared, done: RunOutcome[Scores, Scores]) -> Artifact:
-    """The model, or the adapter and what it trained whole, with its tokenizer."""
-    recipe, is_adapter = prepared.recipe, prepared.config.method is not Method.FULL
+    """The model, or the adapter and the modules it trained whole, with its tokenizer."""
+    recipe, is_adapter = prepared.recipe, prepared.config.method is not None
     config = {**to_mapping(prepared.config), **source_facts(prepared.base)}
-    if is_adapter and recipe.head is not None:  # PEFT's files have no place for what outputs mean
+    if is_adapter and recipe.head is not None:  # PEFT's files have no place for the names of labels
         config[HEAD] = recipe.head.to_facts()
 
     def write(folder: Path) -> None:

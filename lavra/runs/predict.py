@@ -14,9 +14,9 @@ from lavra.base.ports import Predictor, Progress
 from lavra.base.predictions import Prediction
 from lavra.base.tasks import Problem
 from lavra.data.labelled.samples import Sample
-from lavra.tasks.learning.recipe import Scores
 from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.scoring.heads import score_task
+from lavra.tasks.scoring.scores import Scores
 from lavra.tasks.spec import Asking, AskOptions, TaskSpec
 from lavra.tasks.table import asked_tasks
 
@@ -24,7 +24,7 @@ CHUNK: Final = 256  # requests between two signs of progress
 
 
 def asking_of(task: TaskSpec) -> Asking:
-    """How a task is asked.
+    """The requests and answers of a task.
 
     Raises:
         ConfigError: no predictor answers it.
@@ -38,13 +38,13 @@ def text_requests(task: TaskSpec, texts: Sequence[str], options: AskOptions, *, 
     """Requests of texts typed one after the other.
 
     Args:
-        task: what is asked.
-        texts: as its `Asking.from_texts` takes them.
-        options: how they are read.
+        task: the task of the requests.
+        texts: texts in the order that the task's `Asking.from_texts` takes.
+        options: options of the requests.
         pair: the two texts are one pair.
 
     Raises:
-        InputError: there are too few or too many.
+        InputError: there are too few texts or too many.
         ConfigError: the task has no pairs.
     """
     asking = asking_of(task)
@@ -59,7 +59,7 @@ def text_requests(task: TaskSpec, texts: Sequence[str], options: AskOptions, *, 
 def predict_samples(
     predictor: Predictor, task: TaskSpec, samples: Sequence[Sample], options: AskOptions, progress: Progress
 ) -> Iterator[dict[str, Any]]:
-    """What is predicted of each sample, in JSON types, in the order of the file.
+    """The prediction for each sample, in JSON types, in the order of the file.
 
     Raises:
         InputError: a sample cannot be read, or is too long and may not be cut, naming its file and line.
@@ -82,7 +82,7 @@ def _predict(
     try:
         return predictor.predict(requests)
     except InputError:
-        for sample, request in zip(samples, requests, strict=True):  # which one?
+        for sample, request in zip(samples, requests, strict=True):  # to find the refused sample
             try:
                 predictor.predict([request])
             except InputError as error:
@@ -98,7 +98,7 @@ def prediction_fields(task: TaskSpec, found: Prediction[Any]) -> dict[str, Any]:
 
 
 def label_scores(headed: HeadedModel, samples: Sequence[Sample]) -> tuple[Scores | None, str]:
-    """The task's usual scores on the samples whose labels are known, or None and why there are none."""
+    """The task's usual scores on the samples whose labels are known, or None and the reason."""
     task, head = headed.spec, headed.model.task
     known = [sample for sample in samples if task.is_known(sample)]
     if not known:

@@ -8,8 +8,8 @@ rest:
 Training goes on from the latest checkpoint in the scratch folder, and the scratch folder goes last.  So a kill costs
 the steps since a checkpoint, and a kill between training and saving costs no step at all.
 
-A teacher is optional (`runs/distill.py`), and so is a budget: `runs/budget.py` says how many steps fit into an
-allowance of seconds, and the `Run` is made with as many.
+A teacher is optional (`runs/distill.py`), and so is a budget: `runs/budget.py` finds the number of steps within an
+allowance of seconds, and the `Run` is made with that number.
 
 The scratch folder holds `start.txt` (the weights the run began as), `metrics.jsonl` (a line a step) and `checkpoints/`.
 """
@@ -30,11 +30,12 @@ from lavra.base.disk import require_room
 from lavra.base.errors import ResumeError
 from lavra.base.files import atomic_folder, write_text
 from lavra.base.ports import Hook, Progress
-from lavra.distillation.lesson import TeacherLesson
-from lavra.tasks.learning.recipe import Lesson, Recipe
-from lavra.train import CallbackHook, JsonlHook, TrainConfig, TrainResult, train
+from lavra.distillation.training_task import DistillationTask
+from lavra.tasks.learning.recipe import Recipe, TrainingTask
+from lavra.train.config import TrainConfig
+from lavra.train.hooks import CallbackHook, JsonlHook
 from lavra.train.identity import weights_id
-from lavra.train.loop import Evaluate
+from lavra.train.loop import Evaluate, TrainResult, train
 from lavra.train.objective import AnyObjective
 
 START_FILE: Final = "start.txt"
@@ -46,7 +47,7 @@ After = TypeVar("After")
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome(Generic[Before, After]):
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
         before: measured before training.
@@ -61,14 +62,14 @@ class RunOutcome(Generic[Before, After]):
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """What a run saves.
+    """The artifact that a run saves.
 
     Attributes:
-        kind: of the artifact, as its card says it (`model`, `adapter`).
+        kind: kind of the artifact, as its card names it (`model`, `adapter`).
         write: writes all files but the card into an empty folder.
-        parents: card ids of what it was made from, by role.
+        parents: card ids of its sources, by role.
         config: the settings that made it; part of its identity.
-        metrics: what was measured; not part of its identity.
+        metrics: measured values; not part of its identity.
     """
 
     kind: str
@@ -80,33 +81,33 @@ class Artifact:
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Generic[Before, After]):
-    """One run of training, ready to be carried out.
+    """A run of training, ready to be carried out.
 
     Attributes:
         recipe: the model that is trained and its task.
-        lesson: what it learns.
-        train: how it is trained.
+        training_task: the rows and the objective.
+        train: settings of the training loop.
         before: measures before training; the module holds the weights it starts from, whether the run resumes or not.
         after: measures after training; the module is in evaluation mode.
-        artifact: says what is saved, given what was measured.
+        artifact: makes the artifact from the outcome.
         teacher: opens the teacher when training begins; None learns from the labels alone.
         evaluate: measures during training, every `train.eval_every` steps; None measures nothing.
         part: name of the training for `Progress`.
     """
 
     recipe: Recipe
-    lesson: Lesson
+    training_task: TrainingTask
     train: TrainConfig
     before: Callable[[], Before]
     after: Callable[[], After]
     artifact: Callable[[RunOutcome[Before, After]], Artifact]
-    teacher: Callable[[], TeacherLesson] | None = None
+    teacher: Callable[[], DistillationTask] | None = None
     evaluate: Evaluate | None = None
     part: str = "train"
 
 
 class Destination(Protocol):
-    """Where a run keeps its progress and its artifact."""
+    """The folders of a run's progress and of its artifact."""
 
     @property
     def scratch(self) -> Path:
@@ -118,7 +119,7 @@ class Destination(Protocol):
         ...
 
     def sweep(self) -> None:
-        """Remove from the scratch folder what a finished run does not need."""
+        """Remove files from the scratch folder that a finished run does not need."""
         ...
 
 
@@ -127,14 +128,14 @@ class NewFolder:
     """A folder that appears whole, with its card; its scratch folder stands beside it until then.
 
     Attributes:
-        path: of the folder; a folder that is there is replaced.
+        path: path of the folder; an existing folder is replaced.
     """
 
     path: Path
 
     @property
     def scratch(self) -> Path:
-        """`.NAME-training` beside the folder."""
+        """The folder `.NAME-training` beside the folder."""
         return self.path.parent / f".{self.path.name}-training"
 
     def keep(self, artifact: Artifact) -> None:
@@ -156,8 +157,8 @@ def carry_out(
     """Measure, train, measure and save.
 
     Args:
-        run: what to do.
-        destination: where checkpoints and the artifact go.
+        run: the run.
+        destination: the place of checkpoints and of the artifact.
         progress: shows the parts of the run.
         hooks: called in training, beside those that write `metrics.jsonl` and show progress.
 
@@ -179,7 +180,7 @@ def carry_out(
 
 
 def bytes_written(module: nn.Module) -> int:
-    """Bytes that a run puts on the disk at least: a checkpoint of what is trained, AdamW's two moments, the result."""
+    """Bytes that a run puts on the disk at least: a checkpoint of trained weights, AdamW's two moments, the result."""
     trained = sum(parameter.nbytes for parameter in module.parameters() if parameter.requires_grad)
     return (1 + 2 + 1) * trained
 
@@ -189,7 +190,7 @@ def refuse_other_start(scratch: Path, module: nn.Module) -> None:
 
     Args:
         scratch: folder of the run.
-        module: what is trained, as it begins.
+        module: the module to train, as it begins.
 
     Raises:
         ResumeError: the folder holds checkpoints of a run that began as other weights.
@@ -215,16 +216,16 @@ def _train(run: Run[Before, After], scratch: Path, progress: Progress, hooks: Se
 
 @contextmanager
 def _taught(run: Run[Before, After]) -> Iterator[tuple[nn.Module, AnyObjective]]:
-    """What the loop trains, and on what; a teacher watches both models until the block ends."""
+    """The module and the objective for the loop; a teacher watches both models until the block ends."""
     if run.teacher is None:
-        yield run.recipe.module(), run.lesson.objective
+        yield run.recipe.module(), run.training_task.objective
         return
-    with run.teacher() as lesson:
-        yield lesson.pupil, lesson.objective
+    with run.teacher() as training_task:
+        yield training_task.student, training_task.objective
 
 
 def loss_of_step(metrics: Mapping[str, float]) -> str:
-    """`loss 2.310`."""
+    """The loss as text, such as `loss 2.310`."""
     return f"loss {metrics['loss']:.3f}"
 
 
@@ -235,7 +236,7 @@ def show_steps(
 
     Args:
         part: name of the training.
-        num_steps: steps there are.
+        num_steps: number of steps.
         progress: shows them.
         note: text beside a step, of its metrics.
     """

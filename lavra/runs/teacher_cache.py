@@ -10,7 +10,7 @@ from lavra.base.errors import InputError
 from lavra.base.ports import Progress
 from lavra.distillation.cache import TeacherCache, TeacherCacheConfig, write_teacher_cache
 from lavra.distillation.head_cache import HeadCache, write_head_cache
-from lavra.model import Model
+from lavra.model.build import Model
 from lavra.model.heads import TaskModel
 from lavra.train.identity import weights_id
 
@@ -26,9 +26,9 @@ def cached_teacher(
     Args:
         teacher: in this process.
         batches: the run's own.
-        folder: of the cache.
-        config: the run's batches, and what is kept of a language model's distributions.
-        progress: shows how many batches the teacher has computed.
+        folder: folder of the cache.
+        config: the run's batches, and the part of a language model's distributions to keep.
+        progress: shows the number of batches that the teacher has computed.
 
     Raises:
         InputError: the folder holds something else, another teacher's outputs, or those of another run.
@@ -70,4 +70,6 @@ def _token_cache(
 
 def _refuse_other_teacher(found: TeacherCache | HeadCache, teacher: Model | TaskModel) -> None:
     if found.teacher != weights_id(teacher):
-        raise InputError(f"{found.folder} was kept of another teacher; name another folder for the cache, or delete it")
+        raise InputError(
+            f"{found.folder} was written for another teacher; name another folder for the cache, or delete it"
+        )

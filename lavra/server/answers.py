@@ -1,7 +1,7 @@
-"""What endpoints answer, for the description at `/openapi.json` alone: endpoints write their JSON themselves.
+"""The forms of answers, for the description at `/openapi.json` alone: endpoints write their JSON themselves.
 
-Endpoints return responses, which the framework sends as they are: none of these classes costs an answer any time.
-`tests/server/test_fuzz.py` holds answers to them.
+The framework sends the responses of endpoints unchanged, so these classes cost an answer no time.
+`tests/server/test_fuzz.py` checks answers against them.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ EVENTS: Final[Responses] = {
         }
     }
 }
-"""Of an endpoint that may stream its answer as server-sent events."""
+"""Responses of an endpoint that may stream its answer as server-sent events."""
 
 LINES: Final[Responses] = {
     200: {"content": {"application/x-ndjson": {"schema": {"type": "string", "description": "one object a line"}}}}
 }
-"""Of an endpoint that may stream its answer as lines of JSON."""
+"""Responses of an endpoint that may stream its answer as lines of JSON."""
 
 
 class Warned(BaseModel):
-    """An answer that says what was not as asked."""
+    """An answer with warnings about the request."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -43,7 +43,7 @@ class Warned(BaseModel):
 
 
 class ErrorObject(BaseModel):
-    """What went wrong."""
+    """An error."""
 
     message: str
     type: str
@@ -58,21 +58,21 @@ class ErrorAnswer(BaseModel):
 
 
 class TokensRead(BaseModel):
-    """Tokens that were read."""
+    """The number of tokens read."""
 
     prompt_tokens: int
     total_tokens: int
 
 
 class TokenPiece(BaseModel):
-    """A token and what it spells: text, or bytes where they are no whole characters."""
+    """A token and its text, or its bytes where these are not whole characters."""
 
     id: int
     piece: str | list[int]
 
 
 class TokenList(Warned):
-    """Of `/tokenize`."""
+    """The answer of `/tokenize`."""
 
     tokens: list[int] | list[TokenPiece]
     count: int
@@ -80,21 +80,21 @@ class TokenList(Warned):
 
 
 class PlainText(Warned):
-    """Of `/detokenize`; `content` is llama.cpp's name for the same."""
+    """The answer of `/detokenize`; `content` is llama.cpp's name for the same."""
 
     text: str
     content: str
 
 
 class RenderedPrompt(Warned):
-    """Of `/apply-template`."""
+    """The answer of `/apply-template`."""
 
     prompt: str
     tokens: list[int]
 
 
 class ScoreAnswer(Warned):
-    """Of `/score`."""
+    """The answer of `/score`."""
 
     tokens: list[int]
     logprobs: list[float | None]
@@ -128,26 +128,26 @@ class ServedModelEntry(BaseModel):
 
 
 class ModelEntries(BaseModel):
-    """Of `/v1/models`."""
+    """The answer of `/v1/models`."""
 
     object: str
     data: list[ServedModelEntry]
 
 
 class Health(BaseModel):
-    """Of `/health`."""
+    """The answer of `/health`."""
 
     status: str
 
 
 class Readiness(BaseModel):
-    """Of `/ready`."""
+    """The answer of `/ready`."""
 
     ready: bool
 
 
 class Result(BaseModel):
-    """What a model says of one input; the fields of each task are in `docs/server.md`."""
+    """A model's result for one input; `docs/server.md` lists the fields of each task."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -156,7 +156,7 @@ class Result(BaseModel):
 
 
 class Results(Warned):
-    """Of a task's endpoint: as many results as inputs, in their order."""
+    """The answer of a task's endpoint: a result for each input, in their order."""
 
     object: str
     model: str
@@ -165,7 +165,7 @@ class Results(Warned):
 
 
 class RankedDocument(BaseModel):
-    """A document and how well it fits."""
+    """A document and its relevance."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -174,7 +174,7 @@ class RankedDocument(BaseModel):
 
 
 class RankedText(BaseModel):
-    """A text and how well it fits, as text-embeddings-inference has it."""
+    """A text and its relevance, in the form of text-embeddings-inference."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -183,7 +183,7 @@ class RankedText(BaseModel):
 
 
 class Ranking(Warned):
-    """Of `/v1/rerank`: the best document first."""
+    """The answer of `/v1/rerank`: the best document first."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -209,7 +209,7 @@ class FilledText(BaseModel):
 
 
 class FilledTexts(Warned):
-    """Of `/v1/fill-mask`."""
+    """The answer of `/v1/fill-mask`."""
 
     object: str
     model: str
@@ -217,7 +217,7 @@ class FilledTexts(Warned):
 
 
 class SearchHit(BaseModel):
-    """A passage: where it stands, what it says, and how each arm scored it."""
+    """A passage: its place, its text, and its scores by each search method."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -236,7 +236,7 @@ class SearchHit(BaseModel):
 
 
 class SearchHits(Warned):
-    """Of `/v1/search`."""
+    """The answer of `/v1/search`."""
 
     object: str
     model: str
@@ -244,7 +244,7 @@ class SearchHits(Warned):
 
 
 class IndexFacts(BaseModel):
-    """An index: how many documents it has, and the values of their facts."""
+    """An index: its number of documents, and the values of their facts."""
 
     model: str
     documents: int
@@ -266,7 +266,7 @@ class DocumentName(BaseModel):
 
 
 class DocumentNames(BaseModel):
-    """Documents of an index, and how many there are in all."""
+    """Documents of an index, and their total number."""
 
     object: str
     model: str

@@ -1,4 +1,4 @@
-"""The application: every group of endpoints over one `Edge`, behind one gate."""
+"""The application: every group of endpoints over one `ServerState`, behind one gate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from lavra.server.chat_page.page import chat_page_router
 from lavra.server.cohere.routes import COHERE
 from lavra.server.config import ServeConfig
 from lavra.server.description import DescribedApp
-from lavra.server.edge import Edge
 from lavra.server.errors import install_handlers
 from lavra.server.fill_mask import fill_mask_router
 from lavra.server.gate import Gate
@@ -37,6 +36,7 @@ from lavra.server.responses.routes import responses_router
 from lavra.server.search.page import page_router
 from lavra.server.search.routes import search_router
 from lavra.server.served import ModelTable
+from lavra.server.server_state import ServerState
 
 OPENAI: Final = Protocol(routers=(chat_router, completion_router, embedding_router))
 OWN: Final = Protocol(
@@ -57,17 +57,17 @@ PROTOCOLS: Final = (OPENAI, RESPONSES, ANTHROPIC, OLLAMA, LLAMA_CPP, COHERE, OWN
 
 
 def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
-    """An ASGI application over models and indexes; it closes them when it stops.
+    """Build the ASGI application over models and indexes; it closes them when it stops.
 
     Args:
-        models: what it serves.
-        config: how it treats clients.
+        models: the served models and indexes, by name.
+        config: settings of the server.
 
     Raises:
         MissingDependencyError: traces are wanted and OpenTelemetry is not installed.
     """
     config = config or ServeConfig()
-    edge = Edge(models=models, config=config)
+    state = ServerState(models=models, config=config)
     spans = spans_module() if config.traces is not None else None
     provider = None if spans is None else spans.open_provider(config.traces)
 
@@ -76,12 +76,12 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
         yield
         models.close()
         if provider is not None:
-            provider.shutdown()  # what is still to be sent is
+            provider.shutdown()  # sends the waiting spans
 
     app = DescribedApp(title="lavra", version=VERSION, lifespan=lifespan, openapi_url=None)
     app.protocols, app.keyed = PROTOCOLS, bool(config.api_keys)
-    app.state.edge = edge
-    routers = [make(edge) for protocol in PROTOCOLS for make in protocol.routers]
+    app.state.server_state = state
+    routers = [make(state) for protocol in PROTOCOLS for make in protocol.routers]
     for router in routers:
         app.include_router(router)
     app.add_api_route("/openapi.json", app.send_description, include_in_schema=False)
@@ -90,8 +90,8 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
     if spans is not None:
         app.add_middleware(spans.Spans, provider=provider)
     any_type = tuple(path for protocol in PROTOCOLS if protocol.any_type for path in protocol.paths)
-    app.add_middleware(Gate, config=config, metrics=edge.metrics, shape=shape, any_type=any_type)
-    if config.cors_origins:  # the last one stands outside the others: refusals of the gate have its headers too
+    app.add_middleware(Gate, config=config, metrics=state.metrics, shape=shape, any_type=any_type)
+    if config.cors_origins:  # the last middleware is the outermost: refusals of the gate have its headers too
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(config.cors_origins),
@@ -104,7 +104,7 @@ def build_app(models: ModelTable, config: ServeConfig | None = None) -> FastAPI:
 
 
 def spans_module() -> ModuleType:
-    """`lavra.server.spans`, which sends traces; imported only where they are wanted.
+    """Import `lavra.server.spans`, which sends traces; only a server with traces needs it.
 
     Raises:
         MissingDependencyError: OpenTelemetry is not installed.

@@ -1,9 +1,10 @@
 """The body of a request: read whole within a size and a time, unpacked, and JSON of a sane depth.
 
-An application gets it as one message when it first asks for it: a request for an unknown path is refused without a byte
-of its body being read, and a client that sent `Expect: 100-continue` learns of a refusal before it sends anything.
-Packed bodies count by what they unpack to, and unpacking stops at the bound.  Nesting is bounded before anything parses
-the text, for parsers recurse.
+An application gets the body as one message at its first `receive`.
+So a request for an unknown path is refused before a byte of its body is read, and a client that sent
+`Expect: 100-continue` learns of a refusal before it sends its body.
+Packed bodies count by their unpacked size, and unpacking stops at the bound.
+The nesting is checked before any parser reads the text, because parsers recurse.
 
 References: RFC 9110 sections 8.4 (content codings), 15.5.9 (408), 15.5.14 (413) and 15.5.16 (415).
 """
@@ -24,7 +25,7 @@ from lavra.server.config import ServeConfig
 from lavra.server.errors import CLIENT_LEFT, BodyError
 
 MOST_NESTING: Final = 128
-"""Lists and objects inside one another in a body."""
+"""Largest nesting depth of lists and objects in a body."""
 
 CODINGS: Final = "gzip, deflate"
 _AUTO: Final = zlib.MAX_WBITS | 32  # gzip's or zlib's frame, by its first bytes
@@ -36,11 +37,11 @@ _STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
 
 
 class WholeBody:
-    """`receive` of a request whose body comes as one message; later messages are the server's own.
+    """The `receive` of a request whose body comes as one message; later messages are the server's own.
 
     Args:
-        headers: of the request, names in small letters.
-        receive: the server's.
+        headers: headers of the request, names in small letters.
+        receive: `receive` of the server.
         config: bounds of size and time.
     """
 
@@ -48,10 +49,10 @@ class WholeBody:
         self._headers, self._receive, self._config, self._came = headers, receive, config, False
 
     async def __call__(self) -> Message:
-        """The body, and what comes after it.
+        """Return the body as the first message, then the server's later messages.
 
         Raises:
-            BodyError: it is too large, too slow, packed in an unknown way, no JSON by its type, or nested too
+            BodyError: the body is too large, too slow, packed in an unknown way, not JSON by its type, or nested too
                 deep; or the client left before its end.
         """
         if self._came:
@@ -71,7 +72,7 @@ class WholeBody:
         except TimeoutError:
             raise BodyError(
                 408,
-                f"the body was not here after {self._config.body_seconds:g} seconds, the longest this server waits; "
+                f"the body did not arrive within {self._config.body_seconds:g} seconds, the longest this server waits; "
                 "send it faster, or less of it",
                 code="body_too_slow",
                 headers={"Connection": "close"},
@@ -92,17 +93,17 @@ class WholeBody:
 
 
 def too_large(most: int) -> BodyError:
-    """The refusal of a body of more than so many bytes."""
+    """The refusal of a body of more than `most` bytes."""
     return BodyError(
         413, f"the body is over {most} bytes, the most this server reads; send less", code="body_too_large"
     )
 
 
 def check_type(content_type: str) -> None:
-    """Pass JSON.
+    """Check that the content type is JSON.
 
     Raises:
-        BodyError: the type is another one, or none.
+        BodyError: the content type is another, or missing.
     """
     kind, _, _ = content_type.partition(";")
     kind = kind.strip().lower()
@@ -124,15 +125,15 @@ def is_json(content_type: str) -> bool:
 
 
 def unpacked(body: bytes, coding: str, most: int) -> bytes:
-    """A body as it was before it was packed.
+    """Unpack a body.
 
     Args:
-        body: as it came.
+        body: body as the client sent it.
         coding: value of `Content-Encoding`.
-        most: bytes it may unpack to.
+        most: largest number of unpacked bytes.
 
     Raises:
-        BodyError: it unpacks to more, it is damaged, or the coding is none of `CODINGS`.
+        BodyError: it unpacks to more, it is damaged, or the coding is not in `CODINGS`.
     """
     name = coding.strip().lower()
     if name in ("", "identity") or not body:
@@ -160,10 +161,10 @@ def unpacked(body: bytes, coding: str, most: int) -> bytes:
 
 
 def check_nesting(body: bytes) -> None:
-    """Pass a JSON text of at most `MOST_NESTING` lists and objects inside one another.
+    """Check that a JSON text nests at most `MOST_NESTING` lists and objects.
 
     Raises:
-        BodyError: it has more.
+        BodyError: the text nests deeper.
     """
     if body.count(b"[") + body.count(b"{") <= MOST_NESTING:
         return  # nearly every body
@@ -177,7 +178,7 @@ def check_nesting(body: bytes) -> None:
 
 
 def nesting(text: bytes) -> int:
-    """Most lists and objects inside one another in a JSON text; of another text, at least as far as it is JSON."""
+    """The nesting depth of lists and objects in a JSON text; for another text, at least that of its JSON part."""
     bare = _ESCAPES.sub(b"", text) if b"\\" in text else text
     marks = np.frombuffer(bare.translate(None, _NO_MARKS), np.uint8)
     steps = _STEPS[marks]

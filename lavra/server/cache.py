@@ -1,7 +1,8 @@
-"""Answers given before: the same model, request and tenant get them again without computing.
+"""A cache of answers: the same model, request and tenant get them again without computing.
 
-Exact matches only.  What was drawn at random is kept only where a seed makes it repeatable; what ended by cancellation
-or an error never.  A hit is named in `usage`.
+Only exact matches count.
+A random answer is kept only where a seed makes it repeatable; a cancelled or failed answer is never kept.
+`usage` names a hit.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 
 from lavra.base.types import Completion, Delta, FinishReason, GenerateRequest
-from lavra.engine import EngineStream
-from lavra.engine.stream import Piece, PieceWatch
+from lavra.engine.stream import EngineStream, Piece, PieceWatch
 
 
 class ResponseCache:
@@ -30,7 +30,7 @@ class ResponseCache:
         self.hits = self.misses = 0
 
     def key(self, model: str, request: GenerateRequest, tenant: str) -> Hashable | None:
-        """What an answer depends on, or `None` where it may not be kept."""
+        """The cache key of a request: everything its answer depends on; `None` where the answer may not be kept."""
         sampling = request.sampling
         if self._most == 0 or (sampling.temperature > 0 and sampling.seed is None):
             return None
@@ -40,7 +40,7 @@ class ResponseCache:
         return (model, tenant, bias, *fields)
 
     def find(self, key: Hashable | None, watch: Callable[[], PieceWatch] | None = None) -> list[EngineStream] | None:
-        """Streams that are complete already, or `None`; `watch` makes what is told of them, as in `Engine`."""
+        """Find complete streams, or return `None`; `watch` makes the observer of their pieces, as in `Engine`."""
         if key is None:
             return None
         with self._lock:
@@ -53,7 +53,7 @@ class ResponseCache:
         return [_replayed(one, watch() if watch else None) for one in found]
 
     def remembering(self, key: Hashable | None, count: int) -> Callable[[], PieceWatch] | None:
-        """Makes watches that keep an answer once all its completions are there."""
+        """Make watches that keep an answer once all its completions are complete."""
         if key is None:
             return None
         done: list[Completion | None] = [None] * count

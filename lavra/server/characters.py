@@ -1,7 +1,8 @@
-r"""Bodies whose text is none: bytes that are not UTF-8, and halves of characters.
+r"""Check the text of bodies: refuse bytes that are not UTF-8, and halves of characters.
 
-JSON can name half of a surrogate pair (`"\ud83d"`), as a client does that cuts a text in the middle of an emoji.  No
-text has it, no tokenizer reads it and no answer could quote it: it is refused before anything parses the body.
+JSON can name half of a surrogate pair (`"\ud83d"`), as from a client that cuts a text in the middle of an emoji.
+Half a pair is not text: no tokenizer reads it, and no answer could quote it.
+The server refuses it before any parser reads the body.
 
 References: RFC 8259, sections 8.1 (UTF-8) and 8.2 (surrogates).
 """
@@ -15,11 +16,11 @@ from lavra.server.errors import BodyError
 
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPE: Final = re.compile(rb"\\(?:u(?P<code>[0-9a-fA-F]{4})|.)", re.DOTALL)
-_AROUND: Final = 20  # bytes of a body that are quoted before what is wrong
+_AROUND: Final = 20  # bytes of a body quoted before the error
 
 
 def check_characters(body: bytes) -> None:
-    """Pass JSON whose texts are whole characters.
+    """Check that the texts of JSON are whole characters.
 
     Raises:
         BodyError: the body is not UTF-8, or a text in it has half a character.
@@ -43,8 +44,8 @@ def check_characters(body: bytes) -> None:
 
 
 def _half(body: bytes) -> int | None:
-    """Where the first half of a surrogate pair stands by itself."""
-    high: int | None = None  # where a first half begins that has no second one yet
+    """The position of a lone first half of a surrogate pair; None where there is none."""
+    high: int | None = None  # position of a first half without its second half so far
     for escape in _ESCAPE.finditer(body):
         code = int(escape["code"] or b"0", 16)
         if high is not None:

@@ -17,33 +17,33 @@ _POSITIVE: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class ServeConfig:
-    """How a server treats whoever talks to it.
+    """The settings of a server towards its clients.
 
     Attributes:
         host: address to listen on; this machine only by default.
-        port: 0 takes any free one.
-        api_keys: one of these is asked for in `Authorization: Bearer`; nobody is asked when there are none.
+        port: port to listen on; 0 takes any free port.
+        api_keys: a request must give a key of these in `Authorization: Bearer`; without keys the server asks for none.
         key_groups: groups whose documents a key reads in an index, by key; `*` reads all of them, and a key without
-            groups reads everyone's documents alone.
-        strict: a field nobody knows is an error instead of a warning.
-        max_body_bytes: of a request, packed and unpacked.
-        body_seconds: how long a request's body may take to arrive.
-        max_header_bytes: of a request's first line and headers together.
-        max_headers: of a request.
-        header_seconds: how long a request's headers may take to arrive.
-        keep_alive_seconds: a connection without a request is closed after so long; clients' pools keep theirs for 5
+            groups reads the public documents only.
+        strict: an unknown field is an error instead of a warning.
+        max_body_bytes: largest size of a request's body, packed and unpacked.
+        body_seconds: longest time for a request's body to arrive.
+        max_header_bytes: largest size of a request's first line and headers together.
+        max_headers: largest number of headers of a request.
+        header_seconds: longest time for a request's headers to arrive.
+        keep_alive_seconds: a connection without a request is closed after this time; clients' pools keep theirs for 5
             seconds, and a connection closed under a request is an error there.
-        response_cache: answers kept for requests that come again just the same; 0 keeps none.
+        response_cache: number of answers kept for identical requests; 0 keeps none.
         stored_responses: responses kept so that a later one may continue them; the oldest go first, and 0 keeps none.
-        stored_response_bytes: memory for them, with the events of those that run in the background.
-        tenant_responses: of those, kept for one key.
-        tenant_response_bytes: of that memory, for one key.
-        max_samples: `n` and `best_of` of a request.
-        queue_seconds: a request that waited so long for its turn is refused.
-        drain_seconds: how long running requests may take to end after SIGTERM.
-        cors_origins: web pages of other origins that may talk to it; none by default.
-        traces: URL of an OpenTelemetry collector (OTLP over HTTP) that is sent a span of every model request, without
-            its text; nobody is by default.
+        stored_response_bytes: memory for stored responses, with the events of background responses.
+        tenant_responses: number of stored responses for one key.
+        tenant_response_bytes: memory of stored responses for one key.
+        max_samples: largest `n` and `best_of` of a request.
+        queue_seconds: a request that waited this long for its turn is refused.
+        drain_seconds: longest time for running requests to end after SIGTERM.
+        cors_origins: origins of other web pages that may use the server; none by default.
+        traces: URL of an OpenTelemetry collector (OTLP over HTTP) that gets a span of every model request, without its
+            text; by default no span is sent.
     """
 
     host: str = "127.0.0.1"

@@ -1,15 +1,18 @@
-"""One connection: uvicorn's HTTP protocol with bounds on headers and on the time a request takes to arrive.
+"""A connection: uvicorn's HTTP protocol with bounds on headers and on the time a request takes to arrive.
 
-uvicorn and httptools have none: a first line or a header may grow without an end, and a client may take hours over
-either (a "slow loris").  Nothing of a request reaches the application before its headers are whole, so these bounds
-stand here; what an application can see (the size of a body) is bounded in `lavra.server.bodies`.
+uvicorn and httptools have no such bounds: a first line or a header may grow without an end, and a client may take hours
+over either (a "slow loris").
+A request reaches the application only when its headers are whole, so these bounds stand here.
+`lavra.server.bodies` bounds the parts that an application can see (the size of a body).
 
-A refusal is 400, 408 or 431 (RFC 6585, section 5) with OpenAI's error object, and closes the connection.  A connection
-that never sent a byte is closed without a word.  A body that a refusal left unread is read and dropped for as long as a
-body may take, so that its sender can read the refusal (RFC 9112, section 9.6), and no longer.
+A refusal is 400, 408 or 431 (RFC 6585, section 5) with OpenAI's error object, and closes the connection.
+A connection that never sent a byte is closed without an answer.
+After a refusal, the rest of the body is read and dropped for at most `body_seconds`, so that its sender can read the
+refusal (RFC 9112, section 9.6).
 
-No other protocol is spoken here, so an offer of one (`Upgrade`) is ignored, as RFC 9110, section 7.8 has it.  httptools
-drops the body of a request that offers one, and Java's client offers HTTP/2 with its first: the body is parsed again.
+The server speaks no other protocol, so it ignores an offer of another (`Upgrade`), as in RFC 9110, section 7.8.
+httptools drops the body of a request with such an offer, and Java's client offers HTTP/2 in its first request: the body
+is parsed again.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ class BoundedConnection(HttpToolsProtocol):
     """A connection of a server.
 
     Args:
-        limits: of headers and time.
+        limits: limits of headers and time.
         given: uvicorn's own arguments.
     """
 
@@ -55,13 +58,13 @@ class BoundedConnection(HttpToolsProtocol):
         self._in_head = False  # a request has begun, and its headers are not whole
         self._arriving = False  # a request has begun, and its end is not here
         self._head_bytes = 0
-        self._silent = False  # what the parser tells is known already
-        self._empty = False  # it told of a request's end
+        self._silent = False  # the parser's callbacks repeat known facts
+        self._empty = False  # the parser reported the end of a request
         self._refusal: _Refusal | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request, no longer than for one's headers."""
+        """Wait for the first request, for at most `header_seconds`."""
         super().connection_made(transport)
         self._wait(self._limits.header_seconds, self._headers_late)
 
@@ -71,7 +74,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse bytes; those inside unfinished headers count, for the parser tells of whole headers only."""
+        """Parse bytes; count those inside unfinished headers, because the parser reports only whole headers."""
         self._unset_keepalive_if_required()
         in_head = self._in_head
         try:
@@ -95,7 +98,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._feed(data[upgrade.args[0] :])
 
     def _ignore_upgrade(self) -> None:
-        """Go on with a new parser, which is told how the body is framed: the old one takes what follows for none."""
+        """Continue with a new parser that knows the framing of the body: the old parser drops it."""
         framing = [(name, value) for name, value in self.headers if name in _FRAMING]
         head = b"".join(name + b": " + value + b"\r\n" for name, value in framing)
         self.parser = HttpRequestParser(self)
@@ -175,10 +178,10 @@ class BoundedConnection(HttpToolsProtocol):
         )
 
     def _headers_late(self) -> None:
-        if not self._arriving:  # nothing was sent: there is nobody to answer
+        if not self._arriving:  # the client sent no byte: there is no request to answer
             self._close()
             return
-        message = f"the headers were not here after {self._limits.header_seconds:g} seconds; send them faster"
+        message = f"the headers did not arrive within {self._limits.header_seconds:g} seconds; send them faster"
         self._refuse(_Refusal(HTTPStatus.REQUEST_TIMEOUT, message, "headers_too_slow"))
 
     def _refuse(self, refusal: _Refusal) -> None:
@@ -205,7 +208,7 @@ class BoundedConnection(HttpToolsProtocol):
 
 
 def connections(limits: ServeConfig) -> type[asyncio.Protocol]:
-    """What uvicorn makes its connections with."""
+    """The class of connections, for uvicorn."""
     return partial(BoundedConnection, limits=limits)  # type: ignore[return-value]  # it only calls it
 
 

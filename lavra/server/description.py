@@ -1,7 +1,9 @@
-"""The description at `/openapi.json`: what FastAPI knows of the endpoints, and what stands before all of them.
+"""The description at `/openapi.json`: FastAPI's description of the endpoints, and the refusals common to all of them.
 
-Routes name their answers.  The gate, the reader of bodies and the router refuse alike wherever a request goes: their
-statuses are added here, in the error shape of each path's protocol.  FastAPI's own 422 is sent by nobody.
+Routes name their answers.
+The gate, the reader of bodies and the router refuse requests of any path: this module adds their statuses, in the error
+shape of each path's protocol.
+No endpoint sends FastAPI's own 422.
 
 Reference: https://spec.openapis.org/oas/v3.1.0.
 """
@@ -21,7 +23,7 @@ from lavra.server.protocol import Protocol
 
 _METHODS: Final = ("get", "post", "put", "delete", "patch")
 _ALWAYS: Final = (500,)
-_NAMING: Final = (400, 403, 404)  # of a request that names something: a model, a group, an id
+_NAMING: Final = (400, 403, 404)  # statuses of a request that names a model, a group or an id
 _BODY: Final = (408, 413, 415, 429)
 _HEADERS: Final[Mapping[int, tuple[str, str]]] = {
     401: ("WWW-Authenticate", "how a key is sent"),
@@ -37,7 +39,7 @@ class DescribedApp(FastAPI):
     """An application that describes itself, refusals included.
 
     Attributes:
-        protocols: whose error shapes its paths have.
+        protocols: protocols that give the error shapes of the paths.
         keyed: whether requests need a key.
     """
 
@@ -52,7 +54,7 @@ class DescribedApp(FastAPI):
         return self.openapi_schema
 
     def send_description(self) -> Response:
-        """Send it; called in a thread, for it takes a third of a second to make."""
+        """Send the description; called in a thread, because making it takes a third of a second."""
         return JSONResponse(self.openapi())
 
 
@@ -60,8 +62,8 @@ def complete(described: dict[str, Any], protocols: Sequence[Protocol], *, keyed:
     """Add to FastAPI's description, in place.
 
     Args:
-        described: FastAPI's.
-        protocols: of the server.
+        described: FastAPI's description.
+        protocols: protocols of the server.
         keyed: whether requests need a key.
     """
     components = described.setdefault("components", {})
@@ -94,18 +96,18 @@ def _complete_operation(operation: dict[str, Any], path: str, error: dict[str, A
 
 
 def _refusal(status: int, error: dict[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "description": HTTPStatus(status).phrase,
         "content": {"application/json": {"schema": error}},
     }
     if status in _HEADERS:
         name, what = _HEADERS[status]
-        told["headers"] = {name: {"description": what, "schema": {"type": "string"}}}
-    return told
+        described["headers"] = {name: {"description": what, "schema": {"type": "string"}}}
+    return described
 
 
 def _error_schema(path: str, protocols: Sequence[Protocol], schemas: dict[str, Any]) -> dict[str, Any]:
-    """A reference to the error object of a path's protocol, which is put among the schemas."""
+    """Add the error object of a path's protocol to the schemas; return a reference to it."""
     own = next((one for one in protocols if one.write_error is not None and path.startswith(one.paths)), None)
     if own is not None and own.error_answer is None:
         return {"type": "object"}

@@ -1,4 +1,4 @@
-"""Texts given to a served model's embedder: measured first, so that a refusal and a cut name the text and its length.
+"""Embed texts with a served model: it measures them first, so a refusal or a cut names the text and its length.
 
 Every endpoint that embeds goes through `embed_texts`, whatever its protocol calls the switch that allows cutting.
 """
@@ -20,12 +20,12 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class TextVectors:
-    """Texts as vectors.
+    """The vectors of some texts.
 
     Attributes:
         vectors: (N,D) float32, one row a text.
-        num_tokens: tokens that were read of each text, its prompt and the special ones included.
-        warnings: texts of which only the beginning was read.
+        num_tokens: tokens read of each text, with its prompt and the special tokens.
+        warnings: warnings for texts read only at their beginning.
     """
 
     vectors: Vectors
@@ -44,15 +44,15 @@ def embed_texts(
     """Embed texts; it blocks, so call it in a thread.
 
     Args:
-        model: whose embedder reads them.
-        texts: any number, none of them empty.
-        truncate: read only the beginning of what is too long, with a warning.
-        dimensions: the first ones only, at length 1 again.
-        switch: what a client of the protocol writes to allow cutting.
+        model: model of the embedder.
+        texts: any number of texts, none of them empty.
+        truncate: whether a long text is cut to its beginning, with a warning.
+        dimensions: number of first dimensions to keep; the vectors are normalised to length 1 again.
+        switch: text that a client of the protocol writes to allow cutting.
 
     Raises:
         ContextLengthError: a text is too long, naming both lengths and the switch.
-        InputError: the model embeds nothing, a text is empty, or there are not so many dimensions.
+        InputError: the model has no embedder, a text is empty, or the vectors have fewer dimensions.
         OverloadedError: too many requests wait.
     """
     embedder = model.vectors()
@@ -73,7 +73,7 @@ def embed_texts(
 
 
 def _cut(lengths: Sequence[int], most: int | None, refusal: str | None) -> tuple[str, ...]:
-    """A warning for each text that is too long; an error where it may not be cut."""
+    """A warning for each text that is too long; raises where the text may not be cut."""
     long = [(index, length) for index, length in enumerate(lengths) if most is not None and length > most]
     if long and refusal is not None:
         raise ContextLengthError(f"input {long[0][0]} has {long[0][1]} tokens and {refusal}")

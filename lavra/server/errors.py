@@ -1,6 +1,7 @@
-"""What went wrong, in the shape OpenAI's clients read, with the status that says whose turn it is.
+"""Errors in the shape of OpenAI's clients, with a status that separates faults of the client from faults of the server.
 
-Nothing that a client sends may become a 500: one is logged with its traceback under the request's id, and says no more.
+No input of a client may cause a 500.
+The log holds the traceback of a 500 under the request's id; the answer gives no details.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from starlette.exceptions import HTTPException
 
 from lavra.base.errors import ContextLengthError, InputError, OverloadedError, UnknownDocumentError
 from lavra.server import traces
-from lavra.server.invalid import told, wrong_fields
+from lavra.server.invalid import faults_in_words, wrong_fields
 from lavra.server.paths import KnownPaths
 from lavra.server.served import UnknownModelError
 
-CLIENT_LEFT: Final = 499  # nobody reads it; the log does
+CLIENT_LEFT: Final = 499  # no client reads this status; it is for the log
 
 # Writes the error of a path (path, status, OpenAI's error object) as the protocol of the path does.
 ErrorShape = Callable[[str, int, dict[str, Any]], dict[str, Any]]
@@ -31,10 +32,10 @@ class RequestError(HTTPException):
     """A request that no endpoint answers.
 
     Args:
-        status: of the answer.
-        message: what is wrong, the bound and the remedy.
-        code: the error's `code`.
-        headers: of the answer.
+        status: status of the answer.
+        message: the fault, the bound and the remedy.
+        code: `code` of the error.
+        headers: headers of the answer.
     """
 
     def __init__(self, status: int, message: str, *, code: str, headers: dict[str, str] | None = None) -> None:
@@ -51,7 +52,7 @@ class FieldError(InputError):
 
     Attributes:
         param: the field, as the client wrote it.
-        code: what programs tell errors apart by.
+        code: code of the error, for programs.
     """
 
     def __init__(self, message: str, param: str, code: str | None = None) -> None:
@@ -97,11 +98,11 @@ def _invalid(error: RequestValidationError) -> dict[str, Any]:
         place, reason = errors[0]["loc"][-1], errors[0].get("ctx", {}).get("error", errors[0]["msg"])
         return error_body(f"the body is not JSON: {reason} (character {place})", code="invalid_json")
     wrong = wrong_fields(errors, error.body)
-    return error_body(told(wrong), param=wrong[0].field or None)
+    return error_body(faults_in_words(wrong), param=wrong[0].field or None)
 
 
 def _unreadable(cause: BaseException | None) -> str:
-    """A body that no parser of JSON reads, and why."""
+    """The error of a body that is not JSON, with the reason."""
     return f"the body is not JSON that this server reads: {cause}"
 
 
@@ -118,17 +119,17 @@ def _unknown(request: Request, error: HTTPException, paths: KnownPaths) -> HTTPE
 
 
 def openai_shape(_path: str, _status: int, error: dict[str, Any]) -> dict[str, Any]:
-    """OpenAI's error object as it is."""
+    """Return OpenAI's error object unchanged."""
     return error
 
 
 def install_handlers(app: FastAPI, shape: ErrorShape = openai_shape, paths: KnownPaths | None = None) -> None:
-    """Give every error the shape of its path's protocol; faults of ours are the gate's.
+    """Give every error the shape of its path's protocol; the gate handles faults of the server.
 
     Args:
-        app: whose errors.
-        shape: of a path.
-        paths: that are served, to name the nearest.
+        app: application of the errors.
+        shape: gives the error shape of a path.
+        paths: served paths, to name the nearest path.
     """
 
     async def handle(request: Request, error: Exception) -> JSONResponse:

@@ -1,6 +1,6 @@
-"""Fields of a request that do nothing here: named, never silently dropped.
+"""Fields of a request without effect: the answer names them, so none is dropped silently.
 
-A request with thousands of them is answered with the names of the first, and the number of the others.
+For a request with thousands of them, the answer names the first and counts the others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ IDLE: Final = frozenset(
 MOST_NAMED: Final = 64
 """Fields without effect that an answer names one by one; more than any protocol has of its own."""
 
-_MOST_CHARACTERS: Final = 100  # of a name
+_MOST_CHARACTERS: Final = 100  # characters shown of a name
 Idle = TypeVar("Idle")
 
 
@@ -36,7 +36,7 @@ def named(fields: Sequence[Idle], say: Callable[[Idle], str]) -> list[str]:
 
 
 def short(name: str) -> str:
-    """A field's name, cut where it is longer than any that is known."""
+    """A field's name, cut at the length of the longest allowed name."""
     return name if len(name) <= _MOST_CHARACTERS else f"{name[:_MOST_CHARACTERS]}…"
 
 
@@ -44,12 +44,12 @@ def idle_fields(body: Body, *, strict: bool, idle: frozenset[str] = IDLE) -> lis
     """A warning for each field that had no effect.
 
     Args:
-        body: as the client sent it.
-        strict: whether a field nobody knows is an error.
-        idle: fields of the body's protocol that do nothing here.
+        body: body as the client sent it.
+        strict: whether an unknown field is an error.
+        idle: fields of the body's protocol without effect here.
 
     Raises:
-        InputError: a field nobody knows, where that is an error.
+        InputError: a field is unknown, where that is an error.
     """
 
     def say(extra: tuple[str, str, BaseModel]) -> str:
@@ -66,7 +66,7 @@ def idle_fields(body: Body, *, strict: bool, idle: frozenset[str] = IDLE) -> lis
 
 
 def _extras(body: Body) -> Iterator[tuple[str, str, BaseModel]]:
-    """Undeclared fields: where, which, of what."""
+    """The undeclared fields: path, name, and the model that holds each."""
     for name in body.model_extra or {}:
         yield "", name, body
     for field in ("stream_options", "structured_outputs"):

@@ -1,4 +1,4 @@
-"""`POST /v1/fill-mask`: what belongs in the gaps of texts, told as Hugging Face's fill-mask pipeline tells it."""
+"""`POST /v1/fill-mask`: the likeliest tokens in the gaps of texts, in the form of Hugging Face's pipeline."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ from lavra.base.errors import InputError
 from lavra.base.ports import Gap
 from lavra.base.types import FillRequest
 from lavra.server.answers import FilledTexts
-from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.schemas import FillMaskBody
 from lavra.server.served import ServedModel
+from lavra.server.server_state import ServerState
 from lavra.tokens.tokenizer import Tokenizer
 
-MOST_CANDIDATES: Final = 10_000  # of one answer: each brings its whole text along
+MOST_CANDIDATES: Final = 10_000  # in one answer: each candidate repeats the whole text
 
 
-def fill_mask_router(edge: Edge) -> APIRouter:
+def fill_mask_router(state: ServerState) -> APIRouter:
     """The endpoint over a server's models."""
     router = APIRouter(tags=["fill-mask"])
 
     @router.post("/v1/fill-mask", response_model=FilledTexts)
     async def fill_mask(body: FillMaskBody) -> Response:
-        return JSONResponse(await run_in_threadpool(_fill, edge, body))
+        """Candidates for the gaps of texts, from an encoder."""
+        return JSONResponse(await run_in_threadpool(_fill, state, body))
 
     return router
 
 
-def _fill(edge: Edge, body: FillMaskBody) -> dict[str, Any]:
-    warnings = idle_fields(body, strict=edge.config.strict)
-    model = edge.models.named(body.model)
+def _fill(state: ServerState, body: FillMaskBody) -> dict[str, Any]:
+    warnings = idle_fields(body, strict=state.config.strict)
+    model = state.models.named(body.model)
     filler, targets = model.gaps(), tuple(body.targets or ())
     rows = _rows(model, [body.input] if isinstance(body.input, str) else body.input, body.top_k)
     found = filler.fill([FillRequest(text=ids, top_k=body.top_k, targets=targets) for ids in rows])
@@ -45,7 +46,7 @@ def _fill(edge: Edge, body: FillMaskBody) -> dict[str, Any]:
         "object": "list",
         "model": model.name,
         "data": [
-            {"object": "fill_mask", "index": index, "masks": _told(model.tokenizer, ids, gaps)}
+            {"object": "fill_mask", "index": index, "masks": _candidates(model.tokenizer, ids, gaps)}
             for index, (ids, gaps) in enumerate(zip(rows, found, strict=True))
         ],
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
@@ -57,7 +58,7 @@ def _rows(model: ServedModel, texts: Sequence[str], top_k: int) -> list[tuple[in
     """The ids of each text, special ones included.
 
     Raises:
-        InputError: a text has no mask token, or the candidates are more than an answer holds.
+        InputError: a text has no mask token, or an answer cannot hold all candidates.
     """
     tokenizer, num_gaps = model.tokenizer, 0
     mask_id = tokenizer.mask_id
@@ -78,13 +79,13 @@ def _rows(model: ServedModel, texts: Sequence[str], top_k: int) -> list[tuple[in
     return rows
 
 
-def _told(tokenizer: Tokenizer, ids: tuple[int, ...], gaps: Sequence[Gap]) -> list[list[dict[str, Any]]]:
+def _candidates(tokenizer: Tokenizer, ids: tuple[int, ...], gaps: Sequence[Gap]) -> list[list[dict[str, Any]]]:
     """The candidates of each gap."""
     places = [place for place, token in enumerate(ids) if token == tokenizer.mask_id]
 
     def sequence(place: int, token: int) -> str:
         filled = [one for one in (*ids[:place], token, *ids[place + 1 :]) if one != tokenizer.pad_id]
-        # Where there are other gaps, special tokens stay: the gaps would vanish with them.
+        # With other gaps, special tokens stay: the gaps are special tokens too.
         return tokenizer.decode(filled, skip_special_tokens=len(places) == 1)
 
     return [

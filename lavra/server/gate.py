@@ -1,7 +1,7 @@
-"""What every request passes before any endpoint: an id, its key, the size of its body; and what is counted after.
+"""The gate before all endpoints: it gives a request an id, checks its key and its body's size, and counts its answer.
 
-Plain ASGI: it must not stand between a stream and its client.  `HEAD` is answered as `GET` without the body
-(RFC 9110, section 9.3.2), so that routes need not name it.
+It is plain ASGI, so that it does not delay a stream.
+It answers `HEAD` as `GET` without the body (RFC 9110, section 9.3.2), so routes need not name `HEAD`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _IDENTITY: Final = re.compile(r"[\x21-\x7e]{1,128}")  # it is written into logs 
 
 
 class Gate:
-    """Wraps the application.
+    """The middleware around the application.
 
     Args:
-        app: what it protects.
+        app: application behind the gate.
         config: keys and sizes.
-        metrics: count requests and answers.
-        shape: writes errors as the protocol of their path does.
-        any_type: beginnings of paths whose bodies are JSON whatever their type says, unless a web page sends them.
+        metrics: counters of requests and answers.
+        shape: writes errors in the form of their path's protocol.
+        any_type: beginnings of paths whose bodies are JSON whatever their content type, unless a web page sends them.
     """
 
     def __init__(
@@ -60,7 +60,9 @@ class Gate:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         identity, key = _identity(headers.get("x-request-id", "")), given_key(scope["headers"])
-        tenant = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()  # tells tenants apart, and is no key
+        tenant = hashlib.blake2b(
+            key.encode(), digest_size=16
+        ).hexdigest()  # identifies a tenant without holding its key
         scope.setdefault("state", {}).update(id=identity, tenant=tenant)
         inner = self._inner(scope, headers)
         sending = _Sending(send, identity, self._metrics.answered, inner, silent=scope["method"] == "HEAD")
@@ -97,7 +99,7 @@ class Gate:
         """Status, OpenAI's error object and headers for a request that no endpoint sees."""
         keys = self._config.api_keys
         if keys and path not in OPEN_PATHS and not is_known(key, keys):
-            what = "the key is none of this server's" if key else "a key is needed"
+            what = "the key is not one of this server's" if key else "a key is needed"
             message = f"{what}: send Authorization: Bearer KEY, or x-api-key: KEY"
             return 401, error_body(message, code="invalid_api_key"), {"WWW-Authenticate": CHALLENGE}
         if _declared_length(headers) > self._config.max_body_bytes:
@@ -115,14 +117,14 @@ class Gate:
 
 
 class _Sending:
-    """`send` of a request: the answer's head gets the request's id and is counted.
+    """The `send` of a request: it adds the request's id to the answer's head and counts the answer.
 
     Args:
-        send: the server's.
-        identity: of the request.
-        answered: is told path and status.
-        scope: in which the application notes its route.
-        silent: the answer is sent without its body.
+        send: `send` of the server.
+        identity: id of the request.
+        answered: function called with path and status.
+        scope: scope in which the application notes its route.
+        silent: whether the answer is sent without its body.
     """
 
     def __init__(
@@ -147,7 +149,7 @@ class _Sending:
 
 
 def _identity(given: str) -> str:
-    """The id of a request: the client's, where it can stand in a header and in a line of a log."""
+    """The id of a request: the client's where it fits in a header and in a line of a log, else a new one."""
     return given if _IDENTITY.fullmatch(given) else uuid.uuid4().hex
 
 

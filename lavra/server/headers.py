@@ -21,7 +21,7 @@ HEADERS: Final = {
 
 
 class SecurityHeaders:
-    """Wraps an application: its page runs no inline script, loads nothing from elsewhere, and stands in no frame."""
+    """A middleware of security headers: no inline scripts, no files from elsewhere, and no frame around the page."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

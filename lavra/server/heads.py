@@ -1,7 +1,7 @@
-"""`POST /v1/classify`, `/v1/tag`, `/v1/answer`, `/v1/choose`: what a model with a task's head says of texts.
+"""`POST /v1/classify`, `/v1/tag`, `/v1/answer`, `/v1/choose`: the results of a model with a task's head.
 
-Each takes one input or a list, and gives as many results, in their order; a task that was added has its endpoint too.
-`/v1/rerank`, whose form others have set, is in `rerank`.
+Each takes an input or a list, and gives as many results, in their order; a task that was added has its endpoint too.
+`/v1/rerank`, which follows the form of other servers, is in `rerank`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from starlette.concurrency import run_in_threadpool
 from lavra.base.errors import InputError
 from lavra.base.predictions import Prediction
 from lavra.server.answers import Results
-from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.schemas import AnswerBody, ChooseBody, ClassifyBody, InputBody, TagBody
+from lavra.server.server_state import ServerState
 from lavra.tasks.rerank import RERANK
 from lavra.tasks.spec import Asking, AskOptions, TaskSpec
 from lavra.tasks.table import asked_tasks
@@ -33,28 +33,30 @@ BODIES: Final[Mapping[str, type[Any]]] = {
 """The body of each task's endpoint; that of another task is `InputBody`."""
 
 
-def head_router(edge: Edge) -> APIRouter:
+def head_router(state: ServerState) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["heads"])
     for task in asked_tasks():
         if task.asking is not None and task is not RERANK:
-            endpoint = _endpoint(edge, task, task.asking, BODIES.get(task.name, InputBody))
+            endpoint = _endpoint(state, task, task.asking, BODIES.get(task.name, InputBody))
             router.add_api_route(task.asking.path, endpoint, methods=["POST"], name=task.name, response_model=Results)
     return router
 
 
-def _endpoint(edge: Edge, task: TaskSpec, asking: Asking, body_class: type[Any]) -> Callable[..., Awaitable[Response]]:
+def _endpoint(
+    state: ServerState, task: TaskSpec, asking: Asking, body_class: type[Any]
+) -> Callable[..., Awaitable[Response]]:
     async def ask(body: Any) -> Response:
-        return await run_in_threadpool(_answer, edge, task, asking, body)
+        return await run_in_threadpool(_answer, state, task, asking, body)
 
     ask.__annotations__["body"] = body_class
     ask.__doc__ = task.summary
     return ask
 
 
-def _answer(edge: Edge, task: TaskSpec, asking: Asking, body: Any) -> Response:
-    warnings = idle_fields(body, strict=edge.config.strict)
-    model = edge.models.named(body.model)
+def _answer(state: ServerState, task: TaskSpec, asking: Asking, body: Any) -> Response:
+    warnings = idle_fields(body, strict=state.config.strict)
+    model = state.models.named(body.model)
     options = AskOptions(**{name: getattr(body, name) for name in asking.takes})
     given = body.input if isinstance(body.input, list) else [body.input]
     found = model.head(task).predict([_request(task, asking, one, options, place) for place, one in enumerate(given)])
@@ -81,7 +83,7 @@ def _request(task: TaskSpec, asking: Asking, given: Any, options: AskOptions, pl
     """
     try:
         return asking.read_request(given.model_dump() if isinstance(given, BaseModel) else given, options)
-    except InputError:  # it says itself what is wrong
+    except InputError:  # its error names the fault
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"input {place} is none that {task.name} reads: {type(error).__name__}: {error}") from error

@@ -9,21 +9,24 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from lavra.server.edge import Edge
 from lavra.server.embedding import embed_texts
 from lavra.server.fields import idle_fields
 from lavra.server.schemas import InferenceEmbedBody
+from lavra.server.server_state import ServerState
 
 
-def inference_router(edge: Edge) -> APIRouter:
+def inference_router(state: ServerState) -> APIRouter:
     """The endpoint over a server's models."""
     router = APIRouter(tags=["embeddings"])
 
     @router.post("/embed", response_model=list[list[float]])
     async def embed(body: InferenceEmbedBody) -> Response:
-        idle_fields(body, strict=edge.config.strict)  # there is no place for what it says, but strict servers refuse
+        """Vectors of texts, as text-embeddings-inference."""
+        idle_fields(
+            body, strict=state.config.strict
+        )  # a bare list has no place for warnings, but strict servers refuse
         texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-        model = edge.model_of(body)
+        model = state.model_of(body)
         found = await run_in_threadpool(embed_texts, model, texts, truncate=body.truncate, dimensions=body.dimensions)
         return JSONResponse(found.vectors.tolist())
 

@@ -1,8 +1,9 @@
-"""Which field of a request is wrong, and how: pydantic's errors in the words of a client who never saw our types.
+"""Errors of the fields of a request: pydantic's errors in the words of a client who does not know lavra's types.
 
-Where a field has several forms (a text or a list of texts), pydantic tells of every form, and names the form in the
-place (`stop.str`).  Here a place is what the client wrote (`stop`, `messages[0].content`), and of several forms the one
-counts that the value's kind fits: of a list of 20 stops, the bound of the list.
+Where a field has several forms (a text or a list of texts), pydantic reports an error of every form, and names the form
+in the place (`stop.str`).
+Here a place has the client's words (`stop`, `messages[0].content`).
+Of several forms only the form that fits the value's kind counts: for a list of 20 stops, the bound of the list.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 _MOST_TOLD: Final = 4
-_MOST_CHARACTERS: Final = 60  # of a value
+_MOST_CHARACTERS: Final = 60  # characters shown of a value
 
-# A JSON value's kind, and what a kind of error asks for.
+# The kind of a JSON value, and the kind that an error asks for.
 _KINDS: Final = {bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list"}
 _WANTED: Final = {
     "string": "a string",
@@ -41,15 +42,15 @@ _LENGTHS: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wrong:
-    """One thing that is wrong with a request.
+class FieldFault:
+    """A fault of a request.
 
     Attributes:
         place: keys and numbers that lead to the value.
-        path: the same, and between them, as `_Form`, the form of a field that pydantic tried.
-        fits: the value is of the kind that was asked for; only a bound does not hold.
-        wanted: what to give instead.
-        found: what is there.
+        path: the same, with each form of a field that pydantic tried, as `_Form`.
+        fits: whether the value is of the right kind and only breaks a bound.
+        wanted: description of a right value.
+        found: description of the value in the request.
     """
 
     place: tuple[str | int, ...]
@@ -66,35 +67,35 @@ class Wrong:
 
     @property
     def sentence(self) -> str:
-        """What is wrong, and what to give."""
+        """The fault and the remedy, in a sentence."""
         return f"{self.field or 'the body'} {self.found}" + (f"; give {self.wanted}" if self.wanted else "")
 
 
 @dataclass(frozen=True)
 class _Form:
-    """One of several forms of a field, by pydantic's name."""
+    """A form of a field with several forms, by pydantic's name."""
 
     name: str
 
 
-def wrong_fields(errors: Sequence[Mapping[str, Any]], body: Any) -> list[Wrong]:
-    """What is wrong, the forms of a field that the value does not fit left out; in order.
+def wrong_fields(errors: Sequence[Mapping[str, Any]], body: Any) -> list[FieldFault]:
+    """The faults of a request in order, without the forms of a field that the value does not fit.
 
     Args:
-        errors: pydantic's, of FastAPI: places begin with `body`, `query` or `path`.
-        body: the request's.
+        errors: pydantic's errors from FastAPI; places begin with `body`, `query` or `path`.
+        body: body of the request.
     """
     return _fitting([_read(error, body) for error in errors], 0)
 
 
-def told(wrong: Sequence[Wrong]) -> str:
-    """All of it in one sentence, as far as that is of use."""
+def faults_in_words(wrong: Sequence[FieldFault]) -> str:
+    """The first faults, a sentence each, and the number of the others."""
     more = len(wrong) - _MOST_TOLD
     sentences = [one.sentence for one in wrong[:_MOST_TOLD]]
     return ". ".join(sentences) + (f". {more} more fields are wrong" if more > 0 else "")
 
 
-def _read(error: Mapping[str, Any], body: Any) -> Wrong:
+def _read(error: Mapping[str, Any], body: Any) -> FieldFault:
     source, *parts = error["loc"]
     path: list[Any] = []
     value = body if source == "body" else None
@@ -110,7 +111,7 @@ def _read(error: Mapping[str, Any], body: Any) -> Wrong:
             path.append(_Form(str(part)))
     kind, given = error["type"], error.get("input")
     found, wanted = _words(kind, given, error)
-    return Wrong(
+    return FieldFault(
         place=tuple(part for part in path if not isinstance(part, _Form)),
         path=tuple(path),
         fits=_fits(kind, given),
@@ -127,12 +128,12 @@ def _fits(kind: str, given: Any) -> bool:
 
 
 def _words(kind: str, given: Any, error: Mapping[str, Any]) -> tuple[str, str]:
-    """What is there, and what to give instead."""
+    """The descriptions of the value found and of a right value."""
     context = error.get("ctx") or {}
     if kind == "missing":
         return "is missing", ""
     if kind == "extra_forbidden":
-        return "is no field here", ""
+        return "is not a field here", ""
     if kind in _BOUNDS:
         wanted, bound = _BOUNDS[kind]
         return f"is {_short(given)}", wanted.format(_number(context[bound]))
@@ -160,7 +161,7 @@ def _kind(value: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    """A value as JSON's writers know it, cut."""
+    """A value as JSON text, cut."""
     written = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
     return written if len(written) <= _MOST_CHARACTERS else f"{written[:_MOST_CHARACTERS]}…"
 
@@ -169,10 +170,10 @@ def _number(bound: float) -> str:
     return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
 
 
-def _fitting(errors: Sequence[Wrong], at: int) -> list[Wrong]:
-    """Errors whose paths agree before a position, without those of forms that do not fit."""
-    found: list[Wrong] = [one for one in errors if len(one.path) == at]
-    groups: dict[Any, list[Wrong]] = {}
+def _fitting(errors: Sequence[FieldFault], at: int) -> list[FieldFault]:
+    """Leave out the errors of forms that do not fit; the paths of all errors agree before a position."""
+    found: list[FieldFault] = [one for one in errors if len(one.path) == at]
+    groups: dict[Any, list[FieldFault]] = {}
     for one in errors:
         if len(one.path) > at:
             groups.setdefault(one.path[at], []).append(one)
@@ -185,23 +186,23 @@ def _fitting(errors: Sequence[Wrong], at: int) -> list[Wrong]:
     return found
 
 
-def _best(forms: Sequence[list[Wrong]], own: int) -> list[Wrong]:
-    """The errors of the form that a value fits best; where it fits none, one error that names them all.
+def _best(forms: Sequence[list[FieldFault]], own: int) -> list[FieldFault]:
+    """The errors of the form that a value fits best; where it fits no form, an error that names all forms.
 
     Args:
-        forms: errors of each.
-        own: length of the value's own place; others are inside it.
+        forms: errors of each form.
+        own: length of the value's own place; other places are inside it.
     """
     fitting = [form for form in forms if not any(len(one.place) == own and not one.fits for one in form)]
     if not fitting:
         first = forms[0][0]
         wanted = " or ".join(dict.fromkeys(one.wanted for form in forms for one in form if one.wanted))
-        return [Wrong(place=first.place, path=first.path, fits=False, found=first.found, wanted=wanted)]
+        return [FieldFault(place=first.place, path=first.path, fits=False, found=first.found, wanted=wanted)]
     return min(fitting, key=_distance)
 
 
-def _distance(form: Sequence[Wrong]) -> tuple[int, int, int, int]:
-    """How far a form is from a value: values of another kind in it, how deep and how late the first is, all errors."""
+def _distance(form: Sequence[FieldFault]) -> tuple[int, int, int, int]:
+    """The distance of a form from a value: values of another kind, depth and place of the first, all errors."""
     others = [one.place for one in form if not one.fits]
     first = others[0] if others else ()
     number = max((part for part in first if isinstance(part, int)), default=0)

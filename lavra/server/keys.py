@@ -1,7 +1,7 @@
 """The key of a request: `Authorization: Bearer KEY`, or `x-api-key: KEY` as Anthropic's clients send it.
 
-The word `bearer` is read in any case (RFC 9110, section 11.1: names of schemes have no case).  Where both headers are
-there, the first counts.
+The word `bearer` is read in any case (RFC 9110, section 11.1: names of schemes have no case).  With both
+headers, the first counts.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def bearer_key(authorization: str) -> str:
 
 
 def given_key(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The key in a request's headers, whose names are in small letters; empty where there is none."""
+    """The key in a request's headers; empty where there is none. The names of headers are in small letters."""
     found = {name: value.decode("utf-8", "replace") for name, value in headers if name in _NAMES}
     return bearer_key(found.get(b"authorization", "")) or found.get(b"x-api-key", "").strip()
 
 
 def is_known(key: str, keys: Sequence[str]) -> bool:
-    """Whether a key is one of some; all are compared, in constant time, so that the time taken tells nothing."""
+    """Whether a key is among the known keys; all are compared in constant time, so the time reveals nothing."""
     given = key.encode()
     return True in [hmac.compare_digest(given, one.encode()) for one in keys]
 

@@ -1,4 +1,4 @@
-"""What a server measures, for Prometheus.
+"""The metrics of a server, for Prometheus.
 
 Names follow OpenTelemetry's conventions for generative models where it has them, with Prometheus' underscores
 (https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/).
@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from lavra.base.errors import OverloadedError
 from lavra.base.types import Completion, Delta
-from lavra.engine import Engine
+from lavra.engine.engine import Engine
 from lavra.engine.stream import Piece, PieceWatch
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -22,7 +22,7 @@ _PER_TOKEN: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 
 
 class Metrics:
-    """The meters of one server, in a registry of their own."""
+    """The metrics of a server, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -80,7 +80,7 @@ class Metrics:
         }
 
     def watch(self, model: str) -> PieceWatch:
-        """Watches one completion: its first token, the mean time of each later one, and how it ends."""
+        """Watch a completion: the time of its first token, the mean time of each later token, and its end."""
         began = time.perf_counter()
         first: float | None = None
 
@@ -103,11 +103,11 @@ class Metrics:
         return watch
 
     def accepted(self, model: str, count: int) -> None:
-        """Completions were taken on; each ends once, whoever is still there to read it."""
+        """Count accepted completions; each ends once, also when its client has left."""
         self._accepted.labels(model).inc(count)
 
     def finished(self, model: str, completions: Sequence[Completion]) -> None:
-        """Completions of one prompt came to their end."""
+        """Count the ended completions of one prompt."""
         for number, one in enumerate(completions):
             self._finished.labels(model, one.finish_reason.value).inc()
             self._tokens.labels(model, "output").inc(one.usage.completion_tokens)
@@ -116,19 +116,19 @@ class Metrics:
                 self._tokens.labels(model, "cached").inc(one.usage.cached_tokens)
 
     def gauge(self, name: str, help_: str, read: Callable[[], float]) -> None:
-        """A gauge that is read whenever the meters are asked for, in the event loop's thread."""
+        """Add a gauge; every request for the metrics reads it, in the event loop's thread."""
         Gauge(name, help_, registry=self.registry).set_function(read)
 
     def active(self, change: int) -> None:
-        """Requests have come (1) or are done with (-1)."""
+        """Count requests that came (1) or ended (-1)."""
         self._active.inc(change)
 
     def answered(self, path: str, status: int) -> None:
-        """A response was sent."""
+        """Count a sent response."""
         self._responses.labels(path, str(status)).inc()
 
     def text(self, engines: dict[str, Engine], weights: dict[str, int]) -> bytes:
-        """Everything, as Prometheus reads it; `weights` are bytes by model."""
+        """All metrics as Prometheus reads them; `weights` are bytes by model."""
         for model, num_bytes in weights.items():
             self._weights.labels(model).set(num_bytes)
         for model, engine in engines.items():
@@ -139,7 +139,7 @@ class Metrics:
 
 
 def _end(piece: Piece) -> str | None:
-    """How a completion ended, if this piece is its last."""
+    """The end of a completion, if this piece is its last; else None."""
     if isinstance(piece, OverloadedError):
         return "late"  # it waited until its deadline
     if isinstance(piece, BaseException):

@@ -1,4 +1,4 @@
-"""Paths that a server answers: which methods each takes, and which one a wrong path was meant to be."""
+"""The paths of a server: the methods of each, and the nearest path to a wrong one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class KnownPaths:
     """The paths of some routers.
 
     Args:
-        routers: as they are included, without a prefix.
+        routers: routers as the application includes them, without a prefix.
     """
 
     def __init__(self, routers: Iterable[APIRouter]) -> None:
@@ -22,12 +22,12 @@ class KnownPaths:
     def methods(self, path: str) -> list[str]:
         """The methods that a path takes, in order; `HEAD` where there is `GET`."""
         fitting = [route for route in self._routes if route.path_regex.match(path)]
-        own = [route for route in fitting if route.path == path] or fitting  # `input_tokens` is no response's id
+        own = [route for route in fitting if route.path == path] or fitting  # `input_tokens` is not a response's id
         found = {method for route in own for method in route.methods or ()}
         return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
     def remedy(self, path: str) -> str:
-        """Where to go instead of an unknown path."""
+        """A sentence that names the right path for an unknown path."""
         found = self._nearest(path)
         return "GET /openapi.json lists the paths that are" if found is None else f"did you mean {found}?"
 
@@ -35,7 +35,7 @@ class KnownPaths:
         known = sorted({route.path_format for route in self._routes if route.include_in_schema})
         if f"/v1{path}" in known:  # a base URL without its /v1
             return f"/v1{path}"
-        inside = [one for one in known if len(one) > 1 and path.endswith(one)]  # one with something before it
+        inside = [one for one in known if len(one) > 1 and path.endswith(one)]  # a known path with a prefix before it
         for cutoff in (0.95, 0.7):  # a slip first
             close = difflib.get_close_matches(path[:200], known, n=1, cutoff=cutoff)
             if close:

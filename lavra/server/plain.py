@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from lavra.base.errors import InputError
 from lavra.base.types import ScoreRequest
 from lavra.server.answers import Health, ModelEntries, PlainText, Readiness, ScoreAnswer, ServedModelEntry, TokenList
-from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.schemas import DetokenizeBody, ScoreBody, TokenizeBody
 from lavra.server.search.served_index import ServedIndex
 from lavra.server.served import ServedModel
+from lavra.server.server_state import ServerState
 from lavra.tasks.table import task_named
 from lavra.tokens.tokenizer import Tokenizer
 
 
-def token_router(edge: Edge) -> APIRouter:
+def token_router(state: ServerState) -> APIRouter:
     """Text to tokens and back, and the log-probabilities of a text."""
     router = APIRouter(tags=["tokens"])
 
     @router.post("/tokenize", response_model=TokenList)
     async def tokenize(body: TokenizeBody) -> Response:
-        warnings, model = idle_fields(body, strict=edge.config.strict), edge.models.named(body.model)
+        """Tokens of a text."""
+        warnings, model = idle_fields(body, strict=state.config.strict), state.models.named(body.model)
         special = body.add_special_tokens or body.add_special
         tokens = await run_in_threadpool(model.tokenizer.encode, _text(body), add_special_tokens=special)
         return JSONResponse(
@@ -41,7 +42,8 @@ def token_router(edge: Edge) -> APIRouter:
 
     @router.post("/detokenize", response_model=PlainText)
     async def detokenize(body: DetokenizeBody) -> Response:
-        warnings, model = idle_fields(body, strict=edge.config.strict), edge.models.named(body.model)
+        """The text of tokens."""
+        warnings, model = idle_fields(body, strict=state.config.strict), state.models.named(body.model)
         text = await run_in_threadpool(
             model.tokenizer.decode, body.tokens, skip_special_tokens=body.skip_special_tokens
         )
@@ -49,7 +51,8 @@ def token_router(edge: Edge) -> APIRouter:
 
     @router.post("/score", response_model=ScoreAnswer)
     async def score(body: ScoreBody) -> Response:
-        warnings, model = idle_fields(body, strict=edge.config.strict), edge.models.named(body.model)
+        """The log-probability of each token of a text."""
+        warnings, model = idle_fields(body, strict=state.config.strict), state.models.named(body.model)
         text = body.text if isinstance(body.text, str) else tuple(body.text)
         (found,) = await run_in_threadpool(
             model.writer().score, [ScoreRequest(text=text, given=body.given, adapter=model.adapter)]
@@ -83,37 +86,42 @@ def _piece(tokenizer: Tokenizer, token: int) -> dict[str, Any]:
         return {"id": token, "piece": list(spelled)}
 
 
-def status_router(edge: Edge) -> APIRouter:
-    """What is served, and whether it is well."""
+def status_router(state: ServerState) -> APIRouter:
+    """The routes of the served models and of the server's health."""
     router = APIRouter(tags=["server"])
-    edge.metrics.gauge("lavra_event_loop_tasks", "tasks of the event loop", lambda: len(asyncio.all_tasks()))
+    state.metrics.gauge("lavra_event_loop_tasks", "tasks of the event loop", lambda: len(asyncio.all_tasks()))
 
     @router.get("/models", include_in_schema=False)  # llama.cpp's
     @router.get("/v1/models", response_model=ModelEntries)
     async def models() -> Response:
+        """The served models and indexes."""
         return JSONResponse(
-            {"object": "list", "data": [_describe(one) for one in (*edge.models, *edge.models.indexes)]}
+            {"object": "list", "data": [_describe(one) for one in (*state.models, *state.models.indexes)]}
         )
 
     @router.get("/v1/models/{name:path}", response_model=ServedModelEntry)
-    async def one_model(name: str) -> Response:
-        return JSONResponse(_describe(edge.models.answering_index(name) or edge.models.named(name)))
+    async def one_model(name: Annotated[str, Path(description="name of a model or an index")]) -> Response:
+        """A served model, or an index."""
+        return JSONResponse(_describe(state.models.answering_index(name) or state.models.named(name)))
 
     @router.get("/health", response_model=Health)
     async def health() -> Response:
+        """Whether the server runs."""
         return JSONResponse({"status": "ok"})
 
     @router.get("/ready", response_model=Readiness, responses={503: {"model": Readiness}})
     async def ready() -> Response:
-        return JSONResponse({"ready": not edge.draining}, status_code=503 if edge.draining else 200)
+        """Whether the server takes requests."""
+        return JSONResponse({"ready": not state.draining}, status_code=503 if state.draining else 200)
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
+        """Counters and times, in Prometheus' format."""
         engines = {
-            model.name: model.engine for model in edge.models if model.engine is not None and model.parent is None
+            model.name: model.engine for model in state.models if model.engine is not None and model.parent is None
         }
-        weights = {model.name: model.weights_bytes for model in edge.models if model.weights and model.parent is None}
-        return Response(edge.metrics.text(engines, weights), media_type="text/plain; version=0.0.4; charset=utf-8")
+        weights = {model.name: model.weights_bytes for model in state.models if model.weights and model.parent is None}
+        return Response(state.metrics.text(engines, weights), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
 
@@ -141,7 +149,7 @@ def _describe(served: ServedModel | ServedIndex) -> dict[str, Any]:
 
 
 def _described(name: str, created: int) -> dict[str, Any]:
-    """What every entry has; abilities of models are those of nothing until said otherwise."""
+    """The fields of every entry; the abilities are all off by default."""
     return {
         "id": name,
         "object": "model",

@@ -1,7 +1,6 @@
-"""What a protocol is to the server: its endpoints, and how it tells of errors.
+"""The parts of a protocol that the server needs: its endpoints, and the form of its errors.
 
-OpenAI's error object is the form in which every refusal begins (`lavra.server.errors`); another protocol rewrites it
-for the paths that are its own.
+Every refusal begins as OpenAI's error object (`lavra.server.errors`); another protocol rewrites it for its own paths.
 """
 
 from __future__ import annotations
@@ -13,24 +12,24 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from lavra.server.edge import Edge
 from lavra.server.errors import ErrorShape
+from lavra.server.server_state import ServerState
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """One protocol.
+    """A protocol.
 
     Attributes:
-        routers: make its endpoints over a server.
+        routers: functions that make its endpoints for a server.
         paths: beginnings of the paths whose errors it writes; empty where OpenAI's error object is right.
         any_type: bodies under these paths are JSON whatever their `Content-Type` says, as `curl -d` sends them; a web
-            page of another origin must say so all the same.
-        error_answer: its own error object, for the description; that of OpenAI unless given.
-        write_error: from the status and OpenAI's error object to its own.
+            page of another origin must still give the type.
+        error_answer: class of its error object, for the description; OpenAI's by default.
+        write_error: turns the status and OpenAI's error object into its own.
     """
 
-    routers: tuple[Callable[[Edge], APIRouter], ...]
+    routers: tuple[Callable[[ServerState], APIRouter], ...]
     paths: tuple[str, ...] = ()
     any_type: bool = False
     write_error: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None
@@ -38,7 +37,7 @@ class Protocol:
 
 
 def error_shape(protocols: Sequence[Protocol]) -> ErrorShape:
-    """Writes the error of a path (path, status, OpenAI's object) as the protocol of the path does."""
+    """The function that writes the error of a path (path, status, OpenAI's object) in the form of its protocol."""
 
     def shape(path: str, status: int, error: dict[str, Any]) -> dict[str, Any]:
         for protocol in protocols:

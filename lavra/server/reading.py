@@ -1,4 +1,4 @@
-"""Waiting for the engine on behalf of a client who may leave."""
+"""Wait for the engine on behalf of a client that may leave."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 
 from lavra.base.types import Completion, Delta
-from lavra.engine import EngineStream
+from lavra.engine.stream import EngineStream
 from lavra.server.errors import CLIENT_LEFT
 from lavra.server.streaming import Cancellable
 
@@ -18,12 +18,12 @@ Made = TypeVar("Made")
 
 
 async def read_all(request: Request, streams: Sequence[EngineStream]) -> list[Completion]:
-    """The completions of all streams, or none of them when the client is gone: then nothing is written any more."""
+    """Wait for the completions of all streams; when the client leaves, cancel them and return none."""
     return await while_connected(request, _all(streams), streams)
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, Made], streams: Sequence[Cancellable]) -> Made:
-    """What a coroutine makes of streams; they are cancelled when it ends, and when the client is gone.
+    """The result of a coroutine over streams; they are cancelled when it ends, and when the client leaves.
 
     Raises:
         HTTPException: 499, the client left.
@@ -81,7 +81,7 @@ async def _merged(streams: Sequence[EngineStream]) -> AsyncIterator[tuple[int, D
 
 
 async def _all(streams: Sequence[EngineStream]) -> list[Completion]:
-    # A coroutine, for a bare `gather` that is cancelled complains when nobody awaits it any more.
+    # A coroutine, because a cancelled bare `gather` logs an error when it is not awaited.
     return await asyncio.gather(*(_last(stream) for stream in streams))
 
 

@@ -1,6 +1,6 @@
-"""`POST /v1/rerank` and `/rerank`: documents by how well they fit a query, as clients of Jina and Cohere ask.
+"""`POST /v1/rerank` and `/rerank`: documents ranked by relevance to a query, in the form of Jina and Cohere.
 
-`/rerank` also takes `texts`, as text-embeddings-inference has it, and then answers with a bare list.
+`/rerank` also takes `texts`, as text-embeddings-inference does, and then answers with a bare list.
 References: https://jina.ai/reranker, https://docs.cohere.com/v1/reference/rerank,
 https://huggingface.github.io/text-embeddings-inference.
 """
@@ -19,24 +19,24 @@ from starlette.concurrency import run_in_threadpool
 from lavra.base.errors import InputError
 from lavra.base.predictions import RankRequest
 from lavra.server.answers import RankedText, Ranking
-from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.heads import usage_of
 from lavra.server.schemas import AnyRerankBody, RankedBody, RerankBody, RerankDocument
+from lavra.server.server_state import ServerState
 from lavra.tasks.rerank import RERANK
 from lavra.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class RankedTexts:
-    """Texts by how well they fit a query.
+    """Texts ranked by relevance to a query.
 
     Attributes:
-        model: name of the model that read them.
-        texts: in the request's order.
+        model: name of the model that ranked them.
+        texts: texts in the request's order.
         ranked: number of each text and its score from 0 to 1, the best first; `top_n` of them.
         usage: tokens read.
-        warnings: what was cut, and fields that had no effect.
+        warnings: warnings about cut texts, and fields that had no effect.
     """
 
     model: str
@@ -46,19 +46,21 @@ class RankedTexts:
     warnings: tuple[str, ...]
 
 
-def rerank_router(edge: Edge) -> APIRouter:
+def rerank_router(state: ServerState) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["heads"])
 
     @router.post("/v1/rerank", response_model=Ranking)
     async def rerank(body: RerankBody) -> Response:
-        ranked = await run_in_threadpool(rank_texts, edge, body, body.documents, truncate=body.truncate)
+        """Rank documents by their relevance to a query."""
+        ranked = await run_in_threadpool(rank_texts, state, body, body.documents, truncate=body.truncate)
         return JSONResponse(rerank_object(body, ranked))
 
     @router.post("/rerank", response_model=Ranking | list[RankedText])
     async def rerank_any(body: AnyRerankBody) -> Response:
+        """The same, in the form of Jina (`documents`) or of text-embeddings-inference (`texts`)."""
         texts = _documents(body)
-        ranked = await run_in_threadpool(rank_texts, edge, body, texts, truncate=body.truncate)
+        ranked = await run_in_threadpool(rank_texts, state, body, texts, truncate=body.truncate)
         return JSONResponse(_bare_list(body, ranked) if body.documents is None else rerank_object(body, ranked))
 
     return router
@@ -75,22 +77,22 @@ def _documents(body: AnyRerankBody) -> Sequence[str | RerankDocument]:
 
 
 def rank_texts(
-    edge: Edge, body: RankedBody, documents: Sequence[str | RerankDocument], *, truncate: bool
+    state: ServerState, body: RankedBody, documents: Sequence[str | RerankDocument], *, truncate: bool
 ) -> RankedTexts:
     """Rank a request's documents; it blocks, so call it in a thread.
 
     Args:
-        edge: the server.
-        body: the request.
-        documents: of the request.
-        truncate: whether only the beginning is read of what is too long.
+        state: state of the server.
+        body: body of the request.
+        documents: documents of the request.
+        truncate: whether a document that is too long is cut to its beginning.
 
     Raises:
-        InputError: the model has no head for it, or a document is too long.
-        UnknownModelError: there is no model of its name.
+        InputError: the model has no head for ranking, or a document is too long.
+        UnknownModelError: no model has this name.
     """
-    warnings = idle_fields(body, strict=edge.config.strict)
-    model = edge.models.named(body.model)
+    warnings = idle_fields(body, strict=state.config.strict)
+    model = state.models.named(body.model)
     texts = tuple(one if isinstance(one, str) else one.text for one in documents)
     read, cut = _beginnings(model.tokenizer, texts, body.max_tokens_per_doc)
     (found,) = model.head(RERANK).predict([RankRequest(query=body.query, texts=read, truncate=truncate)])

@@ -1,4 +1,4 @@
-"""A server running: uvicorn in this process, Ctrl-C and SIGTERM let what runs come to its end."""
+"""Run a server: uvicorn in this process; after Ctrl-C or SIGTERM, running requests may end."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fastapi import FastAPI
 from lavra.base.errors import InputError
 from lavra.server.config import ServeConfig
 from lavra.server.connections import connections
-from lavra.server.edge import Edge
+from lavra.server.server_state import ServerState
 
 
 class Server(uvicorn.Server):
-    """Takes nothing new from the moment it is asked to stop."""
+    """A uvicorn server that refuses new requests from the moment it must stop."""
 
     def __init__(self, app: FastAPI, config: ServeConfig) -> None:
         settings = uvicorn.Config(
@@ -31,17 +31,19 @@ class Server(uvicorn.Server):
             ws="none",
         )
         super().__init__(settings)
-        self._edge: Edge | None = getattr(app.state, "edge", None)  # an application without models has none
+        self._state: ServerState | None = getattr(
+            app.state, "server_state", None
+        )  # an application without models has none
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Refuse new requests, then wait for the running ones."""
-        if self._edge is not None:
-            self._edge.draining = True
+        if self._state is not None:
+            self._state.draining = True
         await super().shutdown(sockets)
 
 
 def open_socket(config: ServeConfig) -> socket.socket:
-    """The socket a server will listen on, so that its address is known before it starts.
+    """Open the socket of a server, so that its address is known before it starts.
 
     Raises:
         InputError: the address is taken, or not this machine's.
@@ -51,7 +53,7 @@ def open_socket(config: ServeConfig) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((config.host, config.port))
-        made.listen(2048)  # from here on whoever comes waits instead of being refused
+        made.listen(2048)  # from here on a connection waits instead of being refused
     except OSError as error:
         made.close()
         raise InputError(
@@ -76,15 +78,15 @@ def address(listening: socket.socket) -> str:
 
 
 def serve(app: FastAPI, config: ServeConfig, *, on_ready: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C or SIGTERM, which are how a server ends and no error.
+    """Serve until Ctrl-C or SIGTERM, which end a server without an error.
 
     Args:
-        app: from `build_app`.
-        config: address and patience.
-        on_ready: is given the URL before the first request can come.
+        app: application from `build_app`.
+        config: address and time limits.
+        on_ready: called with the URL before the first request can come.
 
     Raises:
-        InputError: the address cannot be listened on.
+        InputError: the server cannot listen on the address.
     """
     listening = open_socket(config)
     on_ready(address(listening))

@@ -14,44 +14,44 @@ from lavra.base.files import hash_json
 from lavra.base.introduction import Introduction
 from lavra.base.model_facts import ModelFacts
 from lavra.base.ports import MaskFiller, Predictor
-from lavra.engine import Engine
 from lavra.engine.batching import Batcher, LengthyEmbedder
+from lavra.engine.engine import Engine
 from lavra.server.search.served_index import ServedIndex
 from lavra.tasks.spec import TaskSpec
 from lavra.tasks.table import task_named
-from lavra.tokens.talker import Talker, open_talker
+from lavra.tokens.conversation_writer import ConversationWriter, open_conversation_writer
 from lavra.tokens.tokenizer import Tokenizer
 
 NO_INDEX: Final = "no index is served here; `lavra serve --index NAME` serves one, which `lavra index FOLDER` makes"
 
 
 class UnknownModelError(LavraError):
-    """There is no model of the name asked for."""
+    """No served model has the requested name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServedModel:
-    """One model and what it can do.
+    """A served model and its abilities.
 
     Attributes:
-        name: as requests give it.
-        tokenizer: its own.
+        name: name that requests give.
+        tokenizer: tokenizer of the model.
         engine: writes and scores; `None` for an encoder.
         embedder: turns texts into vectors, if it can.
-        filler: says what belongs in the gaps of texts, if it can.
-        predictor: says what texts are, where the model has a task's head.
-        adapter: of the engine's, which acts; `None` is the engine's usual one.
+        filler: fills the gaps of texts, if it can.
+        predictor: predicts the results of a task, where the model has the task's head.
+        adapter: name of the active adapter of the engine; `None` is the engine's usual one.
         parent: name of the model whose engine it shares, where it is an adapter over that.
-        usual: sampling settings, and `max_tokens`, of a request that does not name them: those of the model's folder.
-        runner: what computes it, as a word; empty where that is not known.
-        weights: how its weights are held, in words; empty where they are not in this process.
-        weights_bytes: memory they take.
-        template: Jinja source of its chat template, where one was chosen instead of its own.
-        fingerprint: another one where the answer to a seed may be another; empty where that is not known.
-        introduction: what it is good for, and beginnings that suit it.
-        facts: its family, size and files.
-        aliases: other names it answers to.
-        created: Unix seconds.
+        usual: default sampling settings and `max_tokens` of a request, from the model's folder.
+        runner: name of the code that computes it, as a word; empty where unknown.
+        weights: form of its weights in memory, in words; empty where they are not in this process.
+        weights_bytes: memory of the weights.
+        template: Jinja source of its chat template, where the user chose another template than its own.
+        fingerprint: changes where the answer to a seed may change; empty where unknown.
+        introduction: the tasks it is good for, and suitable beginnings.
+        facts: family, size and files of the model.
+        aliases: other names of the model.
+        created: time of creation, in Unix seconds.
     """
 
     name: str
@@ -74,10 +74,10 @@ class ServedModel:
     created: int = field(default_factory=lambda: int(time.time()))
 
     def writer(self) -> Engine:
-        """What writes text.
+        """The engine that writes text.
 
         Raises:
-            InputError: it is an encoder, or has a task's head.
+            InputError: the model is an encoder, or has a task's head.
         """
         if self.predictor is not None:
             task = self.predictor.task
@@ -90,10 +90,10 @@ class ServedModel:
         return self.engine
 
     def vectors(self) -> LengthyEmbedder:
-        """What embeds.
+        """The embedder.
 
         Raises:
-            InputError: nothing does.
+            InputError: the model has no embedder.
         """
         if self.embedder is None and self.parent is not None:
             raise InputError(f"{self.name} is an adapter, and texts are embedded without it; ask {self.parent}")
@@ -102,10 +102,10 @@ class ServedModel:
         return self.embedder
 
     def gaps(self) -> MaskFiller:
-        """What fills the gaps of texts.
+        """The filler of gaps in texts.
 
         Raises:
-            InputError: nothing does.
+            InputError: the model has no filler.
         """
         if self.filler is None:
             raise InputError(
@@ -116,15 +116,15 @@ class ServedModel:
 
     @property
     def head_path(self) -> str:
-        """The endpoint that asks its head, or empty where it has none."""
+        """The path of the endpoint of its head; empty where it has no head."""
         asking = None if self.predictor is None else task_named(self.predictor.task).asking
         return "" if asking is None else asking.path
 
     def head(self, task: TaskSpec) -> Predictor:
-        """What says what texts are.
+        """The predictor of a task.
 
         Raises:
-            InputError: it has no head at all; one for another task says so itself.
+            InputError: the model has no head at all; a head for another task raises its own error.
         """
         if self.predictor is None:
             raise InputError(
@@ -134,21 +134,21 @@ class ServedModel:
         return self.predictor
 
     @cached_property
-    def talker(self) -> Talker:
-        """What writes its conversations; a template of a usual form stands in where it has none."""
-        return open_talker(self.tokenizer, self.template)
+    def conversation_writer(self) -> ConversationWriter:
+        """The writer of its conversations; a common template replaces a missing one."""
+        return open_conversation_writer(self.tokenizer, self.template)
 
     @property
     def reads(self) -> int | None:
-        """Most tokens it reads: prompt and completion together, or a text that is embedded; `None` where unknown."""
+        """The largest number of tokens: prompt and completion together, or a text to embed; `None` where unknown."""
         if self.engine is not None:
-            return self.room
+            return self.max_length
         return None if self.embedder is None else self.embedder.max_length
 
     @property
-    def room(self) -> int:
+    def max_length(self) -> int:
         """Most tokens of prompt and completion together."""
-        return self.writer().room(self.adapter)
+        return self.writer().max_length(self.adapter)
 
     def with_adapter(
         self,
@@ -157,13 +157,13 @@ class ServedModel:
         version: str = "",
         introduction: Introduction | None = None,
     ) -> ServedModel:
-        """An adapter of its engine's as a model of its own; it writes and scores.
+        """The model of an adapter of its engine; it writes and scores.
 
         Args:
-            name: of the adapter in the engine.
-            template: of its conversations; the model's own where it has none.
-            version: what tells it from others of its name.
-            introduction: its own.
+            name: name of the adapter in the engine.
+            template: chat template of the adapter; the model's own where it has none.
+            version: version of the adapter, which separates adapters of one name.
+            introduction: introduction of the adapter.
         """
         own = f"fp_{hash_json([self.fingerprint, name, version])[:12]}" if self.fingerprint else ""
         return ServedModel(
@@ -180,17 +180,17 @@ class ServedModel:
         )
 
     def _digest_with(self, *adapter: str) -> str:
-        """The digest of this model with an adapter of that name and version; empty where its own is not known."""
+        """The digest of this model with an adapter of a name and version; empty where the model's own is unknown."""
         whole = "\n".join((self.facts.digest, *adapter))
         return hashlib.sha256(whole.encode()).hexdigest() if self.facts.digest else ""
 
 
 class ModelTable:
-    """Models by name and alias, and indexes by name; the first one answers to requests that name none.
+    """The served models by name and alias, and the indexes by name; the first answers requests without a name.
 
     Args:
-        models: names and aliases differ.
-        indexes: that answer as a model would; their names differ from those of models.
+        models: served models; their names and aliases differ.
+        indexes: indexes that answer like models; their names differ from those of models.
 
     Raises:
         InputError: two have one name, or there is neither a model nor an index.
@@ -217,15 +217,15 @@ class ModelTable:
         return iter(self._models)
 
     def __contains__(self, name: str) -> bool:
-        """Whether a model or an index is called so."""
+        """Whether a model or an index has this name."""
         return name in self._by_name
 
     def named(self, name: str | None) -> ServedModel:
         """The model of a name.
 
         Raises:
-            UnknownModelError: there is none.
-            InputError: it is an index, which does not do what models do.
+            UnknownModelError: no model has this name.
+            InputError: the name is that of an index, which lacks the abilities of models.
         """
         found = self._found(name)
         if isinstance(found, ServedIndex):
@@ -235,11 +235,11 @@ class ModelTable:
         return found
 
     def index_named(self, name: str | None) -> ServedIndex:
-        """The index of a name; where none is named, the first.
+        """The index of a name; without a name, the first index.
 
         Raises:
-            UnknownModelError: there is none.
-            InputError: it is a model.
+            UnknownModelError: no index has this name.
+            InputError: the name is that of a model.
         """
         if not self.indexes:
             raise UnknownModelError(NO_INDEX)

@@ -1,4 +1,4 @@
-"""Traces as OpenTelemetry's spans, sent to a collector over HTTP; imported only where they are wanted."""
+"""Traces as OpenTelemetry's spans, sent to a collector over HTTP; only a server with traces imports this module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lavra.base.version import VERSION
 from lavra.server.errors import describe
 from lavra.server.traces import CURRENT, Trace
 
-# What a request is called, by its path; others are no model requests of the convention's.
+# The convention's name of a model request, by its path; requests to other paths have none.
 OPERATIONS: Final = {
     "/v1/chat/completions": "chat",
     "/v1/responses": "chat",
@@ -26,15 +26,15 @@ OPERATIONS: Final = {
     "/v1/embeddings": "embeddings",
 }
 _CLIENT_LEFT: Final = "client_disconnected"
-_SECONDS: Final = 5.0  # a collector is near; and a server that stops waits no longer for one that is gone
+_SECONDS: Final = 5.0  # a collector is near, and a stopping server must not wait longer for a lost one
 _PARENTS: Final = TraceContextTextMapPropagator()
 
 
 def open_provider(url: str) -> TracerProvider:
-    """What sends spans to a collector, in the background.
+    """Make the provider that sends spans to a collector, in the background.
 
     Args:
-        url: of OTLP over HTTP; without a path, the usual one is added.
+        url: URL of OTLP over HTTP; without a path, the usual path is added.
     """
     endpoint = url if urlsplit(url).path.strip("/") else url.rstrip("/") + "/v1/traces"
     provider = TracerProvider(resource=Resource.create({"service.name": "lavra", "service.version": VERSION}))
@@ -43,11 +43,11 @@ def open_provider(url: str) -> TracerProvider:
 
 
 class Spans:
-    """Wraps the application: one span for each model request that passed the gate.
+    """The middleware that makes a span for each model request that passed the gate.
 
     Args:
-        app: what answers.
-        provider: where spans go.
+        app: application behind it.
+        provider: provider that sends the spans.
     """
 
     def __init__(self, app: ASGIApp, provider: TracerProvider) -> None:
@@ -99,7 +99,7 @@ class _Presence:
 
 
 def _parent(scope: Scope) -> Context:
-    """What the client says its own span is (https://www.w3.org/TR/trace-context/)."""
+    """The context of the client's own span, from its headers (https://www.w3.org/TR/trace-context/)."""
     names = (b"traceparent", b"tracestate")
     carrier = {key.decode(): value.decode("latin-1") for key, value in scope["headers"] if key in names}
     return _PARENTS.extract(carrier)
@@ -117,7 +117,7 @@ def _finish(span: Span, operation: str, trace: Trace, *, left: bool) -> None:
 
 
 def _kind(error: BaseException) -> str:
-    """The answer's own word for an error; for a fault of ours, the exception's name."""
+    """The error code in the answer; for a fault of the server, the exception's name."""
     status, body, _ = describe(error)
     if status >= 500:
         return type(error).__qualname__

@@ -1,6 +1,6 @@
-"""Answers that are sent while they are written: server-sent events, or lines of JSON, and how they end.
+"""Answers sent while they are written: server-sent events or lines of JSON, and their end.
 
-What a stream looks like is each protocol's: it makes the texts and says how an error is told.
+Each protocol defines the form of its stream: it makes the texts and the text of an error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MARK: Final = "\0text\0"  # no name or id has it: headers and models' names hol
 
 
 def event(data: dict[str, Any], name: str | None = None) -> str:
-    """One server-sent event, with a name where the protocol names its events."""
+    """A server-sent event, with a name where the protocol names its events."""
     named = "" if name is None else f"event: {name}\n"
     return f"{named}data: {_ENCODER.encode(data)}\n\n"
 
@@ -39,22 +39,22 @@ class TextEvents:
     """Events that differ in one text only, as nearly all of a stream do: the rest is encoded once.
 
     Args:
-        make: the event's data around a text.
+        make: makes the event's data around a text.
     """
 
     def __init__(self, make: Callable[[str], dict[str, Any]]) -> None:
         self._before, self._after = event(make(_MARK)).split(_ENCODER.encode(_MARK))
 
     def event(self, text: str) -> str:
-        """As `event` of what is made around the text."""
+        """The event with a text in it; equal to `event` of the object made for the text."""
         return f"{self._before}{encode_basestring(text)}{self._after}"
 
 
 class Cancellable(Protocol):
-    """Something that is being written."""
+    """An answer in progress, which can be cancelled."""
 
     def cancel(self) -> None:
-        """Stop; a second time does nothing."""
+        """Stop the answer; a second call has no effect."""
         ...
 
 
@@ -65,22 +65,22 @@ def streamed(
     failed: Callable[[int, dict[str, Any]], str],
     media_type: str = EVENT_STREAM,
 ) -> StreamingResponse:
-    """The response that sends events as they come; with it end the streams behind them.
+    """The response that sends events as they come; its end cancels the streams behind them.
 
     Args:
-        events: texts that are sent as they are.
-        streams: what is written for them.
-        failed: the last text of a stream that fails, of the status and OpenAI's error object.
-        media_type: what the texts are.
+        events: texts to send unchanged.
+        streams: streams that the events read.
+        failed: makes the last text of a failed stream from the status and OpenAI's error object.
+        media_type: media type of the texts.
     """
     return _Streamed(events, streams, failed, media_type)
 
 
 class _Streamed(StreamingResponse):
-    """Events, and what is written for them.
+    """A response of events, with the streams behind them.
 
-    A client may be gone before the first event is asked for, or before the first that waits for the engine: then
-    nothing has begun to read the streams, and only the response itself can end them.
+    A client may leave before the first event is read, or before the first event that waits for the engine.
+    Then no reader of the streams has begun, and only the response itself can end them.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class _Streamed(StreamingResponse):
         self._events, self._streams, self._failed, self._request = events, streams, failed, ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send them."""
+        """Send the events."""
         self._request = scope.get("state", {}).get("id", "")
         try:
             await super().__call__(scope, receive, send)
@@ -103,7 +103,7 @@ class _Streamed(StreamingResponse):
                 stream.cancel()
 
     async def stream_response(self, send: Send) -> None:
-        """Send every event when it comes, the last of them what went wrong, if something did."""
+        """Send every event when it comes; after a failure, the last event is the error."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         going = True
         while going:
@@ -112,12 +112,12 @@ class _Streamed(StreamingResponse):
             except StopAsyncIteration:
                 break
             except Exception as error:  # the status line has long been sent
-                going, body = False, self._told(error).encode()
+                going, body = False, self._error_event(error).encode()
             await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _told(self, error: Exception) -> str:
-        status, told, _ = describe(error)
+    def _error_event(self, error: Exception) -> str:
+        status, message, _ = describe(error)
         if status >= 500:
             logger.error("request %s failed", self._request, exc_info=error)
-        return self._failed(status, told)
+        return self._failed(status, message)

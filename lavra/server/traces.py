@@ -1,8 +1,9 @@
-"""What a trace tells of one model request, gathered where requests are accepted and where pieces come.
+"""The trace of a model request, gathered where requests are accepted and where pieces come.
 
 Names are those of OpenTelemetry's conventions for generative models
-(https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/).  A trace counts and never quotes: no prompt and no
-answer is in it.  This module knows no OpenTelemetry: `lavra.server.spans` makes spans of traces, where they are wanted.
+(https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/).
+A trace holds counts and never text: no prompt and no answer is in it.
+This module does not import OpenTelemetry: `lavra.server.spans` turns traces into spans.
 """
 
 from __future__ import annotations
@@ -13,22 +14,20 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
+from lavra.base.sampling import SAMPLING_NAMES
 from lavra.base.types import Completion
 from lavra.engine.stream import Piece, PieceWatch
 from lavra.server.schemas import Body
 
 SpanValue = str | bool | int | float | list[str]
 
-# What a client may ask for, by the field of a body; what it left out is left out here too.
+# Sampling parameters that the convention has a name for; the others stand under a name of lavra's own.
+_CONVENTION: Final = ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty")
+# Names of requested settings, by the field of a body; absent fields are absent here too.
 _ASKED: Final = {
     "max_tokens": "gen_ai.request.max_tokens",
     "max_completion_tokens": "gen_ai.request.max_tokens",
-    "temperature": "gen_ai.request.temperature",
-    "top_p": "gen_ai.request.top_p",
-    "top_k": "gen_ai.request.top_k",
-    "seed": "gen_ai.request.seed",
-    "frequency_penalty": "gen_ai.request.frequency_penalty",
-    "presence_penalty": "gen_ai.request.presence_penalty",
+    **{name: f"{'gen_ai' if name in _CONVENTION else 'lavra'}.request.{name}" for name in SAMPLING_NAMES},
     "n": "gen_ai.request.choice.count",
     "stop": "gen_ai.request.stop_sequences",
     "stream": "gen_ai.request.stream",
@@ -40,19 +39,19 @@ _LISTS: Final = frozenset({"stop", "encoding_format"})
 
 @dataclass
 class _Written:
-    """One completion as far as it has come."""
+    """The figures of a completion so far."""
 
     tokens: int = 0
     completion: Completion | None = None
 
 
 class Trace:
-    """One model request on its way.
+    """The trace of a running model request.
 
     Attributes:
-        model: the name the model was asked by, once it is known that there is one.
-        answer_id: of the answer, where it has one.
-        error: what went wrong, if anything did.
+        model: name of the model in the request, once the model is found.
+        answer_id: id of the answer, where it has one.
+        error: error of the request; None where it succeeds.
     """
 
     def __init__(self) -> None:
@@ -65,7 +64,7 @@ class Trace:
         self._read: int | None = None
 
     def asked(self, model: str, body: Body) -> None:
-        """Which model a request is for, and how it is to answer."""
+        """Note the model of a request, and its settings."""
         self.model = body.model or model
         self._asked = {"gen_ai.request.model": self.model, "gen_ai.response.model": model}
         for field, name in _ASKED.items():
@@ -75,7 +74,7 @@ class Trace:
             self._asked[name] = [value] if field in _LISTS and isinstance(value, str) else value
 
     def watching(self) -> Callable[[], PieceWatch]:
-        """Makes watches of the completions of one prompt, one for each."""
+        """Make watches for the completions of one prompt, one watch for each."""
         began, prompt = time.perf_counter(), list[_Written]()
         self._prompts.append(prompt)
 
@@ -97,11 +96,11 @@ class Trace:
         return make
 
     def read(self, tokens: int) -> None:
-        """Texts were read that nothing was written after."""
+        """Note the number of tokens read by a request that writes no text."""
         self._read = tokens
 
     def attributes(self) -> dict[str, SpanValue]:
-        """Everything known by now, by the convention's names."""
+        """All attributes known so far, by the convention's names."""
         found = dict(self._asked)
         if self.answer_id is not None:
             found["gen_ai.response.id"] = self.answer_id
@@ -113,7 +112,7 @@ class Trace:
         return found | self._usage()
 
     def _usage(self) -> dict[str, SpanValue]:
-        """Each prompt counts once; what was written counts though nobody stayed for it."""
+        """The token counts: each prompt counts once; tokens written count even if the client left."""
         if self._read is not None:
             return {"gen_ai.usage.input_tokens": self._read}
         first = [next((one.completion.usage for one in prompt if one.completion), None) for prompt in self._prompts]
@@ -131,12 +130,12 @@ CURRENT: Final[ContextVar[Trace | None]] = ContextVar("lavra_trace", default=Non
 
 
 def current() -> Trace | None:
-    """The trace of the request that is being handled; `None` where nobody wants traces."""
+    """The trace of the current request; `None` where traces are off."""
     return CURRENT.get()
 
 
 def failed(error: BaseException) -> None:
-    """The request that is being handled comes to nothing."""
+    """Note the error of the current request."""
     trace = CURRENT.get()
     if trace is not None:
         trace.error = error

@@ -1,1 +1,1 @@
-"""Floor 6: one file a task: what it reads, asks, answers and is judged by."""
+"""Floor 6: one file a task: its samples, requests, answers and scores."""

@@ -1,4 +1,4 @@
-"""Multiple choice: which of several endings fits a beginning."""
+"""Multiple choice: the best ending, of several, for a beginning."""
 
 from __future__ import annotations
 

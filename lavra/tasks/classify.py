@@ -24,7 +24,7 @@ def texts_of(sample: TextSample) -> tuple[str, ...]:
 
 
 def given_texts(sample: TextSample) -> dict[str, Any]:
-    """The same as fields of JSON."""
+    """The text, or both of a pair, as fields of JSON."""
     return {"text": sample.text} if sample.pair is None else {"text": sample.text, "pair": sample.pair}
 
 

@@ -1,4 +1,4 @@
-"""Sentence embeddings: texts to vectors, near to those that mean the same."""
+"""Sentence embeddings: texts to vectors, where texts of the same meaning are near."""
 
 from __future__ import annotations
 

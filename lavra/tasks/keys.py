@@ -24,5 +24,5 @@ def unaccented(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Letters and digits alone, without case and accents: what every tokenizer keeps of a text."""
+    """Letters and digits alone, without case and accents: the part of a text that every tokenizer keeps."""
     return "".join(one for one in unaccented(text) if one.isalnum())

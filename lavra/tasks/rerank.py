@@ -1,4 +1,4 @@
-"""Reranking: how well passages fit a query, by a model that reads both together (a cross-encoder)."""
+"""Reranking: the fit of passages to a query, by a model that reads both together (a cross-encoder)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What a task is: one value that says everything about it, without torch.
+"""The spec of a task: one value with every fact about the task, without torch.
 
 A spec holds plain facts and small functions over samples.  Its parts that compute (rows, loss, predictions, scores) are
 references: text such as `lavra.tasks.learning.losses:tag_loss`, resolved where they are needed, so that reading data,
-asking for help and serving JSON do not pay for torch.  A reference may be the function itself, which is how a task of a
-user's own, in one file, names its parts.
+`--help` and serving JSON do not pay for torch.  A reference may be the function itself: a task of a user's own,
+in one file, names its parts so.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from lavra.base.tasks import HeadKind, Problem
 from lavra.data.labelled.form import SampleForm
 
 ByProblem = Reference | Mapping[Problem, Reference]
-"""One function for all kinds of labels, or one for each."""
+"""A function for all kinds of labels, or a function for each kind."""
 
 Labels = tuple[tuple[str, ...], Problem | None]
-"""Names of labels, and what they are."""
+"""Names of labels, and their kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AskOptions:
-    """How a model is asked.
+    """Options of a request.
 
     Attributes:
-        truncate: cut what is too long instead of refusing it.
+        truncate: cut texts that are too long instead of refusing them.
         allow_none: whether a passage may have no answer.
     """
 
@@ -38,7 +38,7 @@ class AskOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Asking:
-    """How a task is asked and answered, in Python, in JSON and on the command line.
+    """The requests and answers of a task, in Python, in JSON and on the command line.
 
     The JSON is that of the server, everywhere.
 
@@ -78,19 +78,19 @@ class HeadSpec:
     """The head of a task.
 
     Attributes:
-        kind: what it gives logits for.
+        kind: the kind of its logits: a text's, a token's, a span's or a choice's.
         rows: (samples, row format, `TaskConfig`) -> `TaskRows` to learn from.
         loss: a `HeadLoss`.
         soft_loss: a `SoftLoss`, of a student that imitates a teacher's logits.
         predict: (`HeadedModel`, requests) -> predictions.
         score: (`HeadedModel`, labelled samples) -> `Scores`.
         guess: (batch, `TaskConfig`) -> summed loss of a guess.
-        num_answers: (batch, `TaskConfig`) -> how many answers a label of the batch may be.
+        num_answers: (batch, `TaskConfig`) -> number of possible answers to a label of the batch.
         labels: labelled samples -> the labels that the head tells apart.
-        problem: what the labels are, where the task says so and not the data.
-        has_names: the outputs have names that people know.
+        problem: the kind of the labels, where the task fixes it.
+        has_names: the outputs are named labels.
         has_windows: long texts are read in windows, and nothing of them is cut.
-        also: names of further tasks that a head with one output can be asked.
+        also: names of further tasks that a head with one output can do.
     """
 
     kind: HeadKind
@@ -135,29 +135,29 @@ class WritingSpec:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TaskSpec:
-    """One task.
+    """A task with all its facts.
 
     Attributes:
-        name: as users type it.
-        summary: what goes in and what comes out, in a line.
-        form: how its samples stand in files.
+        name: name of the task, as users type it.
+        summary: input and output, in a line.
+        form: the form of its samples in files.
         texts: texts of a sample.
         key: texts that identify a sample; its `texts` unless given.  Samples with equal keys go to the same side of a
             split, and a held-out sample with the key of a training sample is a leak.
-        expected: the label of a sample in JSON types; None where it is not known, or where there is none.
+        expected: the label of a sample in JSON types; None where it is missing, or where the task has none.
         is_known: whether a sample has a label, or a text to learn.
         labels: names or numbers that a sample is labelled with, which `lavra doctor` counts.
-        has_places: its labels are places among what a sample offers, so that a rare one says nothing.
+        has_places: its labels are places among a sample's choices, so that a rare label means nothing.
         recipe: (settings, folder of the base model, tokenizer, labelled data) -> `Recipe`.
-        reads_back: name of the doctor's check of its rows, and (`RowReader`, number of a row, sample) -> `Looked`, or
-            None where the row cannot be compared.
+        reads_back: name of the doctor's check of its rows, and (`RowReader`, number of a row, sample) ->
+            `ReadBackRow`, or None where the row cannot be compared.
         tokens: usual length of a row: attention to more costs most of a small machine's time.
         learning_rate: usual peak where the whole model is trained.
         saved_as: the word for it in cards and model folders; its name unless given.
         aliases: further words for it in settings.
-        head: of a task with a head.
-        writing: of a task whose model writes.
-        asking: of a task that a `Predictor` answers.
+        head: the head; None for a task without one.
+        writing: the writing part; None for a task whose model does not write.
+        asking: requests and answers; None for a task that no `Predictor` answers.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The tasks there are, by name; each spec's module is imported when it is asked for.
+"""All tasks, by name; each spec's module is imported when it is first used.
 
 A task of one's own is added with `add_task`, and is then finetuned, predicted and served like any other.
 """
@@ -53,7 +53,7 @@ def task_named(word: str) -> TaskSpec:
     """The task of a name, or of an older word for it.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no task has the name.
     """
     for spec in all_tasks():
         if word in spec.words:
@@ -87,7 +87,7 @@ def head_of(spec: TaskSpec) -> HeadSpec:
     """The head of a task.
 
     Raises:
-        ConfigError: it has none.
+        ConfigError: the task has no head.
     """
     if spec.head is None:
         known = ", ".join(one.name for one in headed_tasks())

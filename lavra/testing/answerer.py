@@ -1,9 +1,9 @@
 """Conformance suite of the `Answerer` port.
 
-Subclass `AnswererConformance` in a test module (with a name starting with `Test`) and say how to make the answerer and
-its documents; quoting, writing and a server's client are held to the same contract.
+Subclass `AnswererConformance` in a test module (with a name starting with `Test`) and define how to make the answerer
+and its documents; quoting, writing and a server's client are held to the same contract.
 
-Deliberately absent: whether answers are right (that is measured, not held).
+Deliberately absent: whether answers are right (benchmarks measure that).
 """
 
 # ruff: noqa: D102 - the names of the tests say what they hold
@@ -21,11 +21,11 @@ _MARK = re.compile(r"\s?\[(\d+|\?)\]")
 
 
 class AnswererConformance:
-    """What every `Answerer` must do.
+    """The contract of every `Answerer`.
 
     Attributes:
-        questions: at least two that the documents answer.
-        unanswerable: one that they do not.
+        questions: at least two questions that the documents answer.
+        unanswerable: a question that the documents do not answer.
     """
 
     questions: Sequence[str] = ()
@@ -36,11 +36,11 @@ class AnswererConformance:
         raise NotImplementedError("a conformance suite says which answerer it tests")
 
     def document_text(self, name: str) -> str:
-        """The whole text of one of its documents."""
+        """The whole text of a document."""
         raise NotImplementedError("a conformance suite says which documents it has")
 
     def document_page(self, name: str, place: int) -> int | None:
-        """The page on which a character stands; there are no pages unless this says so."""
+        """The page on which a character stands; there are no pages unless a subclass overrides this."""
         return None
 
     def test_satisfies_the_protocol(self) -> None:
@@ -74,7 +74,7 @@ class AnswererConformance:
             named = [int(one) for one in _MARK.findall(answer.text) if one != "?"]
             assert named == [number + 1 for one in answer.sentences for number in one.citations]
             assert set(named) == set(range(1, len(answer.citations) + 1))
-            assert list(dict.fromkeys(named)) == sorted(set(named))  # they count up where they first stand
+            assert list(dict.fromkeys(named)) == sorted(set(named))  # marks count up in the order of their first place
             written = " ".join(one.text for one in answer.sentences)
             assert _MARK.sub("", answer.text).split() == written.split()
 
@@ -92,8 +92,8 @@ class AnswererConformance:
             assert last.answer is not None
             assert "".join(one.text for one in pieces) == last.answer.text
             assert last.answer == self.make_answerer().answer(Question(text=question))
-            told = [citation for piece in pieces for citation in piece.citations]
-            assert told == list(enumerate(last.answer.citations))
+            message = [citation for piece in pieces for citation in piece.citations]
+            assert message == list(enumerate(last.answer.citations))
 
     def test_an_abstention_cites_nothing(self) -> None:
         answer = self.make_answerer().answer(Question(text=self.unanswerable))
@@ -109,10 +109,10 @@ class AnswererConformance:
                 try:
                     ask(Question(text=text))
                 except InputError as error:
-                    told = str(error)
+                    message = str(error)
                 else:
                     raise AssertionError(f"a question of {len(text)} characters was taken")
-                assert "question" in told
+                assert "question" in message
 
     def test_a_conversation_goes_on(self) -> None:
         first, second = self.questions[:2]

@@ -1,7 +1,7 @@
 """Conformance suite of the `Embedder` port.
 
-Subclass `EmbedderConformance` in a test module (with a name starting with `Test`) and say how to make the embedder; a
-model in this process, a batch worker and a remote URL are held to the same contract.
+Subclass `EmbedderConformance` in a test module (with a name starting with `Test`) and define how to make the embedder;
+a model in this process, a batch worker and a remote URL are held to the same contract.
 
 Deliberately absent: quality (a random model passes) and length (some embedders normalise, others do not).
 """
@@ -18,10 +18,10 @@ from lavra.base.ports import Embedder
 
 
 class EmbedderConformance:
-    """What every `Embedder` must do.
+    """The contract of every `Embedder`.
 
     Attributes:
-        texts: at least three different ones, of different lengths.
+        texts: at least three different texts, of different lengths.
         tolerance: largest difference allowed between two entries of the same text's vectors.
     """
 

@@ -1,10 +1,10 @@
 """Conformance suite of the `Hook` port.
 
-Subclass `HookConformance` in a test module (with a name starting with `Test`) and say how to make the hook; pytest then
-runs what every hook owes the training loop: it takes whatever a run reports, in the order in which runs report, and
-changes nothing of it.
+Subclass `HookConformance` in a test module (with a name starting with `Test`) and define how to make the hook; pytest
+then tests what every hook owes the training loop: it takes every report of a run, in the order of the run, and changes
+nothing of it.
 
-Deliberately absent: what a hook does with what it hears; each has tests of its own for that.
+Deliberately absent: the use that a hook makes of the reports; each hook has tests of its own for that.
 """
 
 # ruff: noqa: D102 - the names of the tests say what they hold
@@ -30,10 +30,10 @@ SUMMARY: Mapping[str, Any] = {"steps": 4, "best": None, "stopped": "the budget i
 
 
 class HookConformance:
-    """What every `Hook` must do."""
+    """The contract of every `Hook`."""
 
     def make_hook(self) -> Hook:
-        """A hook as a run makes it; a resumed run makes another one, which finds what the first one left."""
+        """Make a hook as a run does; a resumed run makes another hook, which finds the state that the first left."""
         raise NotImplementedError("a conformance suite says which hook it tests")
 
     def test_satisfies_the_protocol(self) -> None:
@@ -42,7 +42,7 @@ class HookConformance:
         hook.on_end(SUMMARY)
 
     def test_it_hears_a_run(self) -> None:
-        """Steps, an evaluation and a checkpoint every second step, and the end; what it says is a bool."""
+        """Report steps, an evaluation and a checkpoint every second step, and the end; the hook answers with a bool."""
         hook = self.make_hook()
         for step in range(4):
             assert self.hear("on_step", hook, step, STEP) is None
@@ -60,7 +60,7 @@ class HookConformance:
         self.hear("on_end", hook, SUMMARY)
 
     def test_a_resumed_run_repeats_steps(self) -> None:
-        """The first run is killed: it never ends; the second begins before the place where the first one was."""
+        """Kill the first run, so that it never ends; the second begins before the place that the first reached."""
         killed = self.make_hook()
         for step in range(3):
             self.hear("on_step", killed, step, STEP)
@@ -70,7 +70,7 @@ class HookConformance:
         self.hear("on_end", resumed, SUMMARY)
 
     def test_a_loss_may_be_no_number(self) -> None:
-        """A run that diverges is reported, not hidden behind the hook's error."""
+        """Report a run that diverges: the hook's own error must not hide it."""
         hook = self.make_hook()
         for loss in (float("nan"), float("inf")):
             self.hear("on_step", hook, 0, {**STEP, "loss": loss})
@@ -78,16 +78,16 @@ class HookConformance:
         self.hear("on_end", hook, SUMMARY)
 
     def test_a_run_reports_what_it_likes(self) -> None:
-        """An objective's own metrics come beside the usual ones, from some step on."""
+        """Report an objective's own metrics beside the usual ones, from some step on."""
         hook = self.make_hook()
         self.hear("on_step", hook, 0, STEP)
         self.hear("on_step", hook, 1, {**STEP, "accuracy": 0.5})
         self.hear("on_step", hook, 2, {"loss": 1.0})
         self.hear("on_end", hook, SUMMARY)
 
-    def hear(self, event: str, hook: Hook, *told: Any) -> Any:
-        """Call a hook as the loop does, and hold it to leaving alone what it was given."""
-        given = deepcopy(told)
-        said = getattr(hook, event)(*given)
-        assert repr(given) == repr(told), f"{event} changed what it was given"  # repr: NaN is not equal to itself
-        return said
+    def hear(self, event: str, hook: Hook, *arguments: Any) -> Any:
+        """Call a hook as the loop does, and check that it changes nothing of its arguments."""
+        given = deepcopy(arguments)
+        result = getattr(hook, event)(*given)
+        assert repr(given) == repr(arguments), f"{event} changed what it was given"  # repr: NaN is not equal to itself
+        return result

@@ -1,7 +1,7 @@
 """Conformance suite of the `LanguageModel` port.
 
-Subclass `LanguageModelConformance` in a test module (with a name starting with `Test`) and say how to make
-the model; pytest then runs what every implementation owes its callers.  The assertions are plain and need
+Subclass `LanguageModelConformance` in a test module (with a name starting with `Test`) and define how to make
+the model; pytest then tests what every implementation owes its callers.  The assertions are plain and need
 nothing but the port, so an in-process model, an engine and a remote URL are held to the same contract.
 
 Deliberately absent: quality and speed; a random model passes.
@@ -21,7 +21,7 @@ from lavra.base.types import Completion, Delta, FinishReason, GenerateRequest, S
 
 
 class LanguageModelConformance:
-    """What every `LanguageModel` must do.
+    """The contract of every `LanguageModel`.
 
     Attributes:
         prompts: at least three texts of different lengths, each followed by `num_tokens` tokens or more
@@ -175,8 +175,8 @@ class LanguageModelConformance:
                 logprobs = [logprob for _, logprob in top]
                 assert logprobs == sorted(logprobs, reverse=True)
                 assert greedy == (own >= logprobs[0])
-                told = dict(top)
-                assert abs(told[token] - own) <= self.tolerance if token in told else own <= logprobs[-1]
+                listed = dict(top)
+                assert abs(listed[token] - own) <= self.tolerance if token in listed else own <= logprobs[-1]
 
     def test_greedy_tokens_are_the_likeliest(self) -> None:
         model = self.make_model()
@@ -246,7 +246,7 @@ def _one(completions: list[Completion]) -> Completion:
 
 
 def _last(deltas: Sequence[Delta]) -> Completion:
-    """The completion on the last delta, and on no other."""
+    """Check that the completion stands on the last delta only, and return it."""
     assert deltas
     assert all(delta.completion is None for delta in deltas[:-1])
     assert deltas[-1].completion is not None

@@ -1,7 +1,7 @@
 """Conformance suite of the `MaskFiller` port.
 
-Subclass `MaskFillerConformance` in a test module (with a name starting with `Test`) and say how to make the filler and
-how its vocabulary writes things.
+Subclass `MaskFillerConformance` in a test module (with a name starting with `Test`) and define how to make the filler
+and how its vocabulary writes gaps and words.
 
 Deliberately absent: quality; a random model passes.
 """
@@ -20,12 +20,12 @@ from lavra.base.types import FillRequest
 
 
 class MaskFillerConformance:
-    """What every `MaskFiller` must do.
+    """The contract of every `MaskFiller`.
 
     Attributes:
         num_tokens: tokens that may stand in a gap.
-        texts: at least three of different lengths, with `{}` for each gap, one gap and several.
-        mask: how the vocabulary spells a gap.
+        texts: at least three texts of different lengths, with `{}` for each gap, one gap and several.
+        mask: spelling of a gap in the vocabulary.
         words: at least two words, each one token of the vocabulary, with their ids.
         no_word: a text that is not one token of the vocabulary.
         tolerance: largest difference allowed between two log-probabilities of the same token.
@@ -43,7 +43,7 @@ class MaskFillerConformance:
         raise NotImplementedError("a conformance suite says which filler it tests")
 
     def requests(self, top_k: int = 5) -> list[FillRequest]:
-        """One request a text."""
+        """A request for each text."""
         return [FillRequest(text=text.replace("{}", self.mask), top_k=top_k) for text in self.texts]
 
     def test_satisfies_the_protocol(self) -> None:
@@ -109,7 +109,7 @@ class MaskFillerConformance:
         return [gap for gaps in self.make_filler().fill(self.requests(top_k=self.num_tokens)) for gap in gaps]
 
     def check_same(self, ours: Gap, theirs: Gap) -> None:
-        """The same tokens in the same order, with the same log-probabilities but for rounding."""
+        """Check for the same tokens in the same order, with the same log-probabilities but for rounding."""
         assert [token for token, _ in ours] == [token for token, _ in theirs]
         for (_, one), (_, other) in zip(ours, theirs, strict=True):
             assert abs(one - other) <= self.tolerance

@@ -1,7 +1,7 @@
 """Conformance suite of the `Predictor` port.
 
-Subclass `PredictorConformance` in a test module (with a name starting with `Test`) and say how to make the predictor
-and what to ask it; a model in this process, a batch worker and a remote URL are held to the same contract.
+Subclass `PredictorConformance` in a test module (with a name starting with `Test`) and define how to make the predictor
+and its requests; a model in this process, a batch worker and a remote URL are held to the same contract.
 
 Deliberately absent: quality; a random head passes.
 """
@@ -20,10 +20,10 @@ from lavra.base.predictions import Prediction
 
 
 class PredictorConformance:
-    """What every `Predictor` must do.
+    """The contract of every `Predictor`.
 
     Attributes:
-        tolerance: largest difference allowed between two scores of the same thing.
+        tolerance: largest difference allowed between two scores of the same request.
     """
 
     tolerance: float = 1e-4
@@ -33,11 +33,11 @@ class PredictorConformance:
         raise NotImplementedError("a conformance suite says which predictor it tests")
 
     def requests(self) -> Sequence[Any]:
-        """At least three that it can answer, of different lengths."""
+        """At least three requests that it can answer, of different lengths."""
         raise NotImplementedError("a conformance suite says what it asks")
 
     def other_request(self) -> Any:
-        """One of a task that it was not made for."""
+        """A request of a task that the predictor was not made for."""
         raise NotImplementedError("a conformance suite says what another head is asked")
 
     def test_satisfies_the_protocol(self) -> None:
@@ -59,15 +59,15 @@ class PredictorConformance:
     def test_another_heads_question_is_refused(self) -> None:
         predictor = self.make_predictor()
         other = self.other_request()
-        said = ""
+        message = ""
         try:
             predictor.predict([other])
         except InputError as error:
-            said = str(error)
-        assert predictor.task in said, f"{other} was not refused by a head for {predictor.task}"
+            message = str(error)
+        assert predictor.task in message, f"{other} was not refused by a head for {predictor.task}"
 
     def check_same(self, found: Sequence[Prediction[Any]], expected: Sequence[Prediction[Any]]) -> None:
-        """Equal but for rounding."""
+        """Check that two predictions are equal but for rounding."""
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
             assert self._alike(one, other), f"{one} is not {other}"

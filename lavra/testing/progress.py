@@ -1,9 +1,9 @@
 """Conformance suite of the `Progress` port.
 
-Subclass `ProgressConformance` in a test module (with a name starting with `Test`) and say how to make the progress, and
-where there is something to see, what was shown.
+Subclass `ProgressConformance` in a test module (with a name starting with `Test`) and define how to make the progress,
+and how to read the text that it has shown, where it shows any.
 
-Deliberately absent: how it looks, and how often it shows anything.
+Deliberately absent: how progress looks, and how often it shows anything.
 """
 
 # ruff: noqa: D102 - the names of the tests say what they hold
@@ -14,18 +14,18 @@ from lavra.base.ports import Progress
 
 
 class ProgressConformance:
-    """What every `Progress` must do."""
+    """The contract of every `Progress`."""
 
     def make_progress(self) -> Progress:
-        """A progress as a verb makes it; one that shows every call, where it can."""
+        """Make a progress as a command does; it shows every call, where it can."""
         raise NotImplementedError("a conformance suite says which progress it tests")
 
     def shown(self) -> str | None:
-        """All that the progress made last has shown; None for one that shows nothing."""
+        """All text that the latest progress has shown; None for a progress that shows nothing."""
         return None
 
     def test_it_takes_every_state_of_a_step(self) -> None:
-        """By place and by name, with and without a total, from nothing to all of it; it answers nothing."""
+        """Report steps by place and by name, with and without a total, from nothing to all; calls return nothing."""
         progress = self.make_progress()
         for done in (0, 1, 2.5, 10):
             assert progress("read", done, 10) is None  # type: ignore[func-returns-value]
@@ -45,7 +45,7 @@ class ProgressConformance:
                 progress(step, done, 9)
 
     def test_any_text_is_only_text(self) -> None:
-        """Names of files and answers of models stand in steps and notes."""
+        """Report names of files and answers of models in steps and notes."""
         progress = self.make_progress()
         for text in ("[/bold]", "[red]", "{0} {name} %s", "a\tb", "", "naïve 日本"):
             for done in (0, 1, 2):

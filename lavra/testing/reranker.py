@@ -1,7 +1,7 @@
 """Conformance suite of the `Reranker` port.
 
-Subclass `RerankerConformance` in a test module (with a name starting with `Test`) and say how to make the reranker; a
-model in this process and a remote URL are held to the same contract.
+Subclass `RerankerConformance` in a test module (with a name starting with `Test`) and define how to make the reranker;
+a model in this process and a remote URL are held to the same contract.
 
 Deliberately absent: quality; a random head passes.
 """
@@ -16,11 +16,11 @@ from lavra.base.ports import Reranker
 
 
 class RerankerConformance:
-    """What every `Reranker` must do.
+    """The contract of every `Reranker`.
 
     Attributes:
-        query: what is looked for.
-        texts: at least three different ones, of different lengths.
+        query: search text.
+        texts: at least three different texts, of different lengths.
         tolerance: largest difference allowed between two scores of the same pair.
     """
 

@@ -3,8 +3,8 @@
 Subclass `RetrieverConformance` in a test module (with a name starting with `Test`) and make a retriever over its
 chunks: arms, fusions and stages are held to the same contract.
 
-Deliberately absent: quality; it is enough that a passage is found by its own words.  That scores do not depend on
-what a user may not read needs two indexes, and is tested where they are made (`tests/rag/retrievers/test_leakage.py`).
+Deliberately absent: quality; it is enough that a passage is found by its own words.  The test that scores do not depend
+on documents a user may not read needs two indexes; it stands in `tests/rag/retrievers/test_leakage.py`.
 """
 
 # ruff: noqa: D102 - the names of the tests say what they hold
@@ -25,14 +25,14 @@ TEXTS: Final[Mapping[str, str]] = {
     "wages.txt": "Wages rise by four percent.\nThe board keeps this secret until May.",
     "travel.txt": "Trains to the coast leave at noon.\nTickets are sold at the counter.",
 }
-"""Documents whose lines are chunks."""
+"""The documents, whose lines are chunks."""
 FACTS: Final[Mapping[str, Mapping[str, MetaValue]]] = {
     "rocks.txt": {"year": 1990},
     "museum.txt": {"year": 2010},
     "wages.txt": {"year": 2020, ACCESS: ("board",)},
     "travel.txt": {"year": 2024, ACCESS: ("board", "staff")},
 }
-"""Facts of the documents; two are everyone's."""
+"""The facts of the documents; two documents are public."""
 
 
 def chunks() -> list[Chunk]:
@@ -50,7 +50,7 @@ def chunks() -> list[Chunk]:
 
 
 class RetrieverConformance:
-    """What every `Retriever` must do."""
+    """The contract of every `Retriever`."""
 
     def make_retriever(self) -> Retriever:
         """The retriever under test, over `chunks()`; called by every test, so cache it if it is slow to make."""
@@ -111,7 +111,7 @@ class RetrieverConformance:
         secret = chunks()[5].text
         assert any(secret in one.chunk.text for one in self.search(query=secret, k=3).passages)
 
-    def test_what_cannot_be_searched_is_an_error(self) -> None:
+    def test_impossible_searches_are_an_error(self) -> None:
         unknown = (Condition(field="colour", operator=Operator.EQUAL, value="red"),)
         for request in (
             SearchRequest(query=""),
@@ -123,11 +123,11 @@ class RetrieverConformance:
             assert self.refuses(request), f"{request.query[:20]!r}, k={request.k}, {request.where}: not refused"
 
     def search(self, query: str, k: int = 10, where: Where = (), groups: frozenset[str] | None = None) -> Found:
-        """What the retriever finds."""
+        """Search and return the passages found."""
         return self.make_retriever().search(SearchRequest(query=query, k=k, where=where, groups=groups))
 
     def refuses(self, request: SearchRequest) -> bool:
-        """Whether a request is an `InputError`."""
+        """Whether a request raises an `InputError`."""
         retriever = self.make_retriever()
         try:
             retriever.search(request)

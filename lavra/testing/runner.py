@@ -1,10 +1,11 @@
 """Conformance suite of the `Runner` port.
 
-Subclass `RunnerConformance` in a test module (with a name starting with `Test`), say how to make the runner and what
-the logits of a whole text are, and pytest runs what every runner owes the engine: logits do not depend on how a text is
-cut into rows, where its blocks lie, who else is in the batch with which adapter, or who computed its beginning.
+Subclass `RunnerConformance` in a test module (with a name starting with `Test`), define how to make the runner and
+the logits of a whole text, and pytest tests what every runner owes the engine: logits do not depend on how a text is
+cut into rows, where its blocks lie, which other texts and adapters are in the batch, or which pass computed its
+beginning.
 
-A runner whose arithmetic is the same whatever the batch sets `tolerance` to 0 and is then held to every bit.
+A runner whose arithmetic is the same whatever the batch sets `tolerance` to 0; its logits must then agree in every bit.
 """
 
 # ruff: noqa: D102 - the names of the tests say what they hold
@@ -24,14 +25,14 @@ from lavra.base.ports import ForwardBatch, ForwardRow, Runner
 
 
 class RunnerConformance:
-    """What every `Runner` must do.
+    """The contract of every `Runner`.
 
     Attributes:
-        vocab_size: ids from 0 up to this are used.
+        vocab_size: number of ids used, from 0 up.
         block_size: tokens in a block of the runners that are made.
         tolerance: largest difference allowed between two logits of the same position.
-        source: ids the encoder of an encoder-decoder reads; `None` for a decoder.
-        adapters: names of the runner's adapters, and the virtual tokens each puts in front of a text.
+        source: ids that the encoder of an encoder-decoder reads; `None` for a decoder.
+        adapters: names of the runner's adapters, each with the number of virtual tokens it puts in front of a text.
     """
 
     vocab_size: int = 64
@@ -45,7 +46,7 @@ class RunnerConformance:
         raise NotImplementedError("a conformance suite says which runner it tests")
 
     def reference(self, tokens: tuple[int, ...]) -> Float32s:
-        """(T, V) logits after each token of a text, computed some other way; reads `source` where there is one."""
+        """(T, V) logits after each token of a text, computed in another way; it reads `source` where that is set."""
         raise NotImplementedError("a conformance suite says what the logits are")
 
     def adapted_reference(self, adapter: str, tokens: tuple[int, ...]) -> Float32s:
@@ -57,14 +58,14 @@ class RunnerConformance:
         return tuple(int(one) for one in np.random.default_rng(seed).integers(0, self.vocab_size, length))
 
     def row(self, tokens: tuple[int, ...], start: int, blocks: list[int], num_logits: int) -> ForwardRow:
-        """A row over just as many blocks as it needs."""
+        """A row over exactly the blocks that it needs."""
         used = -(-(start + len(tokens)) // self.block_size)
         return ForwardRow(
             tokens=tokens, start=start, blocks=tuple(blocks[:used]), num_logits=num_logits, source=self.source
         )
 
     def read(self, runner: Runner, tokens: tuple[int, ...], cuts: list[int], blocks: list[int]) -> Float32s:
-        """A text read in parts; all its logits."""
+        """Read a text in parts and return all its logits."""
         edges = [0, *cuts, len(tokens)]
         parts = []
         for start, end in pairwise(edges):
@@ -73,7 +74,7 @@ class RunnerConformance:
         return np.concatenate(parts)
 
     def same(self, ours: Float32s, theirs: Float32s) -> None:
-        """Equal within the tolerance."""
+        """Check that logits are equal within the tolerance."""
         assert ours.shape == theirs.shape
         assert ours.dtype == np.float32
         assert np.abs(ours - theirs).max(initial=0.0) <= self.tolerance
@@ -117,7 +118,7 @@ class RunnerConformance:
         self.same(self.read(runner, tokens, [2], [5, 1, 7]), self.reference(tokens))
 
     def test_company_does_not_matter(self) -> None:
-        """Prompts, parts of prompts and single tokens of several texts in each pass."""
+        """Read prompts, parts of prompts and single tokens of several texts in each pass."""
         runner = self.make_runner(64, self.block_size)
         rng = np.random.default_rng(6)
         texts = [self.text(10 + number, length) for number, length in enumerate((20, 9, 13, 1, 16))]
@@ -172,7 +173,7 @@ class RunnerConformance:
         self.same(found[5:], self.reference(second)[begun:])
 
     def test_wrong_guesses_are_overwritten(self) -> None:
-        """A row of guesses, then another from the same start: what speculation does."""
+        """Read a row of guesses, then another from the same start, as speculation does."""
         runner = self.make_runner(8, self.block_size)
         tokens = self.text(14, 12)
         self.read(runner, tokens[:5], [], list(range(8)))
@@ -191,14 +192,14 @@ class RunnerConformance:
         try:
             runner.forward(ForwardBatch(rows=rows))
         except InputError as error:
-            assert "nobody" in str(error)  # noqa: PT017 - pytest is no dependency of this package
+            assert "nobody" in str(error)  # noqa: PT017 - pytest is not a dependency of this package
         else:
             raise AssertionError("a row that names an unknown adapter was computed")
         found = runner.forward(ForwardBatch(rows=(self.row(tokens[5:], 5, blocks, 1),)))
         self.same(found, self.reference(tokens)[5:])
 
     def test_rows_have_the_adapter_they_name(self) -> None:
-        """Every adapter and none, twice each, prompts in parts and single tokens, in one cache."""
+        """Read with every adapter and without, twice each, prompts in parts and single tokens, in the same cache."""
         names = [None, *self.adapters] * 2
         runner = self.make_runner(8 * len(names), self.block_size)
         rng = np.random.default_rng(19)

@@ -1,9 +1,9 @@
 """Conformance suite of the `Stream` port.
 
-Subclass `StreamConformance` in a test module (with a name starting with `Test`) and say how to open a stream; pytest
-then runs what every stream owes its reader: the pieces make the whole, and a cancelled one ends and says so.
+Subclass `StreamConformance` in a test module (with a name starting with `Test`) and define how to open a stream; pytest
+then tests what every stream owes its reader: the pieces make the whole, and a cancelled stream ends and reports it.
 
-Deliberately absent: how soon pieces come, and how many tokens are in one.
+Deliberately absent: how soon pieces come, and how many tokens each has.
 """
 
 # ruff: noqa: D102 - the names of the tests say what they hold
@@ -19,10 +19,10 @@ from lavra.base.types import Completion, Delta, FinishReason
 
 
 class StreamConformance:
-    """What every `Stream` must do."""
+    """The contract of every `Stream`."""
 
     def open_stream(self) -> Stream:
-        """A new stream of the same request each time, unread.
+        """Open a new, unread stream of the same request each time.
 
         The request is greedy and writes many more tokens than come before a reader can cancel.
         """
@@ -76,14 +76,14 @@ class StreamConformance:
         assert (whole.text, whole.tokens) == _text_and_tokens(_last(_read(self.open_stream())))
 
     def check_cancelled(self, deltas: Sequence[Delta]) -> None:
-        """The stream ended early, and its completion is what was read of it."""
+        """Check that the stream ended early, and that its completion is the part that was read."""
         whole, free = self.check_whole(deltas), _last(_read(self.open_stream()))
         assert whole.finish_reason is FinishReason.CANCELLED
         assert len(whole.tokens) < len(free.tokens)
         assert free.tokens[: len(whole.tokens)] == whole.tokens
 
     def check_whole(self, deltas: Sequence[Delta]) -> Completion:
-        """The completion at the end, whose text and tokens are those of the deltas joined."""
+        """Check the completion at the end: its text and tokens are those of the deltas joined."""
         whole = _last(deltas)
         assert "".join(delta.text for delta in deltas) == whole.text
         assert tuple(chain.from_iterable(delta.tokens for delta in deltas)) == whole.tokens

@@ -1,9 +1,10 @@
 """Conformance suite of a task's spec (`lavra.tasks.spec`).
 
 Subclass `TaskConformance` in a test module (with a name starting with `Test`), give it the spec and a few samples,
-requests and values of predictions.  The tasks that lavra ships and a task of a program's own are held to the same.
+requests and values of predictions.  The tasks that lavra ships and a task of another program are held to the same
+contract.
 
-Deliberately absent: whether the task can be learnt; that takes a model.
+Deliberately absent: whether a model can learn the task.
 """
 
 # ruff: noqa: D102 - the names of the tests say what they hold
@@ -17,10 +18,10 @@ from typing import Any
 
 
 class TaskConformance:
-    """What every spec must do.
+    """The contract of every spec.
 
     Attributes:
-        spec: of the task.
+        spec: describes the task under test.
     """
 
     spec: Any
@@ -30,11 +31,11 @@ class TaskConformance:
         raise NotImplementedError("a conformance suite says which samples the task has")
 
     def requests(self) -> Sequence[Any]:
-        """Requests of a task that is asked; none of another."""
+        """Requests of a task that answers requests; none for another task."""
         return ()
 
     def values(self) -> Sequence[Any]:
-        """Values of predictions of a task that is asked; none of another."""
+        """Values of predictions of a task that answers requests; none for another task."""
         return ()
 
     def test_every_reference_is_a_function(self) -> None:
@@ -83,7 +84,7 @@ class TaskConformance:
 
 
 def references(part: Any) -> Iterator[tuple[str, Any]]:
-    """The references of a spec and its parts, found by the types of fields: (field, `module:name` or a function)."""
+    """Find the references of a spec and its parts by the types of fields: (field, `module:name` or a function)."""
     for field in fields(part):
         value = getattr(part, field.name)
         if field.type in ("Reference", "ByProblem"):
@@ -103,7 +104,7 @@ def _resolved(reference: Any) -> Any:
 
 
 class _Options:
-    """The options a request was made with."""
+    """The options that a request was made with."""
 
     def __init__(self, request: Any, names: frozenset[str]) -> None:
         for name in ("truncate", "allow_none"):

@@ -1,16 +1,16 @@
 """Conformance suite of the `VectorStore` port.
 
-Subclass `VectorStoreConformance` in a test module (with a name starting with `Test`), say how to open the store and
-what a condition means; a NumPy array, a library's index, a server and a service are held to the same contract.
+Subclass `VectorStoreConformance` in a test module (with a name starting with `Test`), define how to open the store and
+the meaning of a condition; a NumPy array, a library's index, a server and a service are held to the same contract.
 Everything is compared with products computed here, vector by vector.
 
-A store that approximates states its recall, which is measured without a condition and with narrow and wide ones.  A
-store that cannot put texts in order says so, and must then refuse to compare them.
+An approximate store states its recall, which is measured without a condition and with narrow and wide conditions.  A
+store that cannot put texts in order states that (`orders_texts`), and must then refuse to compare them.
 
-Deliberately absent: speed, memory and what a kill leaves behind, which the tests of each store have.
+Deliberately absent: speed, memory and the state after a kill, which the tests of each store check.
 """
 
-# ruff: noqa: D102 - the names of the tests say what they hold; pytest is no dependency of this package
+# ruff: noqa: D102 - the names of the tests say what they hold; pytest is not a dependency of this package
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _namespaces = itertools.count()
 
 
 class VectorStoreConformance:
-    """What every `VectorStore` must do.
+    """The contract of every `VectorStore`.
 
     Attributes:
         dimension: numbers of a vector, at least 8.
-        many: vectors among which narrow conditions and recall are tried, at least 400.
+        many: number of vectors on which narrow conditions and recall are tested, at least 400.
         recall: least share of the ten nearest vectors that a search over `many` finds.
         tolerance: largest difference allowed between a product and the same computed here.
         orders_texts: whether texts may be compared by order.
@@ -53,14 +53,14 @@ class VectorStoreConformance:
     orders_texts: bool = True
 
     def open_store(self, namespace: str, dimension: int) -> VectorStore:
-        """Open a namespace of one store, empty at first; opened again, it holds what was added to it."""
+        """Open a namespace of a store, empty at first; opened again, it holds the vectors added before."""
         raise NotImplementedError("a conformance suite says which store it tests")
 
     def close_store(self, store: VectorStore) -> None:
-        """Close a store, where another may not be opened beside it."""
+        """Close a store whose kind cannot be open twice at a time."""
 
     def meets(self, facts: _Facts, where: Where) -> bool:
-        """Whether facts meet every condition: the meaning that the store must give them."""
+        """Whether facts meet every condition: the meaning that the store must give to conditions."""
         raise NotImplementedError("a conformance suite says what a condition means")
 
     # ---------------------------------------------------------------- made for the tests
@@ -76,14 +76,14 @@ class VectorStoreConformance:
         return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), dtype=np.float32)
 
     def filled(self, seed: int, count: int) -> tuple[VectorStore, Int64s, Float32s]:
-        """A store with vectors under ids that have gaps and are in no order, with the fact `number`."""
+        """Make a store with vectors under ids that have gaps and are in no order, with the fact `number`."""
         store, vectors = self.fresh(), self.vectors(seed, count)
         ids = np.random.default_rng(seed).permutation(3 * count)[:count].astype(np.int64)
         store.add(ids, vectors, [{"number": int(id)} for id in ids])
         return store, ids, vectors
 
     def same(self, store: VectorStore, ids: Int64s, vectors: Float32s, where: Where = (), k: int = 7) -> None:
-        """A search finds the nearest of these vectors, in order, with their products."""
+        """Check that a search finds the nearest of these vectors, in order, with their products."""
         queries = self.vectors(99, 5)
         found_ids, found = store.search(queries, k, where)
         expected = np.full((len(queries), k), -np.inf, dtype=np.float32)
@@ -300,7 +300,7 @@ def _refused(act: Callable[[], object]) -> None:
 
 
 def _random_facts(rng: np.random.Generator) -> dict[str, MetaValue]:
-    """Facts of every kind; any of them may be missing, and `mixed` is of a kind that differs from vector to vector."""
+    """Make facts of every kind; any may be missing, and the kind of `mixed` differs from vector to vector."""
     pools: dict[str, Sequence[MetaValue]] = {
         "number": _NUMBERS,
         "text": _TEXTS,

@@ -1,9 +1,9 @@
-"""The making of a corpus, from sources to two Parquet files, in memory that does not grow with the text.
+"""Build a corpus from sources: two Parquet files, in memory that does not grow with the text.
 
-The sources are read once: documents are normalised, filtered and written to a scratch file.  How much text that is says
-which documents are cut into sections (`sections`); the signatures of documents and sections go to the duplicate index.
-Where duplicates leave so little text that more is to be cut, this is done again.  Then the scratch file is read once
-more: duplicates are left out, the rest goes to its side of the split.
+The sources are read once: documents are normalised, filtered and written to a scratch file.  The amount of that text
+decides which documents are cut into sections (`sections`); the signatures of documents and sections go to the
+duplicate index.  Where duplicates leave so little text that more documents must be cut, the comparison runs again.
+Then the scratch file is read once more: duplicates are left out, and the other documents go to their side of the split.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lavra.text.filters import Drop, filtered
 from lavra.text.normalize import Normalizer
 from lavra.text.planted import PlantedSample, measure_recall
 from lavra.text.sections import SectionSizes, Units, Work, works
-from lavra.text.sources import Source
+from lavra.text.sources.source import Source
 from lavra.text.split import heldout_target
 from lavra.text.store import DocumentWriter, read_documents
 from lavra.text.summary import EXACT_DUPLICATE, NEAR_DUPLICATE
@@ -37,19 +37,19 @@ from lavra.text.tally import Tally
 
 SPLITS = ("train", "heldout")
 PROGRESS_BYTES = 1 << 20
-_MOST_COMPARISONS: Final = 3  # of all text; each but the first cuts finer
-_MOST_BYTES: Final = 65_536  # of sections side by side that become one document
+_MOST_COMPARISONS: Final = 3  # comparisons of all text; each but the first cuts finer
+_MOST_BYTES: Final = 65_536  # bytes of neighbouring sections that become one document
 
 
 class Build:
-    """One corpus being built.
+    """A corpus being built.
 
     Args:
-        folder: gets the corpus's files.
-        scratch: an empty folder for what is needed only meanwhile: the clean text, compressed, and some 700 bytes a
-            document.
-        config: how.
-        progress: told the stage (`read`, `compare`, `write`), the bytes of text done and, where known, of how many.
+        folder: the folder for the corpus's files.
+        scratch: an empty folder for temporary files: the clean text, compressed, and some 700 bytes a document.
+        config: settings of the corpus.
+        progress: is called with the stage (`read`, `compare`, `write`), the bytes of text done and, where known, the
+            total of bytes.
     """
 
     def __init__(self, folder: Path, scratch: Path, config: CorpusConfig, progress: Progress) -> None:
@@ -66,7 +66,7 @@ class Build:
         """Write the corpus's files and return its counts.
 
         Raises:
-            InputError: a source cannot be read, or what remains cannot be divided.
+            InputError: a source cannot be read, or the remaining text cannot be divided.
         """
         dropped_file = self._folder / "dropped.jsonl"
         with closing(self._ledger), dropped_file.open("w", encoding="utf-8") as dropped:
@@ -82,7 +82,7 @@ class Build:
         return self._counts(compared, writing, {"train": train, "heldout": held})
 
     def _read(self, sources: Sequence[Source], dropped: TextIO) -> int:
-        """Clean documents into the scratch file; returns the bytes of their text."""
+        """Write clean documents into the scratch file; returns the bytes of their text."""
         with (
             (self._folder / "skipped.jsonl").open("w", encoding="utf-8") as skipped,
             DocumentWriter(self._spool, level=1, meta=(PART_OF, PART)) as writer,
@@ -96,7 +96,7 @@ class Build:
         return writer.num_bytes
 
     def _clean(self, sources: Sequence[Source], dropped: TextIO) -> Iterator[Document]:
-        """The flow: read, normalised, filtered."""
+        """Read, normalise and filter the documents of the sources."""
         documents = Normalizer(self._config.normalize, self._tally).each(self._documents(sources))
         if self._config.filters is None:
             return documents
@@ -117,7 +117,7 @@ class Build:
                     self._progress("read", reported, None)
 
     def _compare(self, clean_bytes: int) -> _Compared:
-        """Duplicates and units, with sections as fine as what is left without the duplicates needs them."""
+        """Find the duplicates and the units, with sections as fine as the text without the duplicates needs them."""
         sizes = SectionSizes.of(clean_bytes, self._config.heldout_fraction)
         for number in range(_MOST_COMPARISONS):
             compared = self._compare_in(self._scratch / f"index-{number}", sizes, clean_bytes)
@@ -147,7 +147,7 @@ class Build:
         )
 
     def _write(self, writing: _Writing, train: DocumentWriter, held: DocumentWriter, clean_bytes: int) -> None:
-        """The two splits without the duplicates."""
+        """Write the two splits without the duplicates."""
         done = reported = 0
         clean = _Counted(read_documents(self._spool))
         for work in works(clean, writing.compared.sizes):
@@ -200,15 +200,15 @@ class Build:
 
 @dataclass(frozen=True, kw_only=True)
 class _Compared:
-    """What is known of the N sections before they are written.
+    """The facts about the N sections before they are written.
 
     Attributes:
-        sizes: they were cut by, or would be alike.
-        index: with their signatures.
-        units: of the split.
-        clusters: of duplicates.
-        is_exact: (N,) whether it is left out, since an earlier one is equal.
-        is_near: (N,) whether it is left out, since an earlier one is nearly equal.
+        sizes: the sizes that the sections were cut by, or sizes that would cut them alike.
+        index: the duplicate index with their signatures.
+        units: the units of the split.
+        clusters: the clusters of duplicates.
+        is_exact: (N,) whether a section is left out because an earlier section is equal.
+        is_near: (N,) whether a section is left out because an earlier section is nearly equal.
     """
 
     sizes: SectionSizes
@@ -220,22 +220,22 @@ class _Compared:
 
     @property
     def is_removed(self) -> npt.NDArray[np.bool_]:
-        """(N,) whether it is left out."""
+        """(N,) whether a section is left out."""
         return self.is_exact | self.is_near
 
     @property
     def bytes_left(self) -> int:
-        """Of the sections that are not left out."""
+        """Bytes of the sections that are not left out."""
         return int(self.units.bytes[~self.is_removed].sum())
 
 
 class _Writing:
-    """Turns works, in order, into the documents of the corpus: without duplicates, each on its side.
+    """The step from works, in order, to the documents of the corpus: without duplicates, each on its side of the split.
 
     Attributes:
-        compared: what is known of the sections.
-        num_cut: works that are in sections.
-        num_divided: of these, those with sections on both sides.
+        compared: the facts about the sections.
+        num_cut: number of works that are cut into sections.
+        num_divided: of these works, the number with sections on both sides.
     """
 
     def __init__(
@@ -255,10 +255,10 @@ class _Writing:
         self._similarity = dict(zip(near.tolist(), similarity.tolist(), strict=True))
 
     def documents(self, work: Work, first: int) -> Iterator[tuple[bool, Document]]:
-        """What is kept of the next work, each document with whether it is held out.
+        """The remaining documents of the next work, each with whether it is held out.
 
         Args:
-            work: in the order of the sources.
+            work: the next work in the order of the sources.
             first: number of its first clean document.
         """
         run, sides = _Run(work), set[bool]()
@@ -280,7 +280,7 @@ class _Writing:
             yield run.is_heldout, run.document(is_whole=run.first == 1)
 
     def _drop_duplicate(self, number: int, identity: str, source: str, text: str, first: int) -> bool:
-        """Note a section that is left out; returns whether it is."""
+        """Record a section if it is left out; returns whether it is left out."""
         clusters = self.compared.clusters
         if self.compared.is_exact[number]:
             reason, value, bound, kept = EXACT_DUPLICATE, 1.0, 1.0, clusters.first_equal[number]
@@ -298,7 +298,7 @@ class _Writing:
 
 @dataclass(kw_only=False)
 class _Run:
-    """Sections side by side that go to one side: one document of the corpus."""
+    """Neighbouring sections that go to the same side: one document of the corpus."""
 
     work: Work
     texts: list[str] = field(default_factory=list)
@@ -308,13 +308,13 @@ class _Run:
     is_heldout: bool = False
 
     def add(self, place: int, text: str, is_heldout: bool) -> None:
-        """The next section."""
+        """Add the next section."""
         self.first, self.last, self.is_heldout = self.first or place, place, is_heldout
         self.texts.append(text)
         self.num_bytes += len(text.encode())
 
     def document(self, *, is_whole: bool) -> Document:
-        """The sections as a document; of a part of a work the id and the source name its sections."""
+        """The sections as a document; where they are a part of a work, the id and the source name the sections."""
         text, work = "".join(self.texts), self.work
         if is_whole:
             return Document(id=work.id, text=text, source=work.source, kind=work.kind)
@@ -324,7 +324,7 @@ class _Run:
 
 
 class _Counted:
-    """Documents, and how many of them have been read so far."""
+    """An iterator of documents that counts the documents read so far."""
 
     def __init__(self, documents: Iterator[Document]) -> None:
         self._documents = documents
@@ -337,19 +337,19 @@ class _Counted:
 
 
 class _Originals:
-    """The ids of the sections that others are duplicates of, and of no others, so that memory stays small."""
+    """The ids of the sections that have duplicates, and no other ids, so that memory stays small."""
 
     def __init__(self, clusters: Clusters, removed: npt.NDArray[np.bool_]) -> None:
         self._wanted = {*clusters.first[removed].tolist(), *clusters.first_equal[removed].tolist()}
         self._ids: dict[int, str] = {}
 
     def meet(self, number: int, identity: str) -> None:
-        """Remember a section's id if it will be asked for."""
+        """Remember a section's id if `id_of` will need it."""
         if number in self._wanted:
             self._ids[number] = identity
 
     def id_of(self, number: np.int64) -> str:
-        """The id of a section met before."""
+        """The id of a section that `meet` has seen."""
         return self._ids[int(number)]
 
 
@@ -372,7 +372,7 @@ def _skip_logger(file: TextIO) -> Callable[[str, str, str], None]:
 
 
 def _nothing_left(tally: Tally) -> str:
-    """Why there is no corpus, from the counts."""
+    """The error's message for an empty corpus: the reasons, from the counts."""
     reasons = {**tally.files_skipped, **tally.rows_skipped, **tally.dropped}
     listed = "; ".join(f"{reason}: {number}" for reason, number in sorted(reasons.items())) or "nothing was found"
     return (

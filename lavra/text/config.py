@@ -1,4 +1,4 @@
-"""The settings of a corpus: one dataclass for each thing that is done to text, nested in the order it is done."""
+"""The settings of a corpus: one dataclass for each step of the work on text, nested in the order of the steps."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from lavra.base.errors import ConfigError
 from lavra.text.dedup import DedupConfig
 from lavra.text.filters import FilterConfig
 from lavra.text.normalize import NormalizeConfig
-from lavra.text.sources import ReadConfig
+from lavra.text.sources.reading import ReadConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
-    """How text becomes a corpus.
+    """Settings of a corpus: how text becomes a corpus.
 
     Attributes:
         read: how files become documents.
-        normalize: how texts are brought to one spelling.
-        filters: what is not worth learning from; without it nothing is filtered.
-        dedup: what counts as a duplicate and whether duplicates are removed.
+        normalize: how texts get one spelling.
+        filters: bounds of the documents that are kept; without it nothing is filtered.
+        dedup: which documents count as duplicates and whether duplicates are removed.
         heldout_fraction: share of the near-duplicate clusters that is held out.
-        seed: of the split.
+        seed: seed of the split.
     """
 
     read: ReadConfig = field(default_factory=ReadConfig)

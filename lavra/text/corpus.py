@@ -1,8 +1,8 @@
-"""A corpus: clean documents in two splits, with an account of everything that did not get in.
+"""A corpus: clean documents in two splits, with an account of all text that was left out.
 
 The folder holds `train.parquet` and `heldout.parquet` (id, source, kind, text), `counts.json`, `dropped.jsonl` (a line
-for each document left out), `files.jsonl` (one for each file read, with what was kept of it), `skipped.jsonl` (one for
-each file not read) and the card `lavra.json`.
+for each document left out), `files.jsonl` (a line for each file read, with the amounts that were kept of it),
+`skipped.jsonl` (a line for each file not read) and the card `lavra.json`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lavra.base.types import Document
 from lavra.text.build import Build
 from lavra.text.config import CorpusConfig
 from lavra.text.files import FileTable, file_accounts, file_table, read_rows
-from lavra.text.sources import Source, as_source
+from lavra.text.sources.source import Source, as_source
 from lavra.text.store import read_documents
 from lavra.text.summary import summary_rows
 
@@ -50,7 +50,7 @@ class Corpus:
         """Open a corpus folder.
 
         Raises:
-            InputError: it is not one.
+            InputError: the folder is not a corpus.
         """
         folder = Path(path)
         card = read_card(folder)
@@ -60,23 +60,23 @@ class Corpus:
 
     @property
     def id(self) -> str:
-        """16 hex digits naming exactly this corpus."""
+        """16 hex digits that name exactly this corpus."""
         return self.card.id
 
     def documents(self, split: SplitName) -> Iterator[Document]:
-        """The documents of one side of the split, in the order they were read, in bounded memory."""
+        """The documents of one side of the split, in the order they were read; takes bounded memory."""
         return read_documents(self.path / f"{_known(split)}.parquet")
 
     def num_documents(self, split: SplitName) -> int:
-        """Documents on one side of the split."""
+        """Number of documents on one side of the split."""
         return int(self.counts["documents"][_known(split)])
 
     def num_bytes(self, split: SplitName) -> int:
-        """Bytes of UTF-8 text on one side of the split."""
+        """Number of bytes of UTF-8 text on one side of the split."""
         return int(self.counts["bytes"][_known(split)])
 
     def dropped(self) -> Iterator[dict[str, Any]]:
-        """Every document left out: its id, source, reason, measured value and bound, and what it duplicates."""
+        """Every document left out: its id, source, reason, measured value and bound, and the id of its original."""
         return read_rows(self.path / "dropped.jsonl")
 
     def skipped(self) -> Iterator[dict[str, Any]]:
@@ -84,11 +84,11 @@ class Corpus:
         return read_rows(self.path / "skipped.jsonl")
 
     def file_table(self, most: int = 20) -> FileTable:
-        """The files that were used and those that were not, at most `most` of each, read from disk one by one."""
+        """The files that were used and the files that were not, at most `most` of each, read from disk one by one."""
         return file_table(file_accounts(self.path), most)
 
     def summary_rows(self) -> list[tuple[str, str]]:
-        """What happened, for people: rows of label and value, in the order things happened."""
+        """The counts for people: rows of label and value, in the order of the steps."""
         return summary_rows(self.counts)
 
 
@@ -103,8 +103,9 @@ def build_corpus(
     Args:
         sources: sources, or paths of files and folders.
         out: the folder to write; it is replaced, all at once, if it exists.
-        config: how; the defaults when None.
-        progress: told the stage (`read`, `compare`, `write`), the bytes of text done and, where known, of how many.
+        config: settings of the corpus; the defaults when None.
+        progress: is called with the stage (`read`, `compare`, `write`), the bytes of text done and, where known, the
+            total of bytes.
 
     Raises:
         InputError: a source cannot be read, or fewer than two different documents remain.
@@ -133,5 +134,5 @@ def build_corpus(
 
 def _known(split: str) -> str:
     if split not in get_args(SplitName):
-        raise InputError(f"{split!r} is no split of a corpus; it has {' and '.join(get_args(SplitName))}")
+        raise InputError(f"{split!r} is not a split of a corpus; it has {' and '.join(get_args(SplitName))}")
     return split

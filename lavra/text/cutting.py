@@ -1,13 +1,13 @@
-"""The one cutter: a long text in sections that end where a reader would pause, and never inside a character.
+"""Cut a long text into sections that end where a reader would pause, and never inside a character.
 
 A section is at most `size` long.  From a half of that on (a quarter with `CutAt.WORDS`) the cutter looks for the place
-to end it, in one of two ways:
+to end the section, in one of two ways:
 
 - `CutAt.STRUCTURE`: the last place of the highest rank: a heading, a paragraph that begins at the margin, a paragraph,
   a line, a sentence, a space.  For sections that people or models read.
-- `CutAt.WORDS`: among the ends of sentences the one whose neighbouring words have the lowest hash (content-defined
-  chunking: Muthitacharoen et al. 2001, LBFS).  Spaces and line breaks do not count, so a book on a single line, or in
-  the middle of a longer text, is cut where the same book in paragraphs is.  For sections that are compared.
+- `CutAt.WORDS`: the end of a sentence whose neighbouring words have the lowest hash (content-defined chunking:
+  Muthitacharoen et al. 2001, LBFS).  Spaces and line breaks do not count, so a book on a single line, or in the middle
+  of a longer text, is cut at the same places as the same book in paragraphs.  For sections that are compared.
 
 The text may come in blocks of any size: the sections do not depend on them, and memory is that of a few sections.
 """
@@ -27,20 +27,20 @@ from lavra.base.errors import ConfigError
 from lavra.text.sentences import SENTENCE_END
 
 PART_OF: Final = "part_of"
-"""Key of `Document.meta`: the source of the whole that a reader cut this document from."""
+"""Key of `Document.meta`: the source of the text that a reader cut this document from."""
 PART: Final = "part"
-"""Key of `Document.meta`: the number of this part of it, from 1."""
+"""Key of `Document.meta`: the number of this part of that text, from 1."""
 
 
 class Measure(Enum):
-    """What the size of a section counts."""
+    """The unit of the size of a section."""
 
     CHARACTERS = "characters"
     BYTES = "bytes"  # of UTF-8
 
 
 class CutAt(Enum):
-    """How the end of a section is chosen."""
+    """The rule for the end of a section."""
 
     STRUCTURE = "structure"
     WORDS = "words"
@@ -48,12 +48,12 @@ class CutAt(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class CutConfig:
-    """How a text is cut.
+    """Settings of a cut.
 
     Attributes:
-        size: of a section, at most.
-        measure: what `size` counts.
-        at: how the end of a section is chosen.
+        size: greatest size of a section.
+        measure: the unit of `size`.
+        at: the rule for the end of a section.
     """
 
     size: int
@@ -73,8 +73,8 @@ class TextSection:
     Attributes:
         id: the text's id and the number of the section, from 1 (`id#3`).
         text: the section; all sections of a text, joined, are the text.
-        start: where it begins in the text, in characters.
-        end: where it ends, exclusive.
+        start: place in the text where the section begins, in characters.
+        end: place where it ends, exclusive.
     """
 
     id: str
@@ -87,9 +87,9 @@ def cut(blocks: Iterable[str], config: CutConfig, identity: str = "") -> Iterato
     """The sections of a text, in order.
 
     Args:
-        blocks: the text, in one piece or several.
-        config: how long sections are and where they end.
-        identity: the text's id, which those of its sections begin with.
+        blocks: the text, whole or in several blocks.
+        config: settings of the cut: the size of sections and the places where they end.
+        identity: the text's id; the ids of its sections begin with it.
     """
     need = config.size + config.size // 2 + _CONTEXT  # sees the end of a text before a section of it gets too short
     number, before, rest, is_last = 0, 0, "", False
@@ -111,10 +111,10 @@ def cut(blocks: Iterable[str], config: CutConfig, identity: str = "") -> Iterato
 
 
 Reach = Callable[[int], int]
-"""For a place in a text the end of the longest section that may begin there."""
+"""From a place in a text: the end of the longest section that may begin there."""
 
-_CONTEXT = 24  # characters on each side of a place, of which its neighbouring words are taken
-_NEIGHBOURS = 12  # of these, without spaces
+_CONTEXT = 24  # characters on each side of a place, from which its neighbouring words are taken
+_NEIGHBOURS = 12  # characters used of these, without spaces
 
 _RANKS = (
     re.compile(r"\n(?=\#{1,6} )|\n[ \t]*\n[ \t]*\n\s*(?=\S)"),  # before a heading: marked, or set off by blank lines
@@ -128,15 +128,15 @@ _SENTENCES, _LINES, _SPACES = _RANKS[4], _RANKS[3], _RANKS[5]
 
 
 def section_end(text: str, start: int, reach: Reach, *, at: CutAt = CutAt.STRUCTURE, behind: int | None = None) -> int:
-    """Where the section of a text that begins at `start` ends.
+    """The place where the section that begins at `start` ends.
 
     Args:
-        text: to be cut.
-        start: of the section.
-        reach: gives for a place the end of the longest section that may begin there; never less than the place.
-        at: how the end is chosen.
-        behind: the section ends behind this place, where one of its length can: the end of a section before it that
-            it overlaps.
+        text: the text to cut.
+        start: place where the section begins.
+        reach: returns for a place the end of the longest section that may begin there; never less than the place.
+        at: the rule for the end.
+        behind: the end of the section before, which this section overlaps; this section ends behind it where its length
+            allows that.
     """
     limit, following = reach(start), len(text) - start
     if limit == len(text):
@@ -148,7 +148,7 @@ def section_end(text: str, start: int, reach: Reach, *, at: CutAt = CutAt.STRUCT
     middle = max(middle, least)
     place = _by_structure(text, middle, limit) if at is CutAt.STRUCTURE else _by_words(text, middle, limit)
     place = outside_characters(text, place, least + 1)
-    if is_inside_character(text, place):  # one that is long: it may end behind the place that was sought
+    if is_inside_character(text, place):  # inside a long character: the section may end behind the chosen place
         place = outside_characters(text, reach(start), least + 1)
     return place
 
@@ -163,7 +163,7 @@ def _reach(text: str, start: int, *, config: CutConfig) -> int:
 
 
 def _places(pattern: re.Pattern[str], text: str, middle: int, limit: int) -> list[int]:
-    """Where matches end, within the bounds."""
+    """The ends of the matches within the bounds."""
     return [match.end() for match in pattern.finditer(text, middle, limit) if match.end() > middle]
 
 
@@ -184,7 +184,7 @@ def _by_words(text: str, middle: int, limit: int) -> int:
 
 
 def _neighbours(text: str, place: int) -> int:
-    """A hash of the words around a place, whatever is between them."""
+    """A hash of the words around a place; the characters between the words do not count."""
     left = "".join(text[max(0, place - _CONTEXT) : place].split())[-_NEIGHBOURS:]
     right = "".join(text[place : place + _CONTEXT].split())[:_NEIGHBOURS]
     return zlib.crc32((left + right).encode("utf-8", "surrogatepass"))
@@ -216,7 +216,7 @@ def outside_characters(text: str, place: int, least: int) -> int:
 
 
 def is_inside_character(text: str, place: int) -> bool:
-    """Whether a character goes on over a place (the rules of Unicode Standard Annex 29 that text meets)."""
+    """Whether a character spans a place (the rules of Unicode Standard Annex 29 that matter in text)."""
     if not 0 < place < len(text):
         return False
     left, right = text[place - 1], text[place]
@@ -238,7 +238,7 @@ def is_inside_character(text: str, place: int) -> bool:
 
 
 def _is_bound(text: str, place: int) -> bool:
-    """Whether a virama, perhaps with other marks, stands before a place."""
+    """Whether a virama stands before a place, with or without other marks between."""
     before = place - 1
     while before >= 0 and unicodedata.category(text[before])[0] == "M":
         if text[before] in _BINDING:
@@ -256,7 +256,7 @@ def _is_in_syllable(left: str, right: str) -> bool:
 
 
 def _jamo(letter: str) -> str:
-    """`L`, `V` or `T`; `LV` or `LVT` for a whole syllable; empty for what is no letter of Hangul."""
+    """`L`, `V` or `T`; `LV` or `LVT` for a whole syllable; empty for a character that is not a letter of Hangul."""
     if "\uac00" <= letter <= "\ud7a3":
         return "LV" if (ord(letter) - 0xAC00) % 28 == 0 else "LVT"
     for kind, ranges in _JAMO:
@@ -273,7 +273,7 @@ _JAMO = (
 
 
 def _is_second_of_flag(text: str, place: int) -> bool:
-    """Flags are pairs of letters: whether an odd number of such letters stands before the place."""
+    """Whether an odd number of flag letters stands before the place; a flag is a pair of such letters."""
     before = place
     while before > 0 and "\U0001f1e6" <= text[before - 1] <= "\U0001f1ff":
         before -= 1

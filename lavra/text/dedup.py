@@ -1,11 +1,11 @@
-"""Which documents say the same: exactly (sha256) or nearly (MinHash LSH), as clusters.
+"""Find duplicates among documents: equal (sha256) or nearly equal (MinHash LSH), as clusters.
 
 Signatures and band keys go to files as documents arrive; afterwards one band at a time is sorted in memory, documents
 with equal keys become candidates, and candidates whose signatures agree enough are similar.  Memory is some 100 bytes a
-document, whatever their length.
+document, for documents of any length.
 
 A cluster is a representative and the later documents that are similar to *it*: a chain of small edits, whose ends have
-nothing in common, is several clusters.  Where near-duplicates are kept, they must still be on one side of the split;
+nothing in common, is several clusters.  Near-duplicates that are kept must still be on one side of the split;
 `Clusters.linked` follows the chains to their ends for that.
 """
 
@@ -28,11 +28,11 @@ from lavra.text.shingles import I64, U32, U64, Shingler
 
 BATCH_BYTES = 1 << 20
 VERIFY_PAIRS = 8192
-_MOST_PASSES = 12  # over all bands; two are usual, and one more finds nothing new
+_MOST_PASSES = 12  # passes over all bands; two are usual, and one more finds nothing new
 
 
 class Remove(Enum):
-    """Which duplicates are left out."""
+    """The duplicates that are left out."""
 
     ALL = "all"  # equal and nearly equal documents
     EXACT = "exact"  # equal documents only
@@ -41,7 +41,7 @@ class Remove(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class DedupConfig:
-    """What counts as a duplicate, and what is done about it.
+    """Settings of deduplication: which documents count as duplicates, and which of them are removed.
 
     Attributes:
         remove: which duplicates to leave out, keeping the first of each cluster.  Near-duplicates are found even when
@@ -70,9 +70,9 @@ class DedupConfig:
 
     @property
     def accepted(self) -> float:
-        """The estimate from which a pair is joined: one standard deviation under the threshold.
+        """The least estimate of a pair that is joined: one standard deviation under the threshold.
 
-        Half of the pairs that are exactly at the threshold are estimated below it; this way 84 % of them count.
+        Half of the pairs that are exactly at the threshold are estimated below it; with this bound 84 % of them count.
         """
         return self.threshold - math.sqrt(self.threshold * (1 - self.threshold) / self.num_permutations)
 
@@ -82,13 +82,13 @@ class Clusters:
     """The duplicates among N documents, by their numbers in order of arrival.
 
     Attributes:
-        first: (N,) the representative of each document's cluster, its first document; itself when no earlier
-            representative is similar enough.
+        first: (N,) the representative of each document's cluster, its first document; the document itself when no
+            earlier representative is similar enough.
         first_equal: (N,) the first document with exactly the same text.
-        linked: (N,) the first document that pairs of similar documents lead to, one after another.
-        key: (N,) 64 bits of each document's text, the same wherever it came from.
-        num_candidates: pairs compared.
-        num_joined: pairs similar enough.
+        linked: (N,) the first document of each chain of similar pairs.
+        key: (N,) 64 bits of the hash of each document's text; the key does not depend on the document's source.
+        num_candidates: number of pairs compared.
+        num_joined: number of pairs similar enough.
     """
 
     first: I64
@@ -108,17 +108,17 @@ class Clusters:
 
     @property
     def is_near(self) -> npt.NDArray[np.bool_]:
-        """(N,) whether an earlier representative is nearly the same, and no document is exactly."""
+        """(N,) whether an earlier representative is nearly the same, and no earlier document is equal."""
         return np.asarray((self.first != np.arange(len(self))) & ~self.is_exact)
 
     @property
     def num_clusters(self) -> int:
-        """Clusters of two documents or more."""
+        """Number of clusters of two documents or more."""
         return int((np.bincount(self.first, minlength=1) > 1).sum())
 
 
 class DuplicateIndex:
-    """Takes texts one by one, keeps what is needed on disk, and gives their clusters at the end."""
+    """An index that takes texts one by one, keeps their signatures on disk, and gives their clusters at the end."""
 
     def __init__(self, folder: Path, config: DedupConfig) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ class DuplicateIndex:
         self._num_documents = 0
 
     def add(self, text: str) -> int:
-        """Take the next document's text; returns its bytes."""
+        """Add the next document's text; returns its bytes."""
         encoded = text.encode()
         self._batch.append(encoded)
         self._batch_bytes += len(encoded)
@@ -146,7 +146,7 @@ class DuplicateIndex:
         return len(encoded)
 
     def clusters(self) -> Clusters:
-        """Find the duplicates; nothing can be added after this."""
+        """Find the duplicates; no text can be added after this."""
         self._flush()
         for file in self._files:
             file.close()
@@ -164,7 +164,7 @@ class DuplicateIndex:
         )
 
     def similarity(self, a: I64, b: I64) -> npt.NDArray[np.float64]:
-        """The estimated similarity of pairs of documents by number, (M,) and (M,) to (M,); after `clusters`."""
+        """The estimated similarity of pairs of documents by number, (M,) and (M,) to (M,); call it after `clusters`."""
         return _similarity(self._signature_path, self._config.num_permutations, a, b)
 
     def _flush(self) -> None:
@@ -183,11 +183,11 @@ class DuplicateIndex:
 
 
 class _Finder:
-    """Finds each document's representative, one band at a time.
+    """A search for each document's representative, one band at a time.
 
-    Representatives are found greedily, in order of arrival: a document is one unless an earlier one is similar enough.
-    A pass compares the representatives so far, and what a pass decides is looked at once more by the next, since a
-    document that is out of the way lets others of its band meet.
+    Representatives are found greedily, in order of arrival: a document is a representative unless an earlier
+    representative is similar enough.  A pass compares the representatives so far.  The next pass checks its decisions
+    once more, since a document that is out of the way lets other documents of its band meet.
     """
 
     def __init__(self, signatures: Path, config: DedupConfig, first_equal: I64) -> None:
@@ -199,7 +199,7 @@ class _Finder:
         self._config = config
 
     def run(self, bands: Sequence[Path]) -> None:
-        """Compare documents whose keys in a band are equal, until no two representatives are found to be similar."""
+        """Compare documents whose keys in a band are equal, until a pass finds no two similar representatives."""
         distinct = np.flatnonzero(self._first_equal == np.arange(len(self.first)))
         for _ in range(_MOST_PASSES):
             active = distinct[self.first[distinct] == distinct]
@@ -214,7 +214,7 @@ class _Finder:
         self.linked = self.linked[self._first_equal]
 
     def _look(self, keys: U64, numbers: I64, nearest: I64) -> None:
-        """Lower each document's `nearest` to an earlier one that shares a key with it and is similar."""
+        """Lower each document's `nearest` to an earlier document that shares a key with it and is similar."""
         a, b = _equal_pairs(keys, numbers)
         wanted = (nearest[b] > a) | (self.linked[a] != self.linked[b])
         a, b = a[wanted], b[wanted]
@@ -225,9 +225,9 @@ class _Finder:
         join(self.linked, a[similar], b[similar])
 
     def _follow(self, followers: I64, nearest: I64) -> None:
-        """Give followers their representatives; one that is not similar to its old one's new one is free again."""
+        """Give followers their representatives; a follower not similar to its new representative is free again."""
         is_follower = np.zeros(len(nearest), dtype=bool)
-        for number in followers.tolist():  # ascending, so that the earlier one is decided already
+        for number in followers.tolist():  # ascending, so that the earlier document is decided already
             is_follower[number] = not is_follower[nearest[number]]
         chosen = np.flatnonzero(is_follower)
         self.first[chosen] = nearest[chosen]
@@ -242,9 +242,9 @@ class _Finder:
 
 
 def join(root: I64, a: I64, b: I64) -> None:
-    """Union-find over all pairs at once: hook the larger root under the smaller, flatten, repeat until nothing moves.
+    """Union-find over all pairs at once: hook the larger root under the smaller, flatten, repeat until nothing changes.
 
-    `root` (N,) is changed in place; it holds, and keeps holding, the smallest number of each document's cluster.
+    `root` (N,) is changed in place; before and after the call it holds the smallest number of each document's cluster.
     """
     while len(a):
         low, high = np.minimum(root[a], root[b]), np.maximum(root[a], root[b])
@@ -272,9 +272,9 @@ def _first_equal(digests: U64) -> I64:
 
 
 def _equal_pairs(keys: U64, numbers: I64) -> tuple[I64, I64]:
-    """Pairs of documents with equal keys: each with the one before it, and with the first of its group."""
+    """Pairs of documents with equal keys: each with the document before it, and with the first of its group."""
     order = np.argsort(keys, kind="stable")
-    same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]]) + 1  # positions equal to the one before
+    same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]]) + 1  # positions equal to the position before
     if not len(same):
         return numbers[:0], numbers[:0]
     begins = np.ones(len(same), dtype=bool)  # where a new group begins among `same`

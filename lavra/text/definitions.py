@@ -1,8 +1,8 @@
-"""Where source code defines its classes and functions.
+"""Find the definitions of classes and functions in source code.
 
 Python is parsed (`ast`).  Other languages, and Python that does not parse, are read by line: a line that looks like the
-head of a definition begins one, and it goes on while lines are indented deeper, up to the bracket or `end` that closes
-it.  That is right for code as formatters write it, and wrong only about names and borders: no text gets lost by it.
+head of a definition begins one, and the definition goes on while lines are indented deeper, up to the bracket or `end`
+that closes it.  That is right for code as formatters write it; errors touch only names and borders; no text is lost.
 
 Deliberately absent: a grammar for each language.
 """
@@ -26,13 +26,13 @@ DefinitionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefinitionSpan:
-    """A class, a function or the like.
+    """A class, a function or a similar definition.
 
     Attributes:
-        name: qualified by those around it (`Store.add`).
-        level: from 1, the outermost.
-        start: of its first line, with its decorators and the comment right above it.
-        end: behind its last line.
+        name: name qualified by the definitions around it (`Store.add`).
+        level: depth of nesting; 1 is the outermost.
+        start: place of its first line, with its decorators and the comment right above it.
+        end: place behind its last line.
     """
 
     name: str
@@ -42,11 +42,11 @@ class DefinitionSpan:
 
 
 def find_definitions(text: str, extension: str) -> list[DefinitionSpan]:
-    """The definitions of a source file, in the order they begin; each lies within those it is nested in.
+    """The definitions of a source file, in the order they begin; each lies within the definitions around it.
 
     Args:
-        text: of the file.
-        extension: of its name, in lower case with the dot.
+        text: text of the file.
+        extension: extension of the file's name, in lower case with the dot.
     """
     lines = _Lines(text)
     if extension in PYTHON and len(text) <= _MOST_PARSED:
@@ -88,14 +88,14 @@ def parse_python(text: str) -> ast.Module | None:
     """The tree of a Python source; `None` where it does not parse."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd escapes, which are the author's
+            warnings.simplefilter("ignore")  # of odd escapes, which are the author's concern
             return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
 def nested_definitions(node: ast.AST, within: str = "") -> Iterator[tuple[DefinitionNode, str]]:
-    """Every definition in a tree, and its name with those around it, whatever `if` or `try` is between."""
+    """Every definition in a tree with its qualified name; definitions inside `if` or `try` count too."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, DefinitionNode):
             name = f"{within}.{child.name}" if within else child.name
@@ -134,7 +134,7 @@ _HEADS: Final = (
     ),
     re.compile(rf"[ \t]*(?:(?:async|static|get|set)\s+)*{_NAME}\s*\([^;]*\)\s*\{{\s*$"),  # a method, a shell function
 )
-_WITHOUT_PARAMETERS: Final = 4  # of the heads; the others are slow to say no
+_WITHOUT_PARAMETERS: Final = 4  # the first patterns need no parenthesis; the others take long to reject a line
 _NO_HEAD: Final = re.compile(
     r"[ \t}]*(?:if|else|elif|elsif|for|foreach|while|until|switch|match|case|when|return|throw|new|do|try|catch|except"
     r"|with|using|lock|await|yield|delete|print|echo|import|from|package|require|include)\b"
@@ -159,7 +159,7 @@ def _by_lines(lines: _Lines) -> Iterator[DefinitionSpan]:
 
 def _name(line: str) -> str:
     """The name that a line defines; empty for other lines."""
-    if len(line) > 400 or _NO_HEAD.match(line):  # long lines are machines'
+    if len(line) > 400 or _NO_HEAD.match(line):  # machines write long lines
         return ""
     heads = _HEADS if "(" in line else _HEADS[:_WITHOUT_PARAMETERS]
     found = next((match for head in heads if (match := head.match(line))), None)
@@ -188,7 +188,7 @@ def _indent(line: str) -> int:
 
 
 def _nested(found: list[DefinitionSpan]) -> list[DefinitionSpan]:
-    """The definitions that begin behind one another and end within those around them."""
+    """The definitions that begin behind one another and end within the definitions around them."""
     kept: list[DefinitionSpan] = []
     around: list[DefinitionSpan] = []
     for one in sorted(found, key=lambda each: (each.start, -each.end)):

@@ -1,12 +1,12 @@
-"""Which encoding a file is in, found by reading it.
+"""Find the encoding of a file by reading it.
 
 A byte-order mark decides; then the file's own declaration (Python's coding cookie, HTML's charset) if the whole file
 decodes under it; then UTF-8.  A file that is not valid UTF-8 is repaired as UTF-8 when most of its non-ASCII bytes are,
 and otherwise read as windows-1252, or latin-1 where it uses bytes windows-1252 leaves undefined.  Statistical guessing
-among the dozens of legacy encodings is deliberately absent: it is wrong silently, and this module must not be.
+among the dozens of legacy encodings is deliberately absent: its errors are silent, and this module's must not be.
 
-Whatever the encoding, a file more than a tenth of which comes out as characters that texts do not have (controls,
-unassigned and private ones, undecodable bytes) is not text: numbers of two bytes each pass for UTF-16 otherwise.
+With any encoding, a file is not text if more than a tenth of it decodes to characters that texts do not have (controls,
+unassigned and private ones, undecodable bytes): otherwise numbers of two bytes each would pass for UTF-16.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263
 _BLANK_OR_COMMENT = re.compile(rb"^[ \t\f]*(?:#.*)?$")
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([-\w]+)""", re.IGNORECASE)
 _UNDEFINED_IN_1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
-# What pages call latin-1 or ASCII is windows-1252 (WHATWG Encoding Standard, section 4.2).
+# Pages that declare latin-1 or ASCII are in windows-1252 (WHATWG Encoding Standard, section 4.2).
 _WEB_LABELS = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "latin1": "cp1252", "ascii": "cp1252", "us-ascii": "cp1252"}
 
 Opener = Callable[[], BinaryIO]
@@ -44,17 +44,17 @@ Opener = Callable[[], BinaryIO]
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How to decode a file.
+    """The encoding of a file, for decoding it.
 
     Attributes:
-        name: a Python codec; it consumes the byte-order mark if there is one.
+        name: name of a Python codec; the codec consumes the byte-order mark if there is one.
         num_invalid: undecodable sequences, which decoding with `errors="replace"` turns into U+FFFD.
-        troubles: what was unusual, one plain-words reason each.
+        issues: one reason in plain words for each unusual property.
     """
 
     name: str
     num_invalid: int = 0
-    troubles: tuple[str, ...] = ()
+    issues: tuple[str, ...] = ()
 
 
 def detect_encoding(open_file: Opener, declared: str | None = None) -> Encoding | None:
@@ -83,11 +83,11 @@ def detect_encoding(open_file: Opener, declared: str | None = None) -> Encoding 
         if found.num_invalid == 0:
             return _if_text(found, codecs.lookup(declared).name)
     fallback = _utf8_or_legacy(open_file)
-    return fallback and replace(fallback, troubles=("declared encoding does not fit", *fallback.troubles))
+    return fallback and replace(fallback, issues=("declared encoding does not fit", *fallback.issues))
 
 
 def python_cookie(head: bytes) -> str | None:
-    """The encoding a Python file declares in its first two lines (PEP 263)."""
+    """The encoding that a Python file declares in its first two lines (PEP 263)."""
     first, _, rest = head.partition(b"\n")
     for line in (first, rest.partition(b"\n")[0]):
         match = _COOKIE.match(line)
@@ -99,7 +99,7 @@ def python_cookie(head: bytes) -> str | None:
 
 
 def html_charset(head: bytes) -> str | None:
-    """The encoding an HTML page declares in a `meta` element, by the name Python has for it."""
+    """The encoding that an HTML page declares in a `meta` element, by its Python name."""
     match = _CHARSET.search(head)
     if match is None:
         return None
@@ -107,7 +107,7 @@ def html_charset(head: bytes) -> str | None:
 
 
 def web_codec(label: str) -> str:
-    """Python's name for what a page or a server calls its encoding."""
+    """Python's name of an encoding that a page or a server names."""
     return _WEB_LABELS.get(label.lower(), label.lower())
 
 
@@ -117,7 +117,7 @@ def valid_unicode(text: str) -> str:
 
 
 def printable_name(name: str) -> str:
-    r"""A file's name as valid Unicode; bytes in it that are no UTF-8 are written out, so that two names stay two.
+    r"""A file's name as valid Unicode; bytes that are not UTF-8 are written out, so that two names stay different.
 
     >>> printable_name("caf\udce9.txt")
     'caf\\xed\\xb3\\xa9.txt'
@@ -127,19 +127,19 @@ def printable_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Survey:
-    num_invalid: int  # sequences the codec cannot decode
-    num_wide: int  # characters outside ASCII that it can
+    num_invalid: int  # sequences that the codec cannot decode
+    num_wide: int  # decoded characters outside ASCII
     num_characters: int
     num_odd: int  # characters that texts do not have
 
     @property
     def is_text(self) -> bool:
-        """Whether nine tenths of it are characters that texts have."""
+        """Whether nine tenths of the file are characters that texts have."""
         return self.num_odd <= self.num_characters / 10
 
 
 def _survey(open_file: Opener, name: str) -> _Survey:
-    """Decode the whole file and count what came out."""
+    """Decode the whole file and count its characters by kind."""
     decoder = codecs.getincrementaldecoder(name)("replace")
     genuine = REPLACEMENT.encode(name.removesuffix("-sig"), "ignore") if name.startswith("utf-8") else b""
     num_invalid = num_wide = num_characters = num_odd = 0
@@ -156,7 +156,10 @@ def _survey(open_file: Opener, name: str) -> _Survey:
 
 
 def _num_odd(text: str, *, any_character: bool) -> int:
-    """Characters that texts do not have.  What is valid UTF-8 is not so by chance: controls are enough to look for."""
+    """The number of characters that texts do not have.
+
+    Valid UTF-8 does not come about by chance, so there only control characters count.
+    """
     data = text.encode("utf-8", "surrogatepass")
     controls = len(data) - len(data.translate(None, _CONTROLS))
     if text.isascii() or not any_character:
@@ -170,9 +173,9 @@ def _is_odd(character: str) -> bool:
     return character == REPLACEMENT or unicodedata.category(character) in ("Cc", "Cn", "Co", "Cs")
 
 
-def _if_text(found: _Survey, name: str, *troubles: str) -> Encoding | None:
-    """The encoding a file was surveyed in, or None where what came out is not text."""
-    return Encoding(name=name, num_invalid=found.num_invalid, troubles=troubles) if found.is_text else None
+def _if_text(found: _Survey, name: str, *issues: str) -> Encoding | None:
+    """The encoding that a file was surveyed in, or None where the decoded file is not text."""
+    return Encoding(name=name, num_invalid=found.num_invalid, issues=issues) if found.is_text else None
 
 
 def _blocks(open_file: Opener) -> Iterator[bytes]:
@@ -198,7 +201,7 @@ def _marked(head: bytes) -> str | None:
 
 
 def _unmarked_utf16(head: bytes) -> str | None:
-    """UTF-16 of mostly Latin text has a zero in every other byte, and nowhere else."""
+    """UTF-16 or None; UTF-16 of mostly Latin text has a zero in every other byte, and nowhere else."""
     even, odd = head[0::2], head[1::2]
     if len(odd) < 8:
         return None
@@ -214,7 +217,7 @@ _CONTROLS = bytes(sorted(set(range(32)) - {9, 10, 12, 13, 27}))
 
 
 def _is_binary(head: bytes) -> bool:
-    """A zero byte, or more than a tenth control characters, in the first 8 KB."""
+    """Whether the first 8 KB hold a zero byte, or more than a tenth control characters."""
     if not head:
         return False
     controls = len(head) - len(head.translate(None, _CONTROLS))

@@ -1,8 +1,8 @@
-"""What became of each file: how much of it was read, how much the corpus kept, and why the rest was not.
+"""Accounts of files: the amount of each file that was read, the amount the corpus kept, and the reasons for the rest.
 
-`files.jsonl` has a row for each file that gave text, `skipped.jsonl` one for each that gave none or was not read to
-its end.  Both are written and read row by row, so that a folder of a million files takes no memory; people get a
-`FileTable` of a few.
+`files.jsonl` has a row for each file that gave text, `skipped.jsonl` a row for each file that gave none or was not read
+to its end.  Both are written and read row by row, so that a folder of a million files takes no memory; people get a
+`FileTable` of a few files.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from typing import Any, TextIO
 from lavra.text.encoding import printable_name
 from lavra.text.tally import FileRead
 
-MAX_REASONS = 100  # of which a table keeps names
+MAX_REASONS = 100  # reasons for which a table keeps names
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileAccount:
-    """What became of one file.
+    """The account of one file.
 
     Attributes:
-        source: its name in reports, `folder/sub/file.pdf`.
-        reader: who read it (`plain`, `pdf`, `epub` …); empty when nobody did.
-        documents_read: documents the reader made of it.
-        documents: those the corpus has of it; a long one that is cut counts more than once.
-        bytes: size of the kept ones as UTF-8.
-        reason: why nothing of it, or not all, was used; empty when all was.  A phrase to group by.
-        detail: particulars and what to do.
-        facts: what the file says about itself: `title`, `language`.
+        source: name of the file in reports, `folder/sub/file.pdf`.
+        reader: name of its reader (`plain`, `pdf`, `epub` …); empty when the file was not read.
+        documents_read: number of documents that the reader made of it.
+        documents: number of its documents in the corpus; a long document that is cut counts more than once.
+        bytes: size of the kept documents as UTF-8.
+        reason: the reason why some or all of it was not used; empty when all was used.  A phrase to group by.
+        detail: particulars and the remedy.
+        facts: facts that the file states about itself: `title`, `language`.
     """
 
     source: str
@@ -49,20 +49,20 @@ class FileAccount:
 
     @property
     def is_used(self) -> bool:
-        """Whether the corpus holds text of it."""
+        """Whether the corpus holds text of the file."""
         return self.documents > 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileTable:
-    """Files that were used and files that were not, at most so many of each.
+    """A table of files that were used and files that were not, with at most a given number of each.
 
     Attributes:
-        used: the largest ones, by the bytes that were kept.
-        unused: some of each reason, so that no reason is hidden by a frequent one.
-        num_used: files of which the corpus holds text.
-        num_unused: files and folders of which it holds none.
-        reasons: for each reason how many files it kept out.
+        used: the largest used files, by the bytes that were kept.
+        unused: some unused files of each reason, so that no reason is hidden by a frequent one.
+        num_used: number of files of which the corpus holds text.
+        num_unused: number of files and folders of which it holds none.
+        reasons: for each reason the number of files that it kept out.
     """
 
     used: tuple[FileAccount, ...]
@@ -73,14 +73,15 @@ class FileTable:
 
 
 class FileLedger:
-    """Writes `files.jsonl` while a corpus is built, in step with the two passes over its documents.
+    """A writer of `files.jsonl` while a corpus is built, in step with the two passes over its documents.
 
-    First the sources are read: `drop` counts a document that does not pass, and `close_file` ends a file with the
-    number of its documents that did.  Then those are met again in the same order: `keep` and `drop` with their numbers.
+    In the first pass the sources are read: `drop` counts a document that does not pass, and `close_file` ends a file
+    with the number of its documents that passed.  The second pass meets those documents again in the same order: `keep`
+    and `drop` take their numbers.
 
     Args:
         path: the file to write.
-        scratch: what the first pass leaves for the second.
+        scratch: a file that carries the rows from the first pass to the second.
     """
 
     def __init__(self, path: Path, scratch: Path) -> None:
@@ -94,11 +95,11 @@ class FileLedger:
         self._row: dict[str, Any] | None = None
 
     def filter_out(self, reason: str) -> None:
-        """First pass: a document of the file being read was dropped."""
+        """First pass: count a dropped document of the file being read."""
         self._dropped[reason] += 1
 
     def close_file(self, file: FileRead, num_clean: int) -> None:
-        """First pass: a file was read; `num_clean` documents of all files so far have passed."""
+        """First pass: end a file that was read; `num_clean` documents of all files so far have passed."""
         row = {
             "source": printable_name(file.source),
             "reader": file.reader,
@@ -112,27 +113,27 @@ class FileLedger:
         write_row(self._draft, row)
 
     def start_second_pass(self) -> None:
-        """Go through the same documents again."""
+        """Begin the second pass over the same documents."""
         self._draft.close()
         self._out = self._path.open("w", encoding="utf-8")
         self._rows = read_rows(self._scratch)
         self._row = next(self._rows, None)
 
     def keep(self, number: int, num_bytes: int) -> None:
-        """Second pass: a document of the corpus that was made of the clean one of that number, from 0."""
+        """Second pass: count a document of the corpus that was made of the clean document of that number, from 0."""
         row = self._row_of(number)
         if row is not None:
             row["kept"]["documents"] += 1
             row["kept"]["bytes"] += num_bytes
 
     def drop(self, number: int, reason: str) -> None:
-        """Second pass: the document of that number, or a section of it, is not."""
+        """Second pass: count a dropped document, or a dropped section of it; `number` is the document's."""
         row = self._row_of(number)
         if row is not None:
             row["dropped"][reason] = row["dropped"].get(reason, 0) + 1
 
     def close(self) -> None:
-        """Write what is left of a second pass, and close the files, also where a full disk lets nothing be written."""
+        """Write the remaining rows of a second pass, and close the files, even where a full disk stops the writing."""
         with ExitStack() as stack:
             if self._out is not None:
                 stack.callback(self._out.close)
@@ -154,8 +155,8 @@ class FileLedger:
 
 
 def file_accounts(folder: Path) -> Iterator[FileAccount]:
-    """What became of every file of a corpus folder: those read, then those skipped; a damaged file is in both."""
-    if (folder / "files.jsonl").exists():  # corpora made before it have none
+    """The account of every file of a corpus folder: read files, then skipped files; a damaged file is in both."""
+    if (folder / "files.jsonl").exists():  # corpora made before it lack it
         yield from map(_read_account, read_rows(folder / "files.jsonl"))
     for row in read_rows(folder / "skipped.jsonl"):
         yield FileAccount(source=row["source"], reason=row["reason"], detail=row["detail"], facts={})
@@ -205,7 +206,10 @@ def _read_account(row: Mapping[str, Any]) -> FileAccount:
 
 
 def _lost(reason: str, number: int, documents_read: int) -> str:
-    """A long document is compared section by section, so there may be more of these than documents."""
+    """The dropped documents of one reason, in words.
+
+    A long document is compared section by section, so there may be more dropped sections than documents.
+    """
     return f"{reason}: " + (
         f"{number:,} of {documents_read:,} documents" if number <= documents_read else f"{number:,} sections"
     )

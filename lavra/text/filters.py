@@ -1,7 +1,7 @@
-"""Which documents are not worth learning from, and exactly why.
+"""Filters: drop documents that are not worth learning from, each with its exact reason.
 
 Every filter is a small function from a document's measures and the bounds of its kind to a `Drop` or None; the first
-that objects wins, and its reason, value and bound are kept for each dropped document.  The measures are those of
+filter that objects wins, and its reason, value and bound are kept for each dropped document.  The measures are those of
 MassiveText (Rae et al. 2021, "Gopher", appendix A.1) for prose and of Codex and The Stack (Chen et al. 2021; Kocetkov
 et al. 2022) for code.  Absent on purpose: stop-word and language tests, which would drop every language but English.
 """
@@ -27,7 +27,7 @@ _ASCII = re.compile(r"[\x00-\x7f]+")
 
 
 class Reason(Enum):
-    """Why a document is dropped."""
+    """The reason why a document is dropped."""
 
     TOO_SHORT = "too short"
     REPEATED_LINES = "too many repeated lines"
@@ -44,7 +44,7 @@ class Reason(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Drop:
-    """Why one document is dropped: what was measured, and the bound it broke."""
+    """The reason why one document is dropped, with the measured value and the bound it broke."""
 
     reason: Reason
     value: float
@@ -53,7 +53,7 @@ class Drop:
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What a document of one kind may look like.  A bound of None is not tested.
+    """Bounds on a document of one kind.  A bound of None is not tested.
 
     Attributes:
         min_characters: fewest characters, spaces aside.
@@ -88,7 +88,7 @@ class Bounds:
                 raise ConfigError(f"{each.name} is {value}; it must be a number from 0")
 
 
-# Code repeats `else:` and `return None`, and a table of constants is code too; its lines are what gives data away.
+# Code repeats `else:` and `return None`, and a table of constants is code too; the lengths of its lines reveal data.
 CODE_BOUNDS = Bounds(
     max_repeated_lines=0.70,
     max_repeated_line_characters=0.60,
@@ -108,8 +108,8 @@ class FilterConfig:
     """Bounds by kind of document.
 
     Attributes:
-        prose: for text, Markdown, pages and rows.
-        code: for source code.
+        prose: bounds for text, Markdown, pages and rows.
+        code: bounds for source code.
     """
 
     prose: Bounds = field(default_factory=Bounds)
@@ -117,7 +117,7 @@ class FilterConfig:
 
 
 class Measures:
-    """What the filters look at, computed once and only when asked for."""
+    """The measures of a text for the filters; each is computed once, at its first use."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -129,17 +129,17 @@ class Measures:
 
     @cached_property
     def words(self) -> list[str]:
-        """What stands between spaces."""
+        """The words: text between white space."""
         return self.text.split()
 
     @cached_property
     def num_visible(self) -> int:
-        """Characters that are not spaces."""
+        """Number of characters that are not spaces."""
         return sum(map(len, self.words))
 
     @cached_property
     def num_alphanumeric(self) -> int:
-        """Letters, digits, and the marks that belong to letters, in any script."""
+        """Number of letters, digits, and marks that belong to letters, in any script."""
         ascii_part = self.text.encode("ascii", "ignore")
         found = len(ascii_part) - len(ascii_part.translate(None, _ALPHANUMERIC))
         if len(ascii_part) < len(self.text):
@@ -149,7 +149,7 @@ class Measures:
 
     @cached_property
     def repeated_lines(self) -> tuple[int, int]:
-        """How many lines repeat an earlier one, and how many characters they have."""
+        """The number of lines that repeat an earlier line, and the number of their characters."""
         repeats = [(line, count - 1) for line, count in Counter(self.lines).items() if count > 1]
         return sum(count for _, count in repeats), sum(len(line) * count for line, count in repeats)
 
@@ -162,7 +162,7 @@ class Measures:
     def top_ngram_share(self, n: int) -> float:
         """The fraction of visible characters in occurrences of the most frequent n-gram of words.
 
-        An n-gram that occurs fewer than three times is no repetition, whatever its share of a short text.
+        An n-gram that occurs fewer than three times is not repetition, even with a large share of a short text.
         """
         counts = Counter(zip(*(self.words[start:] for start in range(n)), strict=False))
         if not counts:
@@ -186,24 +186,24 @@ def _below(value: float, bound: float, reason: Reason) -> Drop | None:
 
 
 def too_short(measures: Measures, bounds: Bounds) -> Drop | None:
-    """Too few visible characters to learn anything from."""
+    """Object to a text with too few visible characters to learn from."""
     return _below(measures.num_visible, bounds.min_characters, Reason.TOO_SHORT)
 
 
 def repeated_lines(measures: Measures, bounds: Bounds) -> Drop | None:
-    """Lines that repeat earlier ones (Gopher, table A1)."""
+    """Object to lines that repeat earlier lines (Gopher, table A1)."""
     share = measures.repeated_lines[0] / max(1, len(measures.lines))
     return _above(share, bounds.max_repeated_lines, Reason.REPEATED_LINES)
 
 
 def repeated_line_characters(measures: Measures, bounds: Bounds) -> Drop | None:
-    """Characters in lines that repeat earlier ones (Gopher, table A1)."""
+    """Object to characters in lines that repeat earlier lines (Gopher, table A1)."""
     share = measures.repeated_lines[1] / max(1, sum(map(len, measures.lines)))
     return _above(share, bounds.max_repeated_line_characters, Reason.REPEATED_LINE_CHARACTERS)
 
 
 def top_ngram(measures: Measures, bounds: Bounds) -> Drop | None:
-    """The most frequent 2-, 3- or 4-gram of words makes up too much of the text (Gopher, table A1)."""
+    """Object when the most frequent 2-, 3- or 4-gram of words makes up too much of the text (Gopher, table A1)."""
     for n, bound, reason in (
         (2, bounds.max_top_2gram, Reason.TOP_2GRAM),
         (3, bounds.max_top_3gram, Reason.TOP_3GRAM),
@@ -219,19 +219,19 @@ def top_ngram(measures: Measures, bounds: Bounds) -> Drop | None:
 
 
 def symbols(measures: Measures, bounds: Bounds) -> Drop | None:
-    """Hash signs and ellipses a word (Gopher, appendix A.1.1)."""
+    """Object to hash signs and ellipses, counted for each word (Gopher, appendix A.1.1)."""
     found = sum(map(measures.text.count, ("#", "...", "…")))
     return _above(found / max(1, len(measures.words)), bounds.max_symbols_per_word, Reason.SYMBOLS)
 
 
 def alphanumeric(measures: Measures, bounds: Bounds) -> Drop | None:
-    """Letters and digits among what is visible (The Stack: at least a quarter for code)."""
+    """Object to few letters and digits among visible characters (The Stack: at least a quarter for code)."""
     share = measures.num_alphanumeric / max(1, measures.num_visible)
     return _below(share, bounds.min_alphanumeric, Reason.NOT_ALPHANUMERIC)
 
 
 def mean_line(measures: Measures, bounds: Bounds) -> Drop | None:
-    """Lines that are on average too short (a column of figures) or too long (minified code, data)."""
+    """Object to lines that are on average too short (a column of figures) or too long (minified code, data)."""
     mean = sum(map(len, measures.lines)) / max(1, len(measures.lines))
     return _below(mean, bounds.min_mean_line, Reason.SHORT_LINES) or _above(
         mean, bounds.max_mean_line, Reason.LONG_LINES
@@ -239,7 +239,7 @@ def mean_line(measures: Measures, bounds: Bounds) -> Drop | None:
 
 
 def longest_line(measures: Measures, bounds: Bounds) -> Drop | None:
-    """A line too long for a person to have written (Codex and The Stack: 1,000 characters for code)."""
+    """Object to a line too long for a person to have written (Codex and The Stack: 1,000 characters for code)."""
     return _above(max(map(len, measures.lines), default=0), bounds.max_line, Reason.LONGEST_LINE)
 
 
@@ -265,7 +265,7 @@ def why_dropped(document: Document, config: FilterConfig) -> Drop | None:
 
 
 def filtered(documents: Iterable[Document], config: FilterConfig, tally: Tally, on_drop: OnDrop) -> Iterator[Document]:
-    """The documents no filter objects to; the others are counted and given to `on_drop` with the reason."""
+    """The documents that pass all filters; the other documents are counted and given to `on_drop` with the reason."""
     for document in documents:
         drop = why_dropped(document, config)
         if drop is None:

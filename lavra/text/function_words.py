@@ -1,9 +1,9 @@
-"""Function words of English and Portuguese: what they are, and which of the two languages a text is in by them.
+"""Function words of English and Portuguese: lists of them, and a test of a text's language by them.
 
 They tie other words together and carry no topic.  A few of them decide the language of a sentence or a question, which
 are too short for `lavra.text.language`.
 
-Deliberately absent: negations and numerals, which change what a sentence says, and other languages.
+Deliberately absent: negations and numerals, which change the meaning of a sentence, and other languages.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def without_accents(word: str) -> str:
 
 
 def word_set(words: str) -> frozenset[str]:
-    """The words of a list that is written as one string, each as it is written and without accents."""
+    """The words of a list in one string, each word both as written and without accents."""
     listed = words.split()
     return frozenset((*listed, *map(without_accents, listed)))
 
@@ -51,7 +51,7 @@ FUNCTION_WORDS: Final[Mapping[str, frozenset[str]]] = {
         te tem têm tendo tenha ter teve tinha tinham toda todas todo todos tu tua um uma umas uns você vocês
     """),
 }
-"""By ISO 639-1 code; words of Portuguese stand without their accents too."""
+"""Words by ISO 639-1 code; words of Portuguese stand without their accents too."""
 
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _SHARED: Final = FUNCTION_WORDS["en"] & FUNCTION_WORDS["pt"]

@@ -1,7 +1,7 @@
-"""Which language a text is in, and how sure that is.
+"""Detect the language of a text, with a confidence.
 
 Detection is py3langid's (Lui and Baldwin 2012, langid.py: naive Bayes over byte n-grams).  A text of a few words has
-no language here: a wrong one would hide it from every search that asks for the right one.
+no language here: a wrong language would hide it from every search for the right language.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 MIN_LETTERS: Final = 24
 """A text with fewer letters has no language."""
 MIN_CONFIDENCE: Final = 0.7
-"""At which all of 249 FaQuAD and 238 of 240 XQuAD contexts have their language and none a wrong one; of 1,500 sentences
-of ASSIN 2 it is 93 %, and none wrong."""
+"""Least confidence of a detected language: with it all of 249 FaQuAD and 238 of 240 XQuAD contexts get their language
+and none a wrong language; of 1,500 sentences of ASSIN 2 it is 93 %, and none wrong."""
 _SAMPLES: Final = 4
 _SAMPLE_CHARS: Final = 2000
 
 
 class DetectedLanguage(NamedTuple):
-    """A language and how sure it is.
+    """A language with its confidence.
 
     Attributes:
-        code: of ISO 639-1: `pt`, `en`.
+        code: code of ISO 639-1: `pt`, `en`.
         confidence: probability, between 0 and 1.
     """
 
@@ -48,7 +48,7 @@ def detect_language(text: str) -> DetectedLanguage | None:
 
 
 def language_of_tag(tag: str) -> str:
-    """The language that a file says it is in (`pt-BR`, `pt_BR`, `PT`), as ISO 639-1 names it where that is two letters.
+    """The language of a file's language tag (`pt-BR`, `pt_BR`, `PT`), as its ISO 639-1 code where it has two letters.
 
     >>> language_of_tag("pt-BR")
     'pt'

@@ -1,4 +1,4 @@
-"""MinHash signatures, and the bands that find similar ones (Broder 1997; Leskovec et al., Mining of Massive Datasets).
+"""MinHash signatures, and bands that find similar ones (Broder 1997; Leskovec et al., Mining of Massive Datasets).
 
 Two texts agree in one minimum under a random permutation of all shingles with a probability equal to the Jaccard
 similarity of their sets.  A signature is 128 such minima.  Cut into bands of r rows, two signatures share a whole band
@@ -15,23 +15,23 @@ import numpy.typing as npt
 
 from lavra.text.shingles import I64, U32, U64, mix
 
-_SEED = 20_250_101  # of the permutations: part of what a signature means, so not a setting
+_SEED = 20_250_101  # seed of the permutations: it fixes the meaning of a signature, so it is not a setting
 
 
 @dataclass(frozen=True)
 class Bands:
-    """How a signature is cut: `num_bands` bands of `rows` rows; a remainder is used for estimating only."""
+    """The bands of a signature: `num_bands` bands of `rows` rows; a remainder is used for estimating only."""
 
     num_bands: int
     rows: int
 
     def recall(self, similarity: float) -> float:
-        """The probability that two texts this similar share a band."""
+        """The probability that two texts of this similarity share a band."""
         return float(1 - (1 - similarity**self.rows) ** self.num_bands)
 
 
 def choose_bands(num_permutations: int, threshold: float, recall: float = 0.99) -> Bands:
-    """The bands of most rows (fewest false candidates) that still find this share of pairs at the threshold."""
+    """The bands with most rows (fewest false candidates) that still find this share of pairs at the threshold."""
     for rows in range(num_permutations, 1, -1):
         bands = Bands(num_permutations // rows, rows)
         if bands.recall(threshold) >= recall:
@@ -48,11 +48,11 @@ class MinHash:
         self._offset = random.integers(0, 1 << 32, num_permutations, dtype=np.uint32)
 
     def signatures(self, shingles: U32, offsets: I64) -> U32:
-        """One signature a text.
+        """A signature for each text.
 
         Args:
-            shingles: those of all texts, (S,).
-            offsets: where each text's begin, (N,); none is empty.
+            shingles: the shingles of all texts, (S,).
+            offsets: place where each text's shingles begin, (N,); no text is without shingles.
 
         Returns:
             (N, P) minima under the P permutations.
@@ -67,7 +67,7 @@ class MinHash:
 
 
 def band_keys(signatures: U32, bands: Bands) -> U64:
-    """One 64-bit key for each band of each signature, (num_bands, N)."""
+    """A 64-bit key for each band of each signature, (num_bands, N)."""
     used = signatures[:, : bands.num_bands * bands.rows].astype(np.uint64)
     rows = used.reshape(len(signatures), bands.num_bands, bands.rows)
     keys = np.zeros((len(signatures), bands.num_bands), dtype=np.uint64)

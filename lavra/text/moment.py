@@ -1,4 +1,4 @@
-"""Moments as facts of documents: text that sorts as the moments do."""
+"""Times as facts of documents: text whose order is the order of time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 
 def iso_time(seconds: float) -> str:
-    """A moment, given in seconds since 1970, as ISO 8601 writes it in UTC.
+    """A time, given in seconds since 1970, in the form of ISO 8601 in UTC.
 
     >>> iso_time(0)
     '1970-01-01T00:00:00Z'

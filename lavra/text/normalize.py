@@ -1,8 +1,9 @@
-"""One spelling for what looks the same: Unicode form, newlines, control characters, spaces.
+"""Normalise texts that look the same to one spelling: Unicode form, newlines, control characters, spaces.
 
-Each rule is a small pure function from text to text; `Normalizer` applies those that fit the document's kind, in order,
-and counts the documents and characters each one changed.  The whole is idempotent.  Indentation is never touched, in
-code or elsewhere; inside code and Markdown no space is touched but those that end a line.
+Each rule is a small pure function from text to text; `Normalizer` applies the rules for the document's kind, in order,
+and counts the documents and characters that each rule changed.  Applying all rules twice changes nothing more.
+Indentation is never touched, in code or elsewhere; inside code and Markdown only spaces at the end of a line are
+touched.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ class UnicodeForm(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class NormalizeConfig:
-    """How texts are brought to one spelling.
+    """Settings of normalisation: how texts get one spelling.
 
     Attributes:
         unicode_form: for prose: NFC composes accents and keeps meaning; NFKC also folds ligatures and wide letters,
             and with them superscripts and the like; none leaves characters alone.
-        code_unicode_form: the same for code, whose string literals mean what they say.
+        code_unicode_form: the same for code, where the exact characters of string literals matter.
         collapse_spaces: turn runs of spaces inside a line of prose into one.
         max_blank_lines: longer runs of blank lines are shortened to this many.
     """
@@ -53,19 +54,19 @@ class NormalizeConfig:
             )
 
 
-# C0 and C1 controls but tab, newline, form feed (a page break in old source code) and those that are newlines;
+# C0 and C1 controls but tab, newline, form feed (a page break in old source code) and controls that are newlines;
 # byte-order marks in the middle of a text; noncharacters.
 _ASCII_CONTROLS = bytes((*range(9), 11, *range(14, 32), 127))
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
 _NEWLINES = re.compile("\r\n?|[\x85\u2028\u2029]")
 _CODE_NEWLINES = re.compile("\r\n?")  # the others are data in code: they end no line of it
-# Only runs after something visible: what stands at the start of a line is indentation.
+# Only runs after a visible character: spaces at the start of a line are indentation.
 _SPACE_RUN = re.compile("(?<=[^\\s])(?:[ \t\xa0]{2,}|\xa0)(?=[^\\s])")
 _TRAILING = " \t\f\xa0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 
 
 def remove_controls(text: str) -> str:
-    """Without characters that print nothing and mean nothing."""
+    """Remove characters that print nothing and mean nothing."""
     if not text.isascii():
         return _CONTROLS.sub("", text)
     data = text.encode()
@@ -74,40 +75,40 @@ def remove_controls(text: str) -> str:
 
 
 def unify_newlines(text: str) -> str:
-    r"""Every line ends in `\n`."""
+    r"""End every line in `\n`."""
     return text if text.isascii() and "\r" not in text else _NEWLINES.sub("\n", text)
 
 
 def unify_code_newlines(text: str) -> str:
-    r"""Every line ends in `\n`; Unicode's own line separators stay."""
+    r"""End every line in `\n`; Unicode's own line separators stay."""
     return _CODE_NEWLINES.sub("\n", text) if "\r" in text else text
 
 
 def collapse_spaces(text: str) -> str:
-    """One space for a run of spaces and tabs within a line; indentation stays."""
+    """Turn each run of spaces and tabs within a line into one space; indentation stays."""
     if "  " not in text and "\t" not in text and "\xa0" not in text:
         return text
     return _SPACE_RUN.sub(" ", text)
 
 
 def strip_line_ends(text: str) -> str:
-    """No spaces at the end of a line."""
+    """Remove spaces at the end of each line."""
     return "\n".join([line.rstrip(_TRAILING) for line in text.split("\n")])
 
 
 def strip_outer_newlines(text: str) -> str:
-    """No blank lines before the text, none after it."""
+    """Remove blank lines before and after the text."""
     return text.strip("\n")
 
 
 def end_with_newline(text: str) -> str:
-    """No blank lines around the text, and a newline after its last line, as files have."""
+    """Remove blank lines around the text, and end its last line with a newline, as in files."""
     stripped = text.strip("\n")
     return f"{stripped}\n" if stripped else ""
 
 
 class Normalizer:
-    """Applies the rules of a configuration and counts what they change."""
+    """The rules of a configuration; counts their changes."""
 
     def __init__(self, config: NormalizeConfig, tally: Tally) -> None:
         self._tally = tally
@@ -129,7 +130,7 @@ class Normalizer:
         }
 
     def __call__(self, document: Document) -> Document:
-        """The document with its text normalised; its id stays that of the text it came from."""
+        """The document with its text normalised; its id stays that of the original text."""
         is_part, text = PART_OF in document.meta, document.text
         rules = self._rules.get(document.kind, self._rules["record"])
         for name, rule in rules[:-1] if is_part else rules:  # blank lines around a part are within its document
@@ -143,12 +144,12 @@ class Normalizer:
         return document if text is document.text else replace(document, text=text)
 
     def each(self, documents: Iterable[Document]) -> Iterator[Document]:
-        """The documents, normalised."""
+        """Normalise each document."""
         return map(self, documents)
 
 
 def _replaced(before: str, after: str) -> int:
-    """How many characters differ between two texts of equal length."""
+    """The number of characters that differ between two texts of equal length."""
     return sum(a != b for a, b in zip(before, after, strict=True))
 
 

@@ -1,8 +1,8 @@
-"""How many near-duplicates are found: measured on copies we made ourselves.
+"""Measure the recall of near-duplicate detection on planted copies.
 
-Documents of the corpus are copied with random edits; copies whose true similarity (the exact Jaccard index of their
+Documents of the corpus are copied with random edits.  Copies whose true similarity (the exact Jaccard index of their
 sets of shingles) reaches the threshold go with their originals into a small index of their own, made by the same code
-as the corpus's, and those that end in their original's cluster are counted.
+as the corpus's.  Copies that end in their original's cluster are counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lavra.base.types import Document
 from lavra.text.dedup import DedupConfig, DuplicateIndex
 from lavra.text.shingles import Shingler
 
-MAX_CHARS = 65_536  # of a sampled document, so that the sample is small in memory
+MAX_CHARS = 65_536  # characters of a sampled document, so that the sample takes little memory
 MIN_WORDS = 60  # shorter texts cannot be edited and stay similar
 EDIT_RATES = (0.005, 0.01, 0.02, 0.03)  # 2 % of words edited leaves 5-grams of prose about 0.82 similar
 _SPACES = re.compile(r"(\s+)")
@@ -29,13 +29,13 @@ _SPACES = re.compile(r"(\s+)")
 
 @dataclass(frozen=True, kw_only=True)
 class PlantedRecall:
-    """What became of the planted copies.
+    """The counts of planted copies and of those found.
 
     Attributes:
         num_planted: edited copies whose true similarity to the original reaches the threshold.
-        num_found: of these, those put in their original's cluster.
-        num_hard: of the planted, those within 0.1 of the threshold, which are the ones that can be missed.
-        num_hard_found: of these, those found.
+        num_found: of these copies, those in their original's cluster.
+        num_hard: of the planted copies, those within 0.1 of the threshold, which detection can miss.
+        num_hard_found: of the hard copies, those found.
         num_too_far: edited copies below the threshold, which were not planted.
     """
 
@@ -47,14 +47,14 @@ class PlantedRecall:
 
 
 class PlantedSample:
-    """Keeps the documents with the smallest ids: a random sample that no order of arrival can change."""
+    """The documents with the smallest ids: a random sample that does not depend on the order of arrival."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._heap: list[tuple[int, str]] = []
 
     def watch(self, documents: Iterable[Document]) -> Iterator[Document]:
-        """The same documents; those that qualify are kept on the way."""
+        """The same documents; keeps those that belong to the sample."""
         for document in documents:
             self._offer(document)
             yield document
@@ -78,7 +78,7 @@ class PlantedSample:
 
 
 def measure_recall(texts: list[str], folder: Path, config: DedupConfig, seed: int = 0) -> PlantedRecall:
-    """Plant edited copies of the texts and count those that are found."""
+    """Plant edited copies of the texts and count the copies that are found."""
     chooser = random.Random(seed)
     shingler = Shingler(config.shingle_words)
     index = DuplicateIndex(folder, config)

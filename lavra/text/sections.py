@@ -1,9 +1,9 @@
-"""Documents as the corpus divides them: whole where there are enough, in sections where one is too long.
+"""Divide documents for the corpus: whole where there are enough, in sections where a document is too long.
 
-A document that is longer than the whole held-out side would leave it empty or take it over, so it is cut, and its
-sections are divided between the sides.  Where a long document is compared with others (or with itself: a book that is
-on a line thirty times), its sections are compared.  What lies side by side in a document and goes to the same side is
-one text again in the corpus.
+A document that is longer than the whole held-out side would leave that side empty or fill it alone, so it is cut, and
+its sections are divided between the sides.  Where a long document is compared with others (or with itself: a book that
+is on a line thirty times), its sections are compared.  Neighbouring sections of a document that go to the same side
+are one text again in the corpus.
 """
 
 from __future__ import annotations
@@ -24,49 +24,49 @@ from lavra.text.shingles import I64
 from lavra.text.split import held_out, heldout_target
 
 _LEAST_SECTION, _MOST_SECTION = 256, 4096  # bytes: some 60 and 1,000 tokens
-_LONG_PROSE, _LONG_CODE = 65_536, 1 << 20  # longer ones are cut however much text there is
+_LONG_PROSE, _LONG_CODE = 65_536, 1 << 20  # longer documents are cut with any amount of text
 
 
 @dataclass(frozen=True, kw_only=True)
 class SectionSizes:
-    """What is cut, and how finely; all sizes in bytes.
+    """The lengths from which documents are cut, and the sizes of sections; all sizes in bytes.
 
     Attributes:
-        share: what the held-out side is to have, rounded up to a power of the square root of two, so that a little more
-            text changes nothing.
+        share: bytes that the held-out side should have, rounded up to a power of the square root of two, so that a
+            little more text changes nothing.
     """
 
     share: int
 
     @classmethod
     def of(cls, num_bytes: int, fraction: float) -> SectionSizes:
-        """For this much text."""
+        """The sizes for an amount of text."""
         half_powers = math.ceil(2 * math.log2(max(1.0, heldout_target(num_bytes, fraction))))
         return cls(share=round(2 ** (half_powers / 2)))
 
     @property
     def section(self) -> int:
-        """The most a section has."""
+        """Greatest size of a section."""
         return min(_MOST_SECTION, max(_LEAST_SECTION, 1 << (self.share // 8).bit_length() >> 1))
 
     @property
     def unit(self) -> int:
-        """About what sections side by side have together that go to one side."""
+        """Approximate size of neighbouring sections that go to one side together."""
         return max(self.section, self.share // 32)
 
     @property
     def longest_whole(self) -> int:
-        """The most a document has that goes to one side; it may be a little more than that side is to have."""
+        """Greatest size of a document that goes whole to one side; it may be a little over that side's share."""
         return self.share + self.share // 4
 
     def cut_alike(self, other: SectionSizes) -> bool:
-        """Whether documents are cut in the same places, however their sections are divided then."""
+        """Whether documents are cut in the same places, with any division of their sections between the sides."""
         return self.section == other.section and all(
             self.longest(kind) == other.longest(kind) for kind in ("text", "code")
         )
 
     def longest(self, kind: str) -> int:
-        """The most a document of a kind has that is not cut."""
+        """Greatest size of a document of a kind that is not cut."""
         return min(self.longest_whole, _LONG_CODE if kind == "code" else _LONG_PROSE)
 
 
@@ -75,11 +75,11 @@ class Work:
     """A document as its author made it, in the sections that are compared.
 
     Attributes:
-        id: of the document, or of the first of the parts that a reader cut it into.
-        source: where it is.
-        kind: as of its documents.
-        is_cut: whether it is in sections.
-        sections: its text in order; one where it is not cut.
+        id: id of the document, or of the first of the parts that a reader cut it into.
+        source: source of the document.
+        kind: kind of its documents.
+        is_cut: whether it is cut into sections.
+        sections: its text in order; a single section where it is not cut.
     """
 
     id: str
@@ -90,7 +90,7 @@ class Work:
 
 
 def works(documents: Iterable[Document], sizes: SectionSizes) -> Iterator[Work]:
-    """The works that documents are or are parts of; use the sections of one up before asking for the next."""
+    """The works that the documents are, or are parts of; read all sections of a work before the next work."""
     for _, group in groupby(_numbered(documents), key=lambda pair: pair[0]):
         parts = (document for _, document in group)
         first = next(parts)
@@ -108,7 +108,7 @@ def works(documents: Iterable[Document], sizes: SectionSizes) -> Iterator[Work]:
 
 
 def _numbered(documents: Iterable[Document]) -> Iterator[tuple[int, Document]]:
-    """Each document with the number of its run of parts: one that follows the one before it continues its work."""
+    """Each document with the number of its run of parts: a part that follows the part before it continues its work."""
     run, expected = 0, ("", "")
     for document in documents:
         part_of, part = document.meta.get(PART_OF, ""), document.meta.get(PART, "")
@@ -119,14 +119,14 @@ def _numbered(documents: Iterable[Document]) -> Iterator[tuple[int, Document]]:
 
 
 class Units:
-    """What goes to a side as a whole: a document, some sections of a long one, and all that is similar to either."""
+    """The units of the split: a document, or some sections of a long one, with all sections similar to either."""
 
     def __init__(self) -> None:
         self._bytes, self._work, self._place = array("q"), array("q"), array("q")
         self._num_works = 0
 
     def add(self, sections: Iterable[int]) -> int:
-        """The next work, by the bytes of its sections; returns all its bytes."""
+        """Add the next work, by the bytes of its sections; returns all its bytes."""
         total = 0
         for place, size in enumerate(sections):
             total += size
@@ -142,7 +142,7 @@ class Units:
         return np.array(self._bytes, dtype=np.int64)
 
     def units(self, sizes: SectionSizes) -> I64:
-        """(N,) the number of each section's unit: its work, or the sections beside it where the work is divided."""
+        """(N,) the number of each section's unit: its work, or its neighbouring sections where the work is divided."""
         work, place = np.array(self._work, dtype=np.int64), np.array(self._place, dtype=np.int64)
         total = np.bincount(work, weights=self.bytes, minlength=self._num_works)[work]
         together = max(1, sizes.unit // sizes.section)
@@ -160,14 +160,14 @@ class Units:
         seed: int,
         fraction: float,
     ) -> npt.NDArray[np.bool_]:
-        """(N,) whether a section is held out; of those that are removed it says nothing.
+        """(N,) whether a section is held out; the value of a removed section means nothing.
 
         Args:
-            sizes: for the text that is left.
-            clusters: of the sections.
+            sizes: the sizes for the text that is left.
+            clusters: the clusters of the sections.
             removed: (N,) whether a section is left out as a duplicate.
-            seed: of the split.
-            fraction: of the bytes that are left.
+            seed: seed of the split.
+            fraction: fraction to hold out of the bytes that are left.
 
         Raises:
             InputError: fewer than two units are left.

@@ -1,6 +1,6 @@
-"""Where sentences end, in any script.
+"""Find the ends of sentences, in any script.
 
-Three ways of ending one are known:
+A sentence ends in one of three ways:
 
 | scripts | a sentence ends |
 |---|---|
@@ -8,8 +8,9 @@ Three ways of ending one are known:
 | Chinese, Japanese, Indic, Ethiopic, Khmer, … | at `。`, `！`, `।`, `።` and their kin, with or without a space |
 | Thai, Lao | at a space between two letters of the script, for they have no mark for it |
 
-A point after one letter, after a short title (`Sr.`, `Dr.`) or before a small letter ends nothing.  The marks are those
-that Unicode gives the property Sentence_Terminal (Unicode Standard Annex 29, rules SB8 to SB11, in small).
+A point after one letter, after a short title (`Sr.`, `Dr.`) or before a small letter does not end a sentence.  The
+marks are those that Unicode gives the property Sentence_Terminal (Unicode Standard Annex 29, rules SB8 to SB11, in
+small).
 
 Deliberately absent: lists of abbreviations for each language, and sentences of texts without any of these marks.
 """
@@ -34,7 +35,7 @@ _ENDS: Final = re.compile(
 END_MARKS: Final = _SPACED + _UNSPACED
 """Every mark that ends sentences in some script."""
 SENTENCE_END: Final = re.compile(rf"[{END_MARKS}][{_CLOSERS}]*(?:\s+|(?<=[{_UNSPACED}{_WIDE_CLOSERS}]))")
-"""A mark, what closes behind it, and the space where one follows; titles and numbers are not looked at."""
+"""A mark, the closing marks behind it, and the space if any; titles and numbers are not looked at."""
 _TITLE: Final = re.compile(r"(?:^|\W)(?:\w|Mr|Mrs|Ms|[DS]ra?|[ds]ra?|St|Exa|Prof|vol|cap|fig|pp|cf|vs)$")
 _UNSPACED_LETTER: Final = re.compile(f"[{_UNSPACED_LETTERS}]")
 
@@ -43,8 +44,8 @@ class SentenceSpan(NamedTuple):
     """A part of a text, without white space around it.
 
     Attributes:
-        start: of its first character.
-        end: behind its last.
+        start: place of its first character.
+        end: place behind its last character.
     """
 
     start: int

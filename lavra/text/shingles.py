@@ -1,4 +1,4 @@
-"""A text as the set of its word 5-grams, hashed: what near-duplicate detection compares.
+"""The shingles of a text: the hashes of its word 5-grams, which near-duplicate detection compares.
 
 Words are runs of letters, digits and underscores, in ASCII lower case; punctuation and spacing do not count, so a
 re-indented or re-punctuated copy has the same shingles.  Characters of three or four UTF-8 bytes (CJK, Thai,
@@ -32,7 +32,7 @@ def mix(x: U64) -> U64:
 
 
 def _tables() -> tuple[U64, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """A random number for each byte (both cases alike), which bytes are in words, which always begin one."""
+    """For each byte: a random number (both cases alike), whether it is in words, whether it always begins one."""
     codes = np.arange(256)
     lower = np.where((codes >= 65) & (codes <= 90), codes + 32, codes)
     value = mix(lower.astype(np.uint64) + np.uint64(1))
@@ -44,7 +44,7 @@ _VALUE, _IN_WORD, _BEGINS_WORD = _tables()
 
 
 class Shingler:
-    """Hashes batches of texts; keeps the powers of the polynomial between batches."""
+    """A hasher of batches of texts; it keeps the powers of the polynomial between batches."""
 
     def __init__(self, words: int = 5) -> None:
         self.words = words
@@ -57,7 +57,7 @@ class Shingler:
             texts: N texts in UTF-8.
 
         Returns:
-            The shingles of all texts, (S,), and where each text's begin, (N,); every text has at least one.
+            The shingles of all texts, (S,), and the place where each text's begin, (N,); every text has at least one.
         """
         data = np.frombuffer(b"\n".join(texts) + b"\n", dtype=np.uint8)
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -109,7 +109,7 @@ def _powers(base: int, size: int) -> U64:
 
 
 def _word_spans(data: npt.NDArray[np.uint8]) -> tuple[I64, I64]:
-    """Where words begin and end (exclusive), (W,) each; the last byte is a newline and in no word."""
+    """The places where words begin and end (exclusive), (W,) each; the last byte is a newline and in no word."""
     in_word = _IN_WORD[data]
     begins = in_word.copy()
     begins[1:] &= ~in_word[:-1]

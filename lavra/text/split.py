@@ -1,8 +1,9 @@
-"""Train or held out: units of text in the order of a hash, until the held-out side has its share of the bytes.
+"""Choose the held-out units: units in the order of a hash, until the held-out side has its share of the bytes.
 
-A unit is a document, or a section of one that is too long for that (`sections`); near-duplicates are in one unit, so
-none of a training document is ever held out, even when duplicates are kept.  The hash is of the seed and of the unit's
-text, not of its place or number, so documents that are added later move few others: those at the border.
+A unit is a document, or a section of a document that is too long for that (`sections`); near-duplicates are in one
+unit, so no near-duplicate of a training document is ever held out, even when duplicates are kept.  The hash is of the
+seed and of the unit's text, not of its place or number, so documents that are added later move only the few units at
+the border.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import numpy.typing as npt
 from lavra.base.errors import InputError
 from lavra.text.shingles import I64, U64, mix
 
-LEAST_BYTES: Final = 8192  # of either side, where a tenth of the text is that much: fewer measure little
+LEAST_BYTES: Final = 8192  # least size of each side, where a tenth of the text is as large: less text measures little
 _LEAST_SHARE: Final = 0.1
-_TOLERANCE: Final = 0.05  # of the share, within which the search for a unit that fits better ends
+_TOLERANCE: Final = 0.05  # deviation from the share at which the search for a better unit ends
 
 
 def split_position(key: U64, seed: int) -> npt.NDArray[np.float64]:
@@ -33,13 +34,13 @@ def heldout_target(num_bytes: int, fraction: float) -> float:
 
 
 def held_out(keys: U64, sizes: I64, *, seed: int, fraction: float) -> npt.NDArray[np.bool_]:
-    """Which units are held out, (U,).
+    """(U,) whether each unit is held out.
 
     Args:
         keys: 64 bits of each unit's text, (U,).
         sizes: bytes of each unit, (U,).
-        seed: of the order.
-        fraction: of all bytes; see `heldout_target`.
+        seed: seed of the order.
+        fraction: fraction of all bytes to hold out; see `heldout_target`.
 
     Raises:
         InputError: there are fewer than two units.
@@ -63,7 +64,7 @@ def held_out(keys: U64, sizes: I64, *, seed: int, fraction: float) -> npt.NDArra
 
 
 def _with_one_more(out: npt.NDArray[np.bool_], sizes: I64, missing: float) -> npt.NDArray[np.bool_]:
-    """With the unit that comes nearest to what is missing, if that is nearer than without it."""
+    """Add the unit that comes nearest to the missing bytes, if that is nearer than the choice without it."""
     rest = np.flatnonzero(~out)
     nearest = rest[np.argmin(np.abs(sizes[rest] - missing))]
     if len(rest) > 1 and (not out.any() or abs(sizes[nearest] - missing) < missing):
@@ -72,6 +73,6 @@ def _with_one_more(out: npt.NDArray[np.bool_], sizes: I64, missing: float) -> np
 
 
 def _without_one(out: npt.NDArray[np.bool_], sizes: I64) -> npt.NDArray[np.bool_]:
-    """Something is left to train on, though nearly all was to be held out."""
+    """Leave a unit to train on, even when nearly all units were to be held out."""
     out[np.argmin(sizes)] = False
     return out

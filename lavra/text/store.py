@@ -3,8 +3,8 @@
 Row groups are bounded by the size of their text, so that writing and reading a file of any size takes the memory of one
 row group.
 
-pyarrow is imported where a file is written or read: it takes 30 MB, and who imports this package may want its readers
-of plain text only.
+pyarrow is imported where a file is written or read: it takes 30 MB, and an importer of this package may need only its
+readers of plain text.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ COLUMNS = ("id", "source", "kind", "text")
 
 
 class DocumentWriter:
-    """Writes documents one by one; a context manager.
+    """A writer of documents, one by one; a context manager.
 
     Args:
         path: the file.
-        level: of the compression.
-        meta: keys of `Document.meta` to keep; the others are not written.
+        level: level of the compression.
+        meta: keys of `Document.meta` to keep; the other keys are not written.
     """
 
     def __init__(self, path: Path, *, level: int = 3, meta: Sequence[str] = ()) -> None:
@@ -57,7 +57,7 @@ class DocumentWriter:
         return size
 
     def close(self) -> None:
-        """Write what is pending and the file's footer; the file is closed also where a full disk takes neither."""
+        """Write the pending documents and the file's footer; the file is closed even where the disk is full."""
         with self._file:
             self._flush()
             self._writer.close()

@@ -1,4 +1,4 @@
-"""The counts of a corpus as rows for people: what was read, repaired, dropped and why, and what is left."""
+"""The counts of a corpus as rows for people: amounts read, repaired, dropped (with reasons) and kept."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ EXACT_DUPLICATE, NEAR_DUPLICATE = DUPLICATES = ("exact duplicate", "near-duplica
 
 
 def summary_rows(counts: Mapping[str, Any]) -> list[SummaryRow]:
-    """Rows of label and value, in the order things happened; every reason with a count has its row."""
+    """Rows of label and value, in the order of the steps; every reason with a count has its row."""
     documents, sizes = counts["documents"], counts["bytes"]
     read = (documents["read"], sizes["read"])
     return [
         ("files read", f"{counts['files']['read']:,}"),
         *_each("files skipped", counts["files"]["skipped"]),
-        *_each("file trouble", counts.get("file_troubles", {})),  # corpora made before have none
+        *_each("file issue", counts.get("file_troubles", {})),  # corpora made before have none
         *_each("rows skipped", counts["rows_skipped"]),
         *_each("read as", counts["encodings"]),
-        *_each("encoding trouble", counts["encoding_troubles"]),
+        *_each("encoding issue", counts["encoding_troubles"]),
         ("documents read", _amount(*read)),
         *([("files or rows cut into several documents", f"{documents['cut']:,}")] if documents["cut"] else []),
         *_normalized(counts["normalized"]),
@@ -33,7 +33,7 @@ def summary_rows(counts: Mapping[str, Any]) -> list[SummaryRow]:
 
 
 def split_sentence(split: Mapping[str, Any]) -> str:
-    """How the two sides came about, as a clause; of the `split` counts."""
+    """A clause about the sizes of the two sides, from the `split` counts."""
     asked = f"{split['asked']:.1%} was asked for"
     if split["wanted"] != split["asked"]:
         asked += f", and so little text needs {split['wanted']:.1%}"
@@ -45,7 +45,7 @@ def split_sentence(split: Mapping[str, Any]) -> str:
 
 
 def _each(label: str, reasons: Mapping[str, int]) -> Iterator[SummaryRow]:
-    """A row a reason, the most frequent first."""
+    """A row for each reason, the most frequent first."""
     for reason, number in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
         yield f"{label}: {reason}", f"{number:,}"
 
@@ -56,7 +56,7 @@ def _normalized(rules: Mapping[str, Mapping[str, int]]) -> Iterator[SummaryRow]:
 
 
 def _dropped(counts: Mapping[str, Any]) -> Iterator[SummaryRow]:
-    """A row a reason; of duplicates, long documents are compared by their sections."""
+    """A row for each reason; among duplicates, long documents are compared by their sections."""
     was_cut = counts.get("split", {}).get("cut", 0) > 0
     for reason, dropped in sorted(counts["dropped"].items(), key=lambda item: (-item[1]["documents"], item[0])):
         share = dropped["bytes"] / max(1, counts["bytes"]["read"])

@@ -1,4 +1,4 @@
-"""What happened to the text on its way in: the counts behind every honest report.
+"""Counts of the text that was read, repaired, skipped and dropped: the base of every honest report.
 
 One `Tally` accompanies a corpus while it is built.  Readers, normaliser, filters and deduplication each add to it;
 nothing is dropped, repaired or skipped without a line here.
@@ -20,10 +20,10 @@ class FileRead:
 
     Attributes:
         source: its name in reports.
-        reader: who read it: `plain`, `pdf` ….
-        num_documents: documents made of it.
+        reader: name of its reader: `plain`, `pdf` ….
+        num_documents: number of documents made of it.
         num_bytes: their size as UTF-8.
-        facts: what it says about itself: `title`, `language`.
+        facts: facts that the file states about itself: `title`, `language`.
     """
 
     source: str
@@ -41,31 +41,31 @@ class Tally:
     """Running counts; every `Counter` maps a plain-words reason to a number.
 
     Attributes:
-        files_read: files that gave their text, wholly or until they turned out damaged.
-        files_skipped: files that gave none, by reason; a damaged file that gave some rows is here too.
+        files_read: files that gave their text, wholly or up to a damaged place.
+        files_skipped: files that gave no text, by reason; a damaged file that gave some rows is here too.
         rows_skipped: rows of jsonl, csv and parquet files that gave no document, by reason.
-        file_troubles: what was wrong with files that were read all the same, by reason.
+        file_issues: defects of files that were read nevertheless, by reason.
         encodings: files by the encoding they were read in.
-        encoding_troubles: repairs to make text valid, by reason.
+        encoding_issues: repairs to make text valid, by reason.
         documents_read: documents the readers made.
         bytes_read: their size as UTF-8.
-        documents_cut: files or rows longer than one document may be, cut into several.
+        documents_cut: files or rows that were longer than a document may be and were cut into several.
         normalized_documents: documents each normalisation rule changed.
-        normalized_characters: by how many characters each rule changed their length, or for a rule that keeps
-            the length the number it replaced.
+        normalized_characters: for each rule the number of characters by which it changed the length of texts; for a
+            rule that keeps the length, the number of characters it replaced.
         dropped: documents dropped, by reason.
         dropped_bytes: their size as UTF-8, by reason.
-        facts: what the file being read says about itself (`title`, `language`); its reader writes them.
-        on_skip: told of every skipped file, as it happens.
-        on_read: told of every file that gave text, after its last document.
+        facts: facts that the file being read states about itself (`title`, `language`); its reader writes them.
+        on_skip: is called for every skipped file, at once.
+        on_read: is called for every file that gave text, after its last document.
     """
 
     files_read: int = 0
     files_skipped: Counter[str] = field(default_factory=Counter)
     rows_skipped: Counter[str] = field(default_factory=Counter)
-    file_troubles: Counter[str] = field(default_factory=Counter)
+    file_issues: Counter[str] = field(default_factory=Counter)
     encodings: Counter[str] = field(default_factory=Counter)
-    encoding_troubles: Counter[str] = field(default_factory=Counter)
+    encoding_issues: Counter[str] = field(default_factory=Counter)
     documents_read: int = 0
     bytes_read: int = 0
     documents_cut: int = 0
@@ -79,17 +79,17 @@ class Tally:
     _file_start: tuple[int, int] = (0, 0)
 
     def open_file(self) -> None:
-        """A file begins: what is read from here to `close_file` is its."""
+        """Begin a file: the documents read from here to `close_file` are its documents."""
         self.facts.clear()
         self._file_start = (self.documents_read, self.bytes_read)
 
     @property
     def file_documents(self) -> int:
-        """Documents of the file being read, so far."""
+        """Number of documents of the file being read, so far."""
         return self.documents_read - self._file_start[0]
 
     def close_file(self, source: str, reader: str) -> None:
-        """The file ends; a file that gave documents is told to `on_read`."""
+        """End the file; a file that gave documents is passed to `on_read`."""
         if self.on_read is not None and self.file_documents:
             num_bytes = self.bytes_read - self._file_start[1]
             facts = dict(self.facts)
@@ -100,7 +100,7 @@ class Tally:
             )
 
     def skip_file(self, source: str, reason: str, detail: str = "") -> None:
-        """Count a file that is not read, and say which."""
+        """Count a file that is not read, and pass its name to `on_skip`."""
         self.files_skipped[reason] += 1
         if self.on_skip is not None:
             self.on_skip(source, reason, detail)
@@ -115,9 +115,9 @@ class Tally:
         return {
             "files": {"read": self.files_read, "skipped": dict(self.files_skipped)},
             "rows_skipped": dict(self.rows_skipped),
-            "file_troubles": dict(self.file_troubles),
+            "file_troubles": dict(self.file_issues),
             "encodings": dict(self.encodings),
-            "encoding_troubles": dict(self.encoding_troubles),
+            "encoding_troubles": dict(self.encoding_issues),
             "documents": {"read": self.documents_read, "cut": self.documents_cut},
             "bytes": {"read": self.bytes_read},
             "normalized": {

@@ -1,7 +1,7 @@
-"""A document whole, with the places in it that people name: pages, lines, headings.
+"""A whole document with the places in it that people name: pages, lines, headings.
 
-The readers of `lavra.text.sources` give what a corpus wants: text, cut where it is long.  Retrieval wants each document
-in one piece, so that a place in it can be cited; what stands where comes with it.
+The readers of `lavra.text.sources` give the text for a corpus: cut where it is long.  Retrieval needs each document
+in one piece, so that a place in it can be cited; the places of pages and headings come with it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Heading:
     """A title in a document.
 
     Attributes:
-        level: from 1, the outermost.
-        start: of its line in the text.
-        title: without marks.
+        level: depth of nesting; 1 is the outermost.
+        start: place where its line begins in the text.
+        title: the title without marks.
     """
 
     level: int
@@ -30,14 +30,14 @@ class Heading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeText:
-    """One document in one piece.
+    """A whole document.
 
     Attributes:
-        name: as a user would name it: `folder/report.pdf`, `folder/table.csv#12`, `folder/box.mbox#3`.
-        text: all of it; places are counted in its characters.
-        kind: as of `Document.kind`, or `mail`.
-        page_starts: where each page begins in the text, in order, the first at 0; none where there are no pages.
-        headings: in the order of the text.
+        name: the document's name for users: `folder/report.pdf`, `folder/table.csv#12`, `folder/box.mbox#3`.
+        text: the whole text; places are counted in its characters.
+        kind: a kind of `Document.kind`, or `mail`.
+        page_starts: place where each page begins in the text, in order, the first at 0; none where there are no pages.
+        headings: the headings in the order of the text.
         meta: facts (`language`, `encoding`, `title`, `date`, `author`, …).
     """
 
@@ -66,11 +66,11 @@ class WholeText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkSpan:
-    """A part of a document that is embedded as one; it neither begins nor ends with white space.
+    """A part of a document that is embedded as a unit; it neither begins nor ends with white space.
 
     Attributes:
-        start: of its first character.
-        end: behind its last.
+        start: place of its first character.
+        end: place behind its last character.
     """
 
     start: int

@@ -1,10 +1,10 @@
-"""Chat templates: a conversation becomes the one text its model was trained on.
+"""Chat templates: turn a conversation into the text that its model was trained on.
 
 The Hugging Face convention: a Jinja template that sees `messages`, `tools`, `add_generation_prompt` and the special
 tokens by role, with `raise_exception`, `strftime_now`, loop controls and the `generation` block.  A template comes
-from whoever made the model, so it is untrusted code: it runs in Jinja's immutable sandbox, sees plain JSON values
-only, and may not multiply strings or ranges into gigabytes.  `generation_spans` says which characters stand in
-`generation` blocks; which tokens to learn from them belongs to fine-tuning.  Deliberately absent: turning Python
+from the maker of the model, so it is untrusted code: it runs in Jinja's immutable sandbox, sees plain JSON values
+only, and may not multiply strings or ranges into gigabytes.  `generation_spans` finds the characters in
+`generation` blocks; fine-tuning chooses the tokens to learn from them.  Deliberately absent: turning Python
 functions into schemas.
 """
 
@@ -63,9 +63,9 @@ DEFAULT_CHAT_TEMPLATE = """\
     {{- '### Assistant:\\n' }}
 {%- endif %}
 """
-"""A plain template for a model that has none and only one special token; used only where it is asked for.
+"""A plain template for a model that has none and only one special token; used only by name.
 
-Functions are offered as JSON, a line each, and called in the form that `lavra serve` finds in what a model writes.
+Functions are offered as JSON, a line each, and called in the form that `lavra serve` reads from a model's answer.
 """
 
 _MAX_PRODUCT = 1_000_000  # longest string or list a template may make by multiplication
@@ -91,16 +91,16 @@ def render_chat(
         messages: the conversation, in JSON types.
         tools: JSON schemas of functions the model may call.
         add_generation_prompt: end where the assistant is to speak.
-        variables: further names, such as `bos_token`; what the template names and nobody defines is empty.
+        variables: further names, such as `bos_token`; a name in the template without a value is empty.
 
     Raises:
-        InputError: the template is malformed, does what the sandbox forbids, or refuses the conversation.
+        InputError: the template is malformed, breaks a rule of the sandbox, or refuses the conversation.
     """
     return _render(template, messages, tools, add_generation_prompt, variables, marked=False)
 
 
 def has_generation_blocks(template: str) -> bool:
-    """Whether a template says itself, by `{% generation %}` blocks, what the assistant wrote."""
+    """Whether a template marks the assistant's words by `{% generation %}` blocks."""
     return _GENERATION_BLOCK.search(template) is not None
 
 
@@ -125,7 +125,7 @@ def generation_spans(
         The text, as `render_chat` gives it, and the characters [start, end) of each block in it, in order.
 
     Raises:
-        InputError: as `render_chat`; or the blocks cannot be told apart in the text.
+        InputError: as `render_chat`; or the blocks cannot be separated in the text.
     """
     text = _render(template, messages, tools, add_generation_prompt, variables, marked=False)
     parts = _MARKS.split(_render(template, messages, tools, add_generation_prompt, variables, marked=True))
@@ -133,7 +133,7 @@ def generation_spans(
     if "".join(parts[::2]) != text or parts[1::2] != [_BEGIN, _END] * (len(parts) // 4):
         raise InputError(
             "the generation blocks of the chat template are nested, left early, or go through a filter that changes "
-            "them, so what the assistant wrote cannot be told; write them around the text itself"
+            "them, so what the assistant wrote cannot be found; write them around the text itself"
         )
     ends = list(accumulate(len(part) for part in parts[::2]))
     return text, [(ends[place], ends[place + 1]) for place in range(0, len(ends) - 1, 2)]
@@ -159,7 +159,9 @@ def _render(
     try:
         return compiled.render(context)
     except jinja2.exceptions.SecurityError as error:
-        raise InputError(f"the chat template does what a template may not: {error}; use another template") from error
+        raise InputError(
+            f"the chat template uses an operation that templates may not use: {error}; use another template"
+        ) from error
     except _Refusal as error:
         raise InputError(f"the chat template refuses this conversation: {error}") from error
     except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
@@ -170,7 +172,7 @@ def parsed_template(template: str) -> jinja2.nodes.Template:
     """The syntax tree of a template, for questions that need no conversation.
 
     Raises:
-        InputError: it is malformed.
+        InputError: the template is malformed.
     """
     try:
         return _environment(False).parse(template)
@@ -200,13 +202,13 @@ def _environment(marked: bool) -> jinja2.sandbox.ImmutableSandboxedEnvironment:
 def sandbox(
     *, undefined: type[jinja2.Undefined] = jinja2.Undefined, extensions: Sequence[type[jinja2.ext.Extension]] = ()
 ) -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    """A Jinja environment for templates nobody vouches for; give them what `plain_value` makes, and nothing else.
+    """A Jinja environment for templates from strangers; give them only values made by `plain_value`.
 
     It has `raise_exception`, loop controls, `namespace` and a `tojson` that escapes nothing; a line that holds only a
     block leaves no blank line behind.
 
     Args:
-        undefined: what a name nobody defined is: empty, or with `jinja2.StrictUndefined` an error.
+        undefined: value of an undefined name: empty, or with `jinja2.StrictUndefined` an error.
         extensions: further ones.
     """
     environment = _Sandbox(
@@ -219,7 +221,7 @@ def sandbox(
 
 
 class _Refusal(jinja2.TemplateError):
-    """A template called `raise_exception`."""
+    """The error of a template that called `raise_exception`."""
 
 
 class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
@@ -256,7 +258,7 @@ def _check_attribute(name: object) -> None:
 
 
 class _Generation(jinja2.ext.Extension):
-    """`{% generation %} … {% endgeneration %}` marks what the assistant wrote; here its body is simply rendered."""
+    """`{% generation %} … {% endgeneration %}` marks the assistant's words; here its body is simply rendered."""
 
     tags = {"generation"}  # noqa: RUF012  (Jinja's own declaration)
 
@@ -266,7 +268,7 @@ class _Generation(jinja2.ext.Extension):
 
 
 class _MarkedGeneration(_Generation):
-    """The same with a mark on either side, taken out again when the text is there."""
+    """The `generation` block with a mark on either side, taken out again after rendering."""
 
     def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
         begin, end = (jinja2.nodes.Output([jinja2.nodes.TemplateData(mark)]) for mark in (_BEGIN, _END))

@@ -1,4 +1,4 @@
-"""What `lavra doctor` checks of a tokenizer: round trip, stop token, chat template."""
+"""Checks of a tokenizer by `lavra doctor`: round trip, stop token, chat template."""
 
 from __future__ import annotations
 

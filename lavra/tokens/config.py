@@ -1,4 +1,4 @@
-"""What a tokenizer to be trained is to be: its kind, its size, its cut and its special tokens.
+"""Settings of a tokenizer to be trained: its kind, its size, its cut and its special tokens.
 
 There are three kinds: byte-level BPE, as GPT-2, LLaMA and Falcon have it (Radford et al. 2019), WordPiece, as BERT has
 it (Devlin et al. 2019), and Unigram with sentinels, as T5 has it (Kudo 2018; Raffel et al. 2020).
@@ -29,7 +29,7 @@ PATTERNS: dict[str, str] = {
     ),
 }
 
-SPARE_PIECES = 16  # least room for what Unigram learns, so that its smallest vocabulary is still one
+SPARE_PIECES = 16  # least room for pieces that Unigram learns, so that its smallest vocabulary is still one
 
 _CHOICES = {"kind": ("bpe", "wordpiece", "unigram"), "pattern": tuple(PATTERNS), "normalizer": ("none", "nfkc")}
 
@@ -45,9 +45,9 @@ class TokenizerConfig:
         fim: for `bpe`, add `<|fim_prefix|>`, `<|fim_middle|>` and `<|fim_suffix|>`.
         lowercase: for `wordpiece`, lower case and no accents, as the uncased BERT.
         normalizer: for `unigram`, `none` or `nfkc`; `none` keeps the text as it is.
-        num_sentinels: for `unigram`, how many `<extra_id_…>` there are; T5 has 100.
+        num_sentinels: for `unigram`, number of `<extra_id_…>` tokens; T5 has 100.
         min_frequency: a pair seen fewer times is not merged (`bpe`, `wordpiece`).
-        max_alphabet: for `wordpiece`, how many different characters are kept; the others are unknown.
+        max_alphabet: for `wordpiece`, most different characters that are kept; the others are unknown.
     """
 
     kind: TokenizerKind = "bpe"

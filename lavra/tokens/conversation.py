@@ -1,4 +1,4 @@
-"""A conversation as token ids: how training, serving and export read what a chat template wrote.
+"""A conversation as token ids: training, serving and export read the text of a chat template here.
 
 The template writes the special tokens itself, so they are read as such and none are added around the text.  Where a
 tokenizer begins every text with its beginning-of-text token, a conversation begins with exactly one, too: the template
@@ -36,7 +36,7 @@ def conversation_ids(
 
 
 def rendered_ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Token ids of what a chat template wrote.
+    """Token ids of a text that a chat template wrote.
 
     Raises:
         InputError: the text is not valid Unicode.
@@ -45,7 +45,7 @@ def rendered_ids(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def rendered_encodings(tokenizer: Tokenizer, texts: Sequence[str]) -> list[tokenizers.Encoding]:
-    """The same ids of several texts, with the characters of each token."""
+    """Token ids of several such texts, with the characters of each token."""
     return tokenizer.backend.encode_batch(texts, add_special_tokens=False)
 
 
@@ -56,7 +56,7 @@ def begins_texts(tokenizer: Tokenizer) -> bool:
 
 
 def wrong_beginning(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """What is wrong with the beginning of a text's ids; empty where it begins once.
+    """The fault of the beginning of a text's ids; empty where it begins once.
 
     A tokenizer that begins texts with its beginning-of-text token wants exactly one; another wants one at most.
     """

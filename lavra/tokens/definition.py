@@ -1,8 +1,8 @@
-"""What a `tokenizer.json` promises: which bytes it can spell, and what it changes before it does.
+"""The facts of a `tokenizer.json`: the bytes that it can spell, and the changes that it makes to a text.
 
 A tokenizer definition is a normaliser, a pre-tokenizer, a model and a decoder.  Reading them answers two
 questions without running anything: can every byte be spelled (byte-level BPE, Radford et al. 2019; byte
-fallback, Kudo & Richardson 2018), and what does the text lose on the way.  Nothing here encodes or decodes.
+fallback, Kudo & Richardson 2018), and which parts does a text lose on the way.  Nothing here encodes or decodes.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Definition:
     Attributes:
         kind: the model's type as the file names it: `BPE`, `WordPiece`, `Unigram` or `WordLevel`.
         is_byte_level: every byte of UTF-8 has a token of GPT-2's byte alphabet.
-        is_byte_fallback: every byte of UTF-8 has a token `<0x00>`..`<0xFF>`, used for what the vocabulary lacks.
-        unk_token: the token that stands for what cannot be spelled, if the model has one.
+        is_byte_fallback: every byte of UTF-8 has a token `<0x00>`..`<0xFF>`, used for text that the vocabulary lacks.
+        unk_token: the token that stands for text that cannot be spelled, if the model has one.
         continuation: the mark of a piece that continues a word (`##`), empty where there is none.
         keeps_spaces: whether white space between words is part of the tokens.
-        normalizer: what changes before the text is cut, in words; empty when nothing does.
+        normalizer: the changes before the text is cut, in words; empty when there are none.
         decoders: the steps that make text of tokens, as the file names them.
     """
 

@@ -2,8 +2,8 @@
 
 `tokenizer.json` holds the definition; `tokenizer_config.json` (and in older folders `special_tokens_map.json`) names
 the roles of the special tokens; `chat_template.jinja` holds the template, which older folders keep in the config.
-Where the config says otherwise than the definition, `overrides` decides; folders from before `tokenizer.json` are read
-by `old_formats`.  What is written opens in `transformers.AutoTokenizer` with equal ids.  Deliberately absent: anything
+Where the config contradicts the definition, `overrides` decides; folders from before `tokenizer.json` are read
+by `old_formats`.  A written folder opens in `transformers.AutoTokenizer` with equal ids.  Deliberately absent: anything
 pickled.
 """
 
@@ -57,7 +57,7 @@ def read_folder(path: Path) -> Parts:
     """The parts of the tokenizer in a folder, in a GGUF file, or of a `tokenizer.json` read by itself.
 
     Raises:
-        CheckpointError: nothing there, damaged, of an older format that is not known, or a pickle.
+        CheckpointError: nothing there, damaged, of an unknown older format, or a pickle.
     """
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; name a folder that holds {DEFINITION_FILE}")
@@ -82,7 +82,7 @@ def read_folder(path: Path) -> Parts:
 
 
 def write_folder(folder: Path, parts: Parts) -> None:
-    """Write the files of a tokenizer, each atomically, beside whatever else the folder holds."""
+    """Write the files of a tokenizer, each atomically; other files of the folder stay."""
     folder.mkdir(parents=True, exist_ok=True)
     variables = parts.special.as_variables()
     write_text(folder / DEFINITION_FILE, parts.backend.to_str(pretty=True))

@@ -1,4 +1,4 @@
-"""How byte-level tokenizers cut text into words, by the names that llama.cpp has for it (`tokenizer.ggml.pre`).
+"""The cuts of byte-level tokenizers into words, by the names that llama.cpp has for them (`tokenizer.ggml.pre`).
 
 A GGUF file names the cut and does not hold it.  The table gives each name the steps that the model's own
 `tokenizer.json` has; the same table read the other way names the cut of a tokenizer that is exported.  A name that is
@@ -48,14 +48,14 @@ _FALCON: Final[tuple[CutStep, ...]] = (  # as tiiuae's own tokenizer.json has it
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """One way to cut.
+    """A way to cut text into words.
 
     Attributes:
-        names: llama.cpp's, the one that is written first.
-        steps: of the pre-tokenizer, as `tokenizer.json` has them.
+        names: llama.cpp's names; the first is the one to write.
+        steps: steps of the pre-tokenizer, as `tokenizer.json` has them.
         composes: whether text is brought to Unicode NFC first, which the model's own tokenizer does.
         whole_words: whether a word that is a token becomes that token without merges.
-        begins: whether a text begins with a token where the file does not say.
+        begins: whether a text begins with a token where the file has no flag for it.
     """
 
     names: tuple[str, ...]
@@ -85,11 +85,11 @@ CUTS: Final = (
     Cut(names=("falcon",), steps=_FALCON),
 )
 USUAL: Final = CUTS[0]
-"""What a file means that does not say."""
+"""The cut of a file that names none."""
 
 
 def cut_named(name: str) -> Cut | None:
-    """The cut of that name; None where it is not known."""
+    """The cut of that name; None where lavra does not know it."""
     return next((one for one in CUTS if name in one.names), None)
 
 
@@ -100,12 +100,12 @@ def name_of_cut(steps: Sequence[CutStep]) -> str | None:
 
 
 def _facts(steps: Sequence[CutStep]) -> list[CutStep]:
-    """What matters of the steps: offsets do not, and GPT-2's own expression is what a byte-level step cuts by."""
+    """The steps in one form: without offsets, and GPT-2's own expression as the byte-level step that cuts by it."""
     known: list[CutStep] = [{name: value for name, value in step.items() if name != "trim_offsets"} for step in steps]
     spelled_out = [_split(PATTERNS["gpt2"]), _GPT2_AS_SPLIT]
     return [_GPT2] if known == spelled_out else known
 
 
 def known_cuts() -> list[str]:
-    """Every name there is."""
+    """The names of all cuts, sorted."""
     return sorted(name for one in CUTS for name in one.names)

@@ -4,8 +4,8 @@
     `llama`   SentencePiece BPE with byte fallback: tokens with scores, from which the merges follow
     `bert`    WordPiece: tokens with a mark before words instead of one inside them
 
-What the file leaves open is filled in as the model's own files have it, since those are the tokens that it was trained
-on; a kind or a cut that is not known is refused.
+Missing facts are filled in from the usual files of such models, since a model was trained on those tokens; an unknown
+kind or cut is refused.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def read_gguf_tokenizer(file: GgufFile) -> Parts:
     """The parts of the tokenizer in a GGUF file.
 
     Raises:
-        CheckpointError: there is none, or one of a kind or with a cut that lavra does not know.
+        CheckpointError: the file has no tokenizer, or its kind or cut is unknown to lavra.
     """
     vocabulary = _Vocabulary(file)
     kind = vocabulary.value("model")
@@ -79,7 +79,7 @@ def read_gguf_tokenizer(file: GgufFile) -> Parts:
 
 
 class _Vocabulary:
-    """The tokens of one file, and what stands beside them."""
+    """The tokens of one file, and its other facts of the tokenizer."""
 
     def __init__(self, file: GgufFile) -> None:
         self.file = file
@@ -117,7 +117,7 @@ class _Vocabulary:
     def token(self, number: int) -> str:
         """A token by its id.
 
-        Raises CheckpointError for one that is not there.
+        Raises CheckpointError for an id that is not there.
         """
         if not 0 <= number < len(self.tokens):
             raise CheckpointError(
@@ -145,7 +145,7 @@ class _Vocabulary:
         return {"type": "TemplateProcessing", "single": around("A", 0), "pair": pair, "special_tokens": names}
 
     def usual_frame(self, *, begins: bool) -> dict[str, Any] | None:
-        """The same by the file's flags; `begins` stands for a flag that is not there."""
+        """The post-processor that the file's flags describe; `begins` stands for a missing flag."""
         roles = self.roles()
         flag = self.value("add_bos_token")
         wanted = begins if flag is None else bool(flag)
@@ -155,7 +155,7 @@ class _Vocabulary:
 
 
 def end_ids(file: GgufFile) -> list[int]:
-    """The tokens that end an answer: those the file names, and the one by which its chat template ends a turn.
+    """The tokens that end an answer: the file's own, and the token that ends a turn of its chat template.
 
     Many files name the end of a text alone, and a model that was taught to talk ends with the other; llama.cpp looks
     for the second by its usual names too.
@@ -271,7 +271,7 @@ def _wordpiece(vocabulary: _Vocabulary) -> _Made:
     begin, end = roles.get("cls") or roles.get("bos"), roles.get("sep") or roles.get("eos")
     vocab = {_without_phantom(token, kind): number for token, number, kind in vocabulary.numbered()}
     special = {token["content"] for token in vocabulary.added()}
-    # A vocabulary with capitals is of a model that reads them; the file itself does not say.
+    # A vocabulary with capitals is of a model that reads them; the file itself has no flag for it.
     lowercase = all(token == token.lower() for token in vocab if token not in special)
     unknown = roles.get("unk") or "[UNK]"
     model = {
@@ -299,7 +299,7 @@ def _wordpiece(vocabulary: _Vocabulary) -> _Made:
 
 
 def _without_phantom(token: str, kind: int) -> str:
-    """llama.cpp marks the beginnings of words, BERT what continues them."""
+    """Turn llama.cpp's mark of beginnings of words into BERT's mark of continuations."""
     if kind == TokenKind.CONTROL:
         return token
     return token.removeprefix(SPACE_MARK) if token.startswith(SPACE_MARK) else _CONTINUES + token

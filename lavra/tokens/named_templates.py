@@ -1,7 +1,7 @@
 """Chat templates that many models were taught, by name, for a model whose folder has none or a wrong one.
 
-Each is a Jinja file in `templates/`.  A model's own template is the one it was trained on; a named one is chosen by a
-person, or stands in where there is none (`DEFAULT_NAME`).
+Each is a Jinja file in `templates/`.  A model was trained on its own template; a user chooses a named
+template, or it stands in for a missing one (`DEFAULT_NAME`).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ DEFAULT_NAME: Final = "chatml"
 
 _FOLDER: Final = resources.files("lavra.tokens").joinpath("templates")
 TEMPLATE_NAMES: Final = tuple(sorted(["lavra", *(file.name.removesuffix(".jinja") for file in _FOLDER.iterdir())]))
-"""Names of `named_template`; `lavra` is the one that `lavra finetune` gives a model without a template."""
+"""Names of `named_template`; `lavra finetune` gives `lavra` to a model without a template."""
 
 
 def named_template(name: str) -> str:
     """The Jinja source of a name.
 
     Raises:
-        InputError: there is none of the name.
+        InputError: no template has the name.
     """
     if name == "lavra":
         return DEFAULT_CHAT_TEMPLATE
@@ -41,7 +41,7 @@ def find_template(name_or_file: str) -> str:
     """The Jinja source of a name, or of a file.
 
     Raises:
-        InputError: it is neither, or the file is no template.
+        InputError: it is neither a name nor a file, or the file is not a template.
     """
     if name_or_file in TEMPLATE_NAMES:
         return named_template(name_or_file)

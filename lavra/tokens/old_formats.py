@@ -5,8 +5,8 @@
     vocab.txt                       BERT's: WordPiece
     vocab.json with merges.txt      GPT-2's and RoBERTa's: byte-level BPE
 
-What else the definition would say follows from the class that `tokenizer_config.json` names.  A class that is not known
-here is refused: the same files mean other ids there (XLM-R's are moved by one).
+The other facts of the definition follow from the class that `tokenizer_config.json` names.  An unknown class
+is refused: the same files mean other ids there (XLM-R's are moved by one).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lavra.base.files import read_json
 from lavra.tokens.overrides import GENERAL_CLASSES, frame
 from lavra.tokens.sentencepiece import piece_backend, read_pieces
 
-_SENTINELS: Final = 100  # of T5, where its config does not say otherwise
+_SENTINELS: Final = 100  # number in T5 where its config names none
 # Qwen2's cut, as its tokenizer.json has it (https://huggingface.co/Qwen/Qwen2-0.5B).
 _QWEN2_CUT: Final = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -36,8 +36,8 @@ def read_old_format(folder: Path, config: Mapping[str, Any]) -> tokenizers.Token
     """The tokenizer of a folder without `tokenizer.json`; None where nothing in it is one.
 
     Args:
-        folder: of a model.
-        config: its `tokenizer_config.json`, empty where there is none.
+        folder: folder of a model.
+        config: the folder's `tokenizer_config.json`, empty where there is none.
 
     Raises:
         CheckpointError: a file is damaged, or belongs to a class whose ids are others.
@@ -174,7 +174,7 @@ def _vocab_json(path: Path) -> dict[str, int]:
 
 
 def _merges_txt(path: Path) -> list[tuple[str, str]]:
-    """One merge a line, two tokens with a space between them; the first line may say the version."""
+    """Read a merge a line, two tokens with a space between them; the first line may hold the version."""
     merges = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         bare = line.rstrip("\r")
@@ -182,7 +182,7 @@ def _merges_txt(path: Path) -> list[tuple[str, str]]:
             continue
         left, _, right = bare.partition(" ")
         if not right or " " in right:
-            raise CheckpointError(f"{path}, line {number}: {line!r} is no merge of two tokens; fetch the file again")
+            raise CheckpointError(f"{path}, line {number}: {line!r} is not a merge of two tokens; fetch the file again")
         merges.append((left, right))
     return merges
 

@@ -1,4 +1,4 @@
-"""What `tokenizer_config.json` says otherwise than `tokenizer.json`.
+"""The settings of `tokenizer_config.json` that contradict `tokenizer.json`.
 
 A class of transformers that is made for a model (`BertTokenizer`, `GPT2Tokenizer`, …) builds its tokenizer from the
 config and takes little more than the vocabulary of the definition; the general classes take the definition as it
@@ -32,7 +32,7 @@ _WORDS: Final = {
 
 
 def apply_config(raw: dict[str, Any], config: Mapping[str, Any]) -> bool:
-    """Change a parsed `tokenizer.json` to what the config says.
+    """Change a parsed `tokenizer.json` to the settings of the config.
 
     Args:
         raw: changed in place.
@@ -59,7 +59,7 @@ def apply_config(raw: dict[str, Any], config: Mapping[str, Any]) -> bool:
 
 
 _Change = tuple[str, list[dict[str, Any]], str, Any]
-"""A setting that differs: its name, the components it is about, their field, and what that is to be."""
+"""A setting that differs: its name, its components, their field, and the field's new value."""
 
 
 def _normalizer_changes(raw: dict[str, Any], config: Mapping[str, Any]) -> list[_Change]:
@@ -87,7 +87,7 @@ def _prefix_changes(raw: dict[str, Any], config: Mapping[str, Any]) -> list[_Cha
 
 
 def _scheme(node: Mapping[str, Any]) -> str:
-    """Before which pieces a mark is put; older definitions say whether only."""
+    """The pieces that a mark is put before; older definitions have a yes or no only."""
     usual = "always" if node.get("add_prefix_space", True) else "never"
     return str(node.get("prepend_scheme") or usual)
 
@@ -98,7 +98,7 @@ def _applies(raw: Mapping[str, Any], config: Mapping[str, Any], name: str) -> bo
     kinds = {node.get("type") for node in steps(raw.get("pre_tokenizer"))}
     if kind in GENERAL_CLASSES or (kind.removesuffix("Fast") == "LlamaTokenizer" and "ByteLevel" in kinds):
         return False
-    # The classes of Unigram models put the mark before every text, whatever the setting says.
+    # The classes of Unigram models put the mark before every text and ignore the setting.
     return name != "add_prefix_space" or not isinstance(raw["model"].get("vocab"), list)
 
 

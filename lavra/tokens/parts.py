@@ -1,4 +1,4 @@
-"""What a tokenizer is made of, before it is one: the library's object and the facts that stand beside it.
+"""The parts of a tokenizer, before it is one: the library's object and the facts that stand beside it.
 
 `folder` reads and writes these parts, the trainers make them, `Tokenizer` uses them; they meet here so that none
 of them needs to know the others.
@@ -20,7 +20,7 @@ class SpecialTokens:
     Attributes:
         bos: beginning of text.
         eos: end of text.
-        unk: what cannot be spelled.
+        unk: stands for text that cannot be spelled.
         sep: separator of an encoder's segments.
         pad: padding.
         cls: first token of an encoder's input.
@@ -57,7 +57,7 @@ class Parts:
     Attributes:
         backend: the `tokenizers` object.
         special: the roles of its special tokens.
-        chat_templates: Jinja sources by name; `default` is the one used unless tools ask for `tool_use`.
+        chat_templates: Jinja sources by name; `default` is used unless tools need `tool_use`.
         max_length: the longest input of the model it belongs to, in tokens.
         settings: further entries of `tokenizer_config.json` that are kept when it is written again.
     """

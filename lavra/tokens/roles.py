@@ -1,6 +1,6 @@
 """Roles of messages: those that a chat template tells apart, and messages rewritten in those.
 
-A template says which roles it knows by comparing a message's role with strings.  A template that compares none writes
+A template compares a message's role with the names of the roles that it knows.  A template that compares none writes
 any role as it stands.
 """
 

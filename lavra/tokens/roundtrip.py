@@ -1,7 +1,7 @@
-"""Does a text come back?  Encode, decode, compare; count whatever does not.
+"""Round trips of texts: encode, decode, compare; count every difference.
 
-A tokenizer whose normaliser does nothing must give every text back exactly.  Any other must give it back up to what
-its normaliser and pre-tokenizer keep, and every unknown is counted, in tokens and in characters of the text, since
+A tokenizer whose normaliser does nothing must give every text back exactly.  Any other must give back the part that
+its normaliser and pre-tokenizer keep; every unknown is counted, in tokens and in characters of the text, since
 one unknown token may hide a whole word.
 """
 
@@ -19,7 +19,7 @@ _CONTEXT = 20  # characters shown either side of a difference
 
 
 class Outcome(Enum):
-    """What became of one text."""
+    """The result of one text."""
 
     EXACT = "exact"  # the same characters
     NORMALISED = "normalised"  # the same after the tokenizer's own normaliser and cut
@@ -29,10 +29,10 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class RoundTripReport:
-    """What became of some texts.
+    """The results of some texts.
 
     Attributes:
-        normalizer: what the tokenizer changes first, in words; empty when nothing.
+        normalizer: the tokenizer's first changes, in words; empty when there are none.
         num_texts: texts checked.
         num_exact: texts that came back character for character.
         num_normalised: texts that came back as the normaliser leaves them.
@@ -57,7 +57,7 @@ class RoundTripReport:
 
     @property
     def ok(self) -> bool:
-        """Whether everything is accounted for: exact or as the normaliser says, unknowns counted."""
+        """Whether every text came back exact or normalised, or differs by counted unknowns only."""
         return self.num_changed == 0
 
     def __str__(self) -> str:
@@ -112,7 +112,7 @@ def _outcome(tokenizer: Tokenizer, text: str, back: str, spans: list[tuple[int, 
 
 
 def _kept(tokenizer: Tokenizer, text: str) -> str:
-    """What the normaliser and the cut leave of a text, without the model."""
+    """The part of a text that the normaliser and the cut keep, without the model."""
     backend = tokenizer.backend
     normal = backend.normalizer.normalize_str(text) if backend.normalizer else text
     if backend.pre_tokenizer is None:

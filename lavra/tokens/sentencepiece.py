@@ -1,7 +1,7 @@
 """SentencePiece's own file, `tokenizer.model` or `spiece.model`, as a tokenizer of the `tokenizers` library.
 
 The file is a protocol buffer (https://github.com/google/sentencepiece, `src/sentencepiece_model.proto`) of pieces with
-scores, how it was trained, and how it normalises; the few fields that matter are read here, without a protobuf library.
+scores, training settings and the normaliser; the few fields that matter are read here, without a protobuf library.
 Ids are those of SentencePiece (Kudo & Richardson 2018, arXiv:1808.06226).  BPE (Sennrich et al. 2016) there merges the
 pair whose union has the best score, which is an order of merges here.
 
@@ -28,10 +28,10 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types of protocol buffe
 
 @dataclass(frozen=True, kw_only=True)
 class VocabularyPiece:
-    """One entry of the vocabulary; its id is its place.
+    """An entry of the vocabulary; its id is its place.
 
     Attributes:
-        text: with a visible space.
+        text: text of the piece, with a visible space.
         score: log-probability, or minus the rank of a merge.
         kind: `SentencePiece.Type`.
     """
@@ -43,13 +43,13 @@ class VocabularyPiece:
 
 @dataclass(frozen=True, kw_only=True)
 class PieceModel:
-    """What a file says.
+    """The content of a file.
 
     Attributes:
         pieces: the vocabulary.
         kind: `TrainerSpec.ModelType`.
-        byte_fallback: whether what has no piece is spelled by bytes.
-        unk_id: of the piece for what cannot be spelled.
+        byte_fallback: whether text without a piece is spelled by bytes.
+        unk_id: id of the piece for text that cannot be spelled.
         bos: the piece that begins a text, None where there is none.
         eos: the piece that ends it.
         pad: the piece for padding.
@@ -73,15 +73,15 @@ class PieceModel:
 
     @property
     def unk(self) -> str:
-        """The piece for what cannot be spelled."""
+        """The piece for text that cannot be spelled."""
         return self.pieces[self.unk_id].text
 
 
 def read_pieces(data: bytes, where: str) -> PieceModel:
-    """A parsed file.
+    """Parse a file.
 
     Raises:
-        CheckpointError: it is no SentencePiece model, or of a kind that is not supported.
+        CheckpointError: it is not a SentencePiece model, or of a kind that is not supported.
     """
     try:
         found = _fields(data)
@@ -90,7 +90,7 @@ def read_pieces(data: bytes, where: str) -> PieceModel:
         model = _model(pieces, trainer, normalizer)
     except (ValueError, IndexError, TypeError, struct.error) as error:
         raise CheckpointError(
-            f"{where} ({len(data)} bytes) is no SentencePiece model ({error}); fetch the file again, or add the "
+            f"{where} ({len(data)} bytes) is not a SentencePiece model ({error}); fetch the file again, or add the "
             "tokenizer.json of this model"
         ) from error
     if model.kind not in (_UNIGRAM, _BPE) or model.suffix_spaces:
@@ -180,7 +180,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _last(found: dict[int, list[Any]], number: int, usual: Any) -> Any:
-    """A field's value; of one that is written twice the last counts."""
+    """A field's value; if it is written twice, the last counts."""
     return found.get(number, [usual])[-1]
 
 
@@ -191,9 +191,9 @@ def piece_backend(model: PieceModel, extra: tuple[str, ...] = (), *, first_only:
     """The tokenizer with SentencePiece's ids, without anything around a text.
 
     Args:
-        model: what a file says.
+        model: the content of a file.
         extra: further special tokens, with the ids behind the vocabulary.
-        first_only: put a space before the beginning of a text only, and not before what follows a special token in
+        first_only: put a space before the beginning of a text only, and not before text behind a special token in
             it (`legacy: false` of transformers; SentencePiece itself knows no special tokens in a text).
     """
     backend = tokenizers.Tokenizer(_unigram(model, extra) if model.kind == _UNIGRAM else _bpe(model))

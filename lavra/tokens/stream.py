@@ -1,4 +1,4 @@
-"""Token ids become text as they arrive, without ever showing what may still change.
+"""Token ids become text as they arrive; only text that cannot change is shown.
 
     ids ──▶ window decode ──▶ whole characters ──▶ stop strings ──▶ text
              holds back half a character     holds back half a stop string
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from lavra.base.errors import InputError
 from lavra.tokens.tokenizer import Tokenizer
 
-_BROKEN = "\ufffd"  # what a decoder writes for bytes that are not (yet) a character
+_BROKEN = "\ufffd"  # a decoder writes it for bytes that are not (yet) a character
 
 
 class TextStream:
@@ -25,21 +25,21 @@ class TextStream:
     The text ends before the stop string that is complete first; where two are complete with the same character,
     the longer one counts.  The result does not depend on how the ids are split into pushes.
 
-    For byte-level tokenizers the pieces joined equal `tokenizer.decode` of all ids, whatever they are.  With byte
+    For byte-level tokenizers the pieces joined equal `tokenizer.decode` of all ids, for any ids.  With byte
     fallback the same holds for ids that spell valid UTF-8; where they do not, the library blots out the whole run of
     byte tokens, and the stream keeps the characters it has already given.
 
     Args:
-        tokenizer: whose ids they are.
+        tokenizer: the tokenizer of the ids.
         stop: strings before which the text ends.
-        include_stop: it ends behind them instead.
+        include_stop: end the text behind the stop string instead.
         skip_special_tokens: leave special tokens out of the text.
         prompt: ids that come before the first pushed one: their text is not given again, but they decide whether
             the first new word keeps its leading space.
 
     Attributes:
         stopped: whether a stop string was found; further ids are then ignored.
-        stop_string: the one found, or None.
+        stop_string: the stop string found, or None.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class TextStream:
         return "".join([self.push_one(token_id) for token_id in ids])
 
     def push_one(self, token_id: int) -> str:
-        """As `push` of one id."""
+        """Take one id and give the text that is now certain, as `push` does."""
         if self._matcher.found is not None:
             return ""
         text = self._window.push(token_id)
@@ -116,7 +116,7 @@ class _Window:
 
     def _settle(self, text: str) -> str:
         new = text[len(self._context) :]
-        # the piece just given becomes the context of the next, and what was before it is forgotten
+        # the piece just given becomes the context of the next; older pieces are forgotten
         self._ids = self._ids[self._settled :]
         self._settled = len(self._ids)
         self._context = self._decode(self._ids) if self._settled != 1 else self._alone(self._ids[0])
@@ -128,7 +128,7 @@ class _Window:
 
 
 class _StopMatcher:
-    """Passes text on up to the first stop string, holding back what may be the beginning of one."""
+    """Passes text on up to the first stop string; holds back the possible beginning of a stop string."""
 
     def __init__(self, stop: tuple[str, ...], include_stop: bool) -> None:
         self._stop, self._include_stop = stop, include_stop

@@ -1,12 +1,11 @@
 """Text to token ids and back: a thin class over the `tokenizers` library.
 
-The Rust library does the work; this class adds what a caller must be able to rely on.  Nothing is truncated or
+The Rust library does the work; this class adds the guarantees that callers rely on.  Nothing is truncated or
 padded behind one's back, an id outside the vocabulary is an error rather than an empty string, a text that is not
 valid Unicode is refused by name, and the roles of the special tokens are plain properties.
 
 A folder is a Hugging Face folder both ways (see `lavra.tokens.folder`).  Training lives in `lavra.tokens.train`,
-streaming in `lavra.tokens.stream`.  Deliberately absent: truncation, padding and pairs of texts, which belong to
-whoever builds batches.
+streaming in `lavra.tokens.stream`.  Deliberately absent: truncation, padding and pairs of texts, which batches add.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from lavra.tokens.chat import render_chat
 from lavra.tokens.definition import Definition, read_definition
 from lavra.tokens.folder import read_folder, write_folder
 from lavra.tokens.parts import Parts, SpecialTokens
-from lavra.tokens.spelled_out import spelling_copy
+from lavra.tokens.spelled_out import spelling_twin
 from lavra.tokens.spelling import spelled
 from lavra.tokens.words import WordTable
 
@@ -41,7 +40,7 @@ class Tokenizer:
     """Encodes and decodes text.
 
     Args:
-        parts: the library's tokenizer and what stands beside it in a folder; `Tokenizer.load` and
+        parts: the library's tokenizer and the other facts of a folder; `Tokenizer.load` and
             `train_tokenizer` make them.
     """
 
@@ -79,7 +78,7 @@ class Tokenizer:
             add_special_tokens: put the tokens a model of this family expects around it (beginning of text,
                 `[CLS]` … `[SEP]`, `</s>`).
             parse_special: read `<|endoftext|>` written in the text as that token (the Hugging Face
-                convention, needed by chat templates); False spells it out, as fits text nobody vouches for.
+                convention, needed by chat templates); False spells it out, as fits text from strangers.
 
         Raises:
             InputError: the text holds a lone surrogate, or is not a string.
@@ -95,7 +94,10 @@ class Tokenizer:
     def encode_to_array(
         self, texts: Sequence[str], *, add_special_tokens: bool = False, parse_special: bool = True
     ) -> list[npt.NDArray[np.unsignedinteger[Any]]]:
-        """As `encode_batch`, but each text's ids as an array (T,) of `id_dtype`: a tenth of the memory of a list."""
+        """Token ids of each text as an array (T,) of `id_dtype`; arguments as in `encode`.
+
+        An array takes a tenth of the memory of a list.
+        """
         dtype = self.id_dtype
         return [
             np.array(encoding.ids, dtype=dtype)
@@ -113,14 +115,11 @@ class Tokenizer:
 
     @cached_property
     def spelling_backend(self) -> tokenizers.Tokenizer:
-        """As `backend`, but special tokens written in a text are spelled out; a second one, not to be changed either.
-
-        It takes what this class does not offer: pairs of texts, token types, offsets, words.
-        """
-        return spelling_copy(self._backend)  # a copy because the switch is a state shared by all threads
+        """The library's object (pairs, offsets, words) that spells special tokens out; do not change it either."""
+        return spelling_twin(self._backend)
 
     def unknown_spans(self, text: str) -> list[tuple[int, int]]:
-        """Where a text meets unknowns: character ranges [start, end), special tokens spelled out."""
+        """The unknown parts of a text: character ranges [start, end), special tokens spelled out."""
         if self.unk_id is None:
             return []
         encoding = self.spelling_backend.encode(text, add_special_tokens=False)
@@ -143,21 +142,21 @@ class Tokenizer:
 
     def _checked(self, ids: Ids) -> list[int]:
         values: list[int] = ids.tolist() if hasattr(ids, "tolist") else list(ids)
-        if values and (min(values) < 0 or max(values) > self._last_id):
+        if values and (min(values) < 0 or max(values) > self.last_id):
             # the library would drop it without a word
-            worst = next(value for value in values if not 0 <= value <= self._last_id)
-            raise InputError(f"token id {worst} is outside this vocabulary (0 to {self._last_id}); {_FOREIGN_ID}")
+            worst = next(value for value in values if not 0 <= value <= self.last_id)
+            raise InputError(f"token id {worst} is outside this vocabulary (0 to {self.last_id}); {_FOREIGN_ID}")
         return values
 
     def token(self, token_id: int) -> str:
         """The token behind an id, as the vocabulary spells it.
 
         Raises:
-            InputError: there is none.
+            InputError: no token has the id.
         """
-        found = self._backend.id_to_token(token_id) if 0 <= token_id <= self._last_id else None
+        found = self._backend.id_to_token(token_id) if 0 <= token_id <= self.last_id else None
         if found is None:
-            raise InputError(f"no token has id {token_id} (the last is {self._last_id}); {_FOREIGN_ID}")
+            raise InputError(f"no token has id {token_id} (the last is {self.last_id}); {_FOREIGN_ID}")
         return found
 
     @cached_property
@@ -166,14 +165,14 @@ class Tokenizer:
         return isinstance(self._backend.decoder, tokenizers.decoders.ByteLevel)
 
     def text_alone(self, token_id: int) -> str:
-        """As `decode` of one id by itself, remembered: streams ask for it at every token."""
+        """The text of one id by itself, remembered: streams need it at every token."""
         found = self._alone.get(token_id)
         if found is None:
             found = self._alone[token_id] = self.decode([token_id])
         return found
 
     def token_bytes(self, token_id: int) -> bytes:
-        """What a token adds to a text where it is not the first: its space too, or a part of a character.
+        """The bytes that a token adds to a text where it is not the first: its space too, or a part of a character.
 
         Raises:
             InputError: there is no such token.
@@ -185,7 +184,7 @@ class Tokenizer:
         """The id of a token spelled as in the vocabulary, or None."""
         return self._backend.token_to_id(token)
 
-    # ---- what it is -----------------------------------------------------------------------------------------
+    # ---- properties -----------------------------------------------------------------------------------------
 
     @cached_property
     def vocab_size(self) -> int:
@@ -193,32 +192,35 @@ class Tokenizer:
         return self._backend.get_vocab_size(with_added_tokens=True)
 
     @cached_property
-    def _last_id(self) -> int:
+    def last_id(self) -> int:
         """The largest id; `vocab_size - 1` unless the file leaves gaps."""
+        size = self.vocab_size
+        if all(self._backend.id_to_token(token_id) is not None for token_id in range(size)):
+            return size - 1  # looked up singly: a table of all tokens takes 10 MB for a moment
         return max(self._backend.get_vocab(with_added_tokens=True).values(), default=-1)
 
     @cached_property
     def id_dtype(self) -> type[np.uint16] | type[np.uint32]:
         """The narrowest unsigned type that holds every id."""
-        return np.uint16 if self._last_id < 2**16 else np.uint32
+        return np.uint16 if self.last_id < 2**16 else np.uint32
 
     @cached_property
     def definition(self) -> Definition:
-        """What the definition promises: kind of model, byte coverage, normaliser in words."""
+        """The facts of the definition: kind of model, byte coverage, normaliser in words."""
         return read_definition(json.loads(self._backend.to_str()))
 
     @property
     def is_lossless(self) -> bool:
         """Whether every text can be spelled (byte-level, or with byte fallback): no unknown is possible.
 
-        What the normaliser changes first is in `normalizer`; where that is empty, decoding gives the text back
+        The normaliser's changes are in `normalizer`; where that is empty, decoding gives the text back
         to the byte.
         """
         return self.definition.spells_every_byte
 
     @property
     def normalizer(self) -> str:
-        """What happens to a text before it is cut, in words; empty when nothing does."""
+        """The changes of a text before it is cut, in words; empty when there are none."""
         return self.definition.normalizer
 
     @cached_property
@@ -228,12 +230,12 @@ class Tokenizer:
 
     @property
     def max_length(self) -> int | None:
-        """The longest input the model was made for, where the folder says so; nothing here enforces it."""
+        """The longest input the model was made for, where the folder names it; nothing here enforces it."""
         return self._parts.max_length
 
     @property
     def backend(self) -> tokenizers.Tokenizer:
-        """The library's own object, for what this class does not offer; do not change it."""
+        """The library's own object, for uses beyond this class; do not change it."""
         return self._backend
 
     # ---- special tokens -------------------------------------------------------------------------------------
@@ -245,27 +247,27 @@ class Tokenizer:
 
     @cached_property
     def bos_id(self) -> int | None:
-        """Beginning of text."""
+        """The token that begins a text."""
         return self._role_id(self.special.bos)
 
     @cached_property
     def eos_id(self) -> int | None:
-        """End of text."""
+        """The token that ends a text."""
         return self._role_id(self.special.eos)
 
     @cached_property
     def pad_id(self) -> int | None:
-        """Padding."""
+        """The token for padding."""
         return self._role_id(self.special.pad)
 
     @cached_property
     def unk_id(self) -> int | None:
-        """What cannot be spelled."""
+        """The token for text that cannot be spelled."""
         return self._role_id(self.special.unk or self.definition.unk_token)
 
     @cached_property
     def mask_id(self) -> int | None:
-        """A masked token."""
+        """The token of a masked place."""
         return self._role_id(self.special.mask)
 
     @cached_property
@@ -299,7 +301,7 @@ class Tokenizer:
             index += 1
 
     def num_unknown(self, ids: Ids) -> int:
-        """How many of the ids are the unknown token."""
+        """The number of unknown tokens among the ids."""
         if self.unk_id is None:
             return 0
         return int(np.count_nonzero(np.asarray(ids) == self.unk_id))
@@ -336,7 +338,7 @@ class Tokenizer:
         """The text of a conversation; encode it without `add_special_tokens`, for it carries its own.
 
         Args:
-            messages: `{"role": …, "content": …}` and whatever else the template reads, in JSON types.
+            messages: `{"role": …, "content": …}` and other fields that the template reads, in JSON types.
             add_generation_prompt: end where the assistant is to speak.
             tools: JSON schemas of functions the model may call.
             variables: further names the template knows (`enable_thinking`, `date_string`).
@@ -360,7 +362,7 @@ class Tokenizer:
         if "default" in templates:
             return templates["default"]
         raise InputError(
-            "this tokenizer has no chat template, so it does not say how a conversation is written; use a chat "
+            "this tokenizer has no chat template, so conversations cannot be written for it; use a chat "
             "model, or give it one: tokenizer.with_chat_template(lavra.tokens.DEFAULT_CHAT_TEMPLATE)"
         )
 
@@ -383,7 +385,7 @@ def _chunks(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def _unencodable(texts: Sequence[str]) -> InputError:
-    """Say which text the library refused and why; its own message names neither."""
+    """The error that names the text the library refused, and the reason; its own message names neither."""
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             return InputError(f"text {index} is of type {type(text).__name__}, not str; decode or convert it first")

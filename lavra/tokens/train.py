@@ -1,7 +1,7 @@
 """Training a tokenizer from text: counting is the `tokenizers` library's work, the layout of the result is ours.
 
 `train_tokenizer` takes texts one by one, so a corpus need not fit in memory; the library keeps only counts of the
-distinct pieces its pre-tokenizer cuts.  The same texts and settings give the same file, byte for byte, whatever the
+distinct pieces its pre-tokenizer cuts.  The same texts and settings give the same file, byte for byte, with any
 number of threads.
 """
 
@@ -27,11 +27,11 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
     """Train a tokenizer.
 
     Args:
-        texts: read once.
-        config: what to make.
+        texts: the texts, read once.
+        config: settings of the tokenizer.
 
     Raises:
-        InputError: there is no text, or one of them holds a lone surrogate.
+        InputError: there is no text, or a text holds a lone surrogate.
     """
     source = _Source(texts)
     try:

@@ -1,9 +1,9 @@
-"""Unigram as T5 has it (Kudo 2018; Raffel et al. 2020, §2.2), with bytes for what the vocabulary lacks.
+"""Unigram as T5 has it (Kudo 2018; Raffel et al. 2020, §2.2), with bytes for characters that the vocabulary lacks.
 
 The library learns the pieces; around them go T5's `<pad> </s> <unk>`, the 256 bytes of SentencePiece's byte
 fallback (Kudo & Richardson 2018) and the sentinels.  Two departures from T5, so that code survives: text is cut by
-the GPT-2 or Llama-3 pattern and keeps its white space, and no character table is applied unless `nfkc` is asked for.
-What is left of the normaliser is that U+2581, SentencePiece's visible space, reads as a space.
+the GPT-2 or Llama-3 pattern and keeps its white space, and no character table is applied unless `nfkc` is set.
+The normaliser's last rule stays: U+2581, SentencePiece's visible space, reads as a space.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class _BoundedTexts:
     def __init__(self, texts: Iterable[str], config: TokenizerConfig) -> None:
         self._texts = texts
         self._form: Literal["NFKC"] | None = "NFKC" if config.normalizer == "nfkc" else None
-        self._room = (config.vocab_size - config.min_vocab_size + SPARE_PIECES) // 2
+        self._most_forms = (config.vocab_size - config.min_vocab_size + SPARE_PIECES) // 2
         self._kept: set[str] = set()
 
     def __iter__(self) -> Iterator[str]:
@@ -93,7 +93,7 @@ class _BoundedTexts:
 
     def _keep(self, char: str) -> bool:
         forms = self._kept | {char, *(unicodedata.normalize(self._form, char) if self._form else "")}
-        if len(forms) > self._room:
+        if len(forms) > self._most_forms:
             return False
         self._kept = forms
         return True
@@ -109,7 +109,7 @@ def _layout(trained: tokenizers.Tokenizer, config: TokenizerConfig) -> list[tupl
 
 
 def _learnt(trained: tokenizers.Tokenizer, reserved: set[str]) -> list[tuple[str, float]]:
-    """The pieces learnt, likeliest first, without what two runs on the same text do not agree on.
+    """The pieces learnt, likeliest first, without the details in which two runs on the same text differ.
 
     That is noise in the last digits, and the order of characters too rare to be learnt: the trainer appends them
     1e-4 apart, from the least score up, in the order of a hash table.  Here they all have the least score.

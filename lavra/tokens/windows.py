@@ -1,6 +1,6 @@
 """Stretches of a token sequence that a model reads at once, so that a text longer than its context is scored whole.
 
-Every token is scored exactly once.  How many tokens before it a window reads again is the stride's to say: half the
+Every token is scored exactly once.  The stride decides how many tokens before it a window reads again: half the
 window is usual, and a stride of the whole window is lm-evaluation-harness' (`get_rolling_token_windows`).
 """
 
@@ -18,7 +18,7 @@ class ScoreWindow:
     Attributes:
         start: first token read.
         first: first token scored, over `start`.
-        end: one past the last token scored; that last token itself is not read.
+        end: position after the last scored token; that token itself is not read.
     """
 
     start: int

@@ -109,8 +109,8 @@ def _pieces(learner: tokenizers.Tokenizer, counts: Counter[str], config: Tokeniz
 def _alphabet(usable: list[str], counts: Counter[str], config: TokenizerConfig) -> list[str]:
     """The characters to keep, sorted: all of ASCII that occurs, then the most frequent of the others."""
     # each character costs up to two pieces (begin and continue), and half the vocabulary is for words
-    room = min(config.max_alphabet, max(1, (config.vocab_size - len(SPECIAL)) // 4))
-    return sorted(sorted(usable, key=lambda char: (not char.isascii(), -counts[char], char))[:room])
+    most = min(config.max_alphabet, max(1, (config.vocab_size - len(SPECIAL)) // 4))
+    return sorted(sorted(usable, key=lambda char: (not char.isascii(), -counts[char], char))[:most])
 
 
 def _can_continue(learner: tokenizers.Tokenizer, char: str) -> bool:

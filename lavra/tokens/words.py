@@ -1,4 +1,4 @@
-"""Where words begin, from token ids alone: what whole-word masking needs.
+"""Find the beginnings of words from token ids alone, for whole-word masking.
 
 A piece continues a word when its vocabulary marks it so (`##` in WordPiece), or else when it neither begins with
 white space nor changes the class of character (letter, digit, other): the borders at which GPT-2's pattern cuts.  A
@@ -17,7 +17,7 @@ from lavra.tokens.definition import BYTE_OF, BYTE_TOKENS, SPACE_MARK, Definition
 
 
 class CharClass(Enum):
-    """What a character is to a pre-tokenizer."""
+    """The classes of characters that a pre-tokenizer tells apart."""
 
     SPACE = "space"
     LETTER = "letter"
@@ -26,15 +26,15 @@ class CharClass(Enum):
 
 
 @dataclass(frozen=True)
-class _Edges:
-    """One token's ends.
+class _TokenEnds:
+    """The ends of a token.
 
     Attributes:
         first: class of its first character.
         last: class of its last character.
-        alone: it is a word by itself, as special tokens are.
-        continues: its vocabulary marks it as the continuation of a word.
-        is_space: it is one space and nothing else.
+        alone: whether the token is a word by itself, as special tokens are.
+        continues: whether the vocabulary marks the token as the continuation of a word.
+        is_space: whether the token is one space and nothing else.
     """
 
     first: CharClass
@@ -44,14 +44,14 @@ class _Edges:
     is_space: bool = False
 
 
-_ALONE = _Edges(CharClass.OTHER, CharClass.OTHER, alone=True)
+_ALONE = _TokenEnds(CharClass.OTHER, CharClass.OTHER, alone=True)
 _BYTE_INDEX = {token: byte for byte, token in enumerate(BYTE_TOKENS)}
 
 
 class WordTable:
     """The ends of every token of a vocabulary."""
 
-    def __init__(self, edges: Mapping[int, _Edges], marks_continuation: bool) -> None:
+    def __init__(self, edges: Mapping[int, _TokenEnds], marks_continuation: bool) -> None:
         self._edges = edges
         self._marks_continuation = marks_continuation
 
@@ -73,7 +73,7 @@ class WordTable:
             before = here
         return out
 
-    def _begins(self, before: _Edges, here: _Edges) -> bool:
+    def _begins(self, before: _TokenEnds, here: _TokenEnds) -> bool:
         if before.alone or here.alone:
             return True
         if self._marks_continuation:
@@ -83,14 +83,14 @@ class WordTable:
         return here.first is not before.last and not before.is_space
 
 
-def _edges(token: str, definition: Definition) -> _Edges:
+def _edges(token: str, definition: Definition) -> _TokenEnds:
     if definition.continuation:
-        return _Edges(
+        return _TokenEnds(
             CharClass.OTHER, CharClass.OTHER, alone=False, continues=token.startswith(definition.continuation)
         )
     classes = list(_classes(token, definition))
     is_space = token in (" ", SPACE_MARK) or (definition.is_byte_level and BYTE_OF.get(token) == 0x20)
-    return _Edges(classes[0], classes[-1], alone=False, is_space=is_space) if classes else _ALONE
+    return _TokenEnds(classes[0], classes[-1], alone=False, is_space=is_space) if classes else _ALONE
 
 
 def _classes(token: str, definition: Definition) -> Iterable[CharClass]:

@@ -1,7 +1,7 @@
 """Training checkpoints: everything needed to go on as if nothing had happened.
 
 A checkpoint is a folder `step-00000500/` written atomically: the weights and the optimizer's state as safetensors
-(nothing is ever pickled), and `state.json` with the step, the settings and what the arithmetic depends on.  Data order
+(nothing is ever pickled), and `state.json` with the step, the settings and facts of the machine.  Data order
 and random numbers need no state: they are pure functions of (seed, step).
 """
 
@@ -29,14 +29,14 @@ _SEPARATOR = "|"  # parameter names contain dots
 
 @dataclass(frozen=True, kw_only=True)
 class TrainProgress:
-    """Where a run stands.
+    """The state of a run.
 
     Attributes:
         step: optimizer steps done.
-        loss: of the last step, in nats a target; `None` before the first.
+        loss: loss of the last step, in nats a target; `None` before the first.
         first_loss: loss of the first step, against which an explosion is judged.
         best: lowest evaluation so far, `None` before the first.
-        evaluations_since_best: for early stopping.
+        evaluations_since_best: evaluations since the best one, for early stopping.
         evaluation: the last one.
         stopped: whether the run was stopped early; it then stays stopped.
         tokens: targets trained on so far.
@@ -58,7 +58,7 @@ def checkpoint_folders(folder: Path) -> list[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a kill in the middle of a save left behind: it is never read, and takes space."""
+    """Remove unfinished files that a kill in the middle of a save left behind: they are never read, and take space."""
     for stale in folder.glob(".tmp-step-*"):
         shutil.rmtree(stale, ignore_errors=True)
 
@@ -67,7 +67,7 @@ def set_aside(folder: Path, step: int) -> Path | None:
     """Rename the checkpoint of a step whose weights turned out bad, so that no run resumes from it.
 
     Returns:
-        Where it is now; None where there was none.
+        Its new path; None where there was no checkpoint.
     """
     path = folder / f"step-{step:08d}"
     if not path.exists():
@@ -92,11 +92,11 @@ def save_checkpoint(
 
     Args:
         folder: holds the run's checkpoints.
-        progress: where the run stands.
+        progress: the state of the run.
         parameters: the model's, by name.
-        optimizers: their state is saved by parameter name.
-        settings: what must be equal for a resumed run to be the same run.
-        machine: what the arithmetic depends on besides: fingerprint, compilation, sharding.
+        optimizers: optimizers, whose state is saved by parameter name.
+        settings: settings that must be equal for a resumed run to be the same run.
+        machine: other facts that the arithmetic depends on: fingerprint, compilation, sharding.
         keep: checkpoints left on disk.
         write: False in processes that only take part in gathering shards.
 
@@ -163,7 +163,7 @@ def load_weights(path: Path, parameters: Mapping[str, nn.Parameter]) -> None:
     However many processes wrote it, one can read it, and the other way round.
 
     Raises:
-        ResumeError: they are of another model.
+        ResumeError: the parameters are another model's.
     """
     weights = load_file(path / _WEIGHTS)
     for name in sorted({*weights, *parameters}):

@@ -2,7 +2,7 @@
 
 Accumulation: a step in micro-batches is the step on the big batch.  Resuming: a run that was interrupted goes on where
 it was and ends where an uninterrupted one ends, bit by bit.  Every check leaves the model as it was.  `lavra doctor`
-asks them of a model that is to be pretrained and of one that is to be finetuned; dropout is off where two ways to one
+runs them before a model is pretrained or finetuned; dropout is off where two ways to one
 number are compared.
 """
 
@@ -46,10 +46,10 @@ def accumulation_check(
 
     Args:
         model: to be trained.
-        objective: whose loss it is.
+        objective: the loss to check.
         whole: the batch, alone in a list.
         parts: the same samples in several batches.
-        settings: of the run.
+        settings: settings of the run.
     """
     one, several = (_one_step(model, objective, batches, settings) for batches in (whole, parts))
     bounds = {"loss": LOSS_TOLERANCE, "gradient_norm": GRADIENT_TOLERANCE}
@@ -78,11 +78,11 @@ def _one_step(
     shown = with_batches(objective, batches)
     with unchanged(model):
         hook = CallbackHook(lambda step, metrics: seen.append(dict(metrics)))
-        train(_Calm(model), replace(shown, loss=loss), plain, hooks=[hook])
+        train(_AlwaysEvaluating(model), replace(shown, loss=loss), plain, hooks=[hook])
     return seen[0]
 
 
-class _Calm(nn.Module):
+class _AlwaysEvaluating(nn.Module):
     """A model that stays in evaluation mode while it is trained: dropout would draw other masks for other batches."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -90,8 +90,8 @@ class _Calm(nn.Module):
         self.model = model
         self.eval()
 
-    def train(self, mode: bool = True) -> _Calm:
-        """Stay."""
+    def train(self, mode: bool = True) -> _AlwaysEvaluating:
+        """Stay in evaluation mode."""
         return super().train(False)
 
 
@@ -110,7 +110,7 @@ def resume_check(model: nn.Module, objective: AnyObjective, settings: TrainConfi
             saving = replace(settings, save_every=_INTERRUPTED, keep_checkpoints=1)
             with suppress(_PowerCutError):
                 train(model, objective, saving, folder=Path(folder), hooks=[CallbackHook(_power_cut)])
-            put_weights(model, start)  # what memory held is lost
+            put_weights(model, start)  # the contents of memory are lost
             went_on = train(model, objective, saving, folder=Path(folder)).resumed_from
         resumed = trained_weights(model)
     largest = max((float((straight[name] - resumed[name]).abs().max()) for name in straight), default=math.inf)
@@ -138,11 +138,11 @@ def _power_cut(step: int, metrics: Mapping[str, float]) -> None:
         raise _PowerCutError
 
 
-# ---------------------------------------------------------------- what the checks are made of
+# ---------------------------------------------------------------- parts of the checks
 
 
 @dataclass(frozen=True)
-class Shown(FixedShape):
+class GivenBatches(FixedShape):
     """A maker of given batches, of any kind."""
 
     batches: Sequence[Any]
@@ -151,30 +151,30 @@ class Shown(FixedShape):
         return len(self.batches)
 
     def batch(self, index: int) -> Any:
-        """One of them, again and again."""
+        """The batch of that number; after the last, the first again."""
         return self.batches[index % len(self.batches)]
 
     @property
     def dropped_per_epoch(self) -> int:
-        """None."""
+        """0: every batch is shown."""
         return 0
 
 
 def with_batches(objective: AnyObjective, batches: Sequence[AnyBatch]) -> AnyObjective:
-    """The same loss of given batches."""
+    """The objective with given batches and the same loss."""
     if isinstance(objective, Objective):
-        return Objective(batches=Shown(batches), loss=objective.loss)
-    return TaskObjective(batches=Shown(batches), loss=objective.loss)
+        return Objective(batches=GivenBatches(batches), loss=objective.loss)
+    return TaskObjective(batches=GivenBatches(batches), loss=objective.loss)
 
 
 def loss_of(model: Any, objective: AnyObjective, batch: AnyBatch) -> Tensor:
-    """An objective's loss of a batch, whatever its kind."""
+    """An objective's loss of a batch of any kind."""
     loss: Callable[[Any, Any], Tensor] = objective.loss
     return loss(model, batch)
 
 
 def only_steps(settings: TrainConfig, num_steps: int) -> TrainConfig:
-    """The settings without what evaluates, saves, accumulates or needs other processes."""
+    """The settings without evaluating, saving, accumulating and other processes."""
     return replace(
         settings,
         num_steps=num_steps,

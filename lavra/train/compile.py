@@ -4,7 +4,7 @@ Blocks are compiled one by one ("regional compilation"): all layers share one co
 not grow with depth, and the embedding and the head stay in eager mode, where their gradients are summed in a fixed
 order (Inductor's embedding backward adds with atomics, and would break bit-exact resume).
 
-Every run starts from a clean compiler: what an earlier run in this process compiled would count towards PyTorch's
+Every run starts from a clean compiler: code compiled by an earlier run in this process would count towards PyTorch's
 limit of recompilations, over which it falls back to eager mode without a word.
 """
 
@@ -41,12 +41,12 @@ def compile_blocks(
         model: any model of `lavra.model`.
         choice: `auto`, `on` or `off`.
         device: CPUs need a C++ compiler; GPUs bring Triton.
-        dtype: of the matrix products, and so of the logits.
+        dtype: type of the matrix products, and so of the logits.
         ragged: batches come in many shapes: the blocks are compiled for any of them, once.  For each by itself PyTorch
             would stop after eight and go on uncompiled without a word.
 
     Returns:
-        Whether they are compiled; when `auto` finds no compiler that works it says so and what that costs.
+        Whether they are compiled; when `auto` finds no compiler that works it warns, and names the cost.
 
     Raises:
         InputError: `on` without a compiler that works.
@@ -56,19 +56,19 @@ def compile_blocks(
     use_eager_loss()
     if choice == "off":
         return False
-    trouble = _trouble(model, device, dtype)
-    if trouble is None:
+    issue = _issue(model, device, dtype)
+    if issue is None:
         for block in _blocks(model):
             block.compile(dynamic=ragged)
         return True
     if choice == "on":
-        raise InputError(f"compile is 'on', but {trouble}; install g++ (and Python's headers), or say compile: auto")
-    logger.warning("training runs uncompiled, which is slower (docs/train.md has the figures): %s", trouble)
+        raise InputError(f"compile is 'on', but {issue}; install g++ (and Python's headers), or say compile: auto")
+    logger.warning("training runs uncompiled, which is slower (docs/train.md has the figures): %s", issue)
     return False
 
 
-def _trouble(model: nn.Module, device: torch.device, dtype: torch.dtype) -> str | None:
-    """Compile the loss kernel, which is needed anyway, and say what went wrong, if anything."""
+def _issue(model: nn.Module, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Compile the loss kernel, which is needed anyway, and describe the failure, if any."""
     if device.type == "cpu":
         compiler = find_compiler()
         if compiler is None:

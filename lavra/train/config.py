@@ -13,7 +13,7 @@ from lavra.train.schedule import ScheduleConfig
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """Which optimizer, and how hard it pushes.
+    """The choice of the optimizer, and its rates.
 
     Attributes:
         kind: `muon` (matrices by Muon, the rest by AdamW) or `adamw`.
@@ -50,7 +50,7 @@ class OptimizerConfig:
 
 
 class Parallel(Enum):
-    """How several processes share a run."""
+    """The ways in which several processes share a run."""
 
     NONE = "none"
     DDP = "ddp"  # every process holds the model; gradients are averaged (Li et al. 2020)
@@ -59,13 +59,13 @@ class Parallel(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How a model is trained.
+    """Settings of the training of a model.
 
     Attributes:
         num_steps: optimizer steps.
         accumulation: micro-batches per step and process; gradients are summed and divided once by all targets.
         optimizer: AdamW or Muon and their rates.
-        schedule: how the rate moves.
+        schedule: course of the learning rate.
         clip_norm: the gradient's global norm is clipped to this; 0 leaves it alone.
         precision: `float32`, or `bf16` autocast with float32 parameters and optimizer state.
         compile: `auto` compiles blocks where a C++ compiler is, `on` insists, `off` never.
@@ -74,8 +74,8 @@ class TrainConfig:
         eval_every: steps between evaluations; 0 evaluates at the end only.
         patience: evaluations without improvement before the run stops early; 0 never does.
         save_every: steps between checkpoints; 0 saves at the end only.
-        keep_checkpoints: how many of the latest checkpoints stay on disk.
-        seed: of everything random in the loop (data order has the batch maker's own).
+        keep_checkpoints: number of the latest checkpoints that stay on disk.
+        seed: seed of everything random in the loop (data order has the batch maker's own).
     """
 
     num_steps: int

@@ -1,4 +1,4 @@
-"""When a run has gone wrong, and what its user is told: the step, the samples, what is left, what to try."""
+"""Failed runs, and their error message: the step, the samples, the state on disk, the remedies."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ EXPLOSION, MARGIN = 2.0, 3.0
 _SHOWN = 8
 
 
-def trouble_with_loss(loss: float, first_loss: float | None) -> str | None:
-    """What is wrong with a step's loss, if anything: not finite, or exploded against the run's first."""
+def loss_fault(loss: float, first_loss: float | None) -> str | None:
+    """The fault of a step's loss, if any: not finite, or exploded against the run's first."""
     if not math.isfinite(loss):
         return f"the loss is {loss}"
     if first_loss is not None and loss > max(EXPLOSION * first_loss, first_loss + MARGIN):
@@ -22,8 +22,8 @@ def trouble_with_loss(loss: float, first_loss: float | None) -> str | None:
     return None
 
 
-def trouble_with_norm(norm: float) -> str | None:
-    """What is wrong with the gradient's norm, if anything."""
+def norm_fault(norm: float) -> str | None:
+    """The fault of the gradient's norm, if any."""
     return None if math.isfinite(norm) else f"the gradient's norm is {norm}"
 
 
@@ -32,9 +32,9 @@ def failure(step: int, what: str, batches: Sequence[AnyBatch], left: str, learni
 
     Args:
         step: counted from 0.
-        what: what happened.
+        what: the fault, in words.
         batches: the step's, in this process.
-        left: what there is to go back to.
+        left: the checkpoint to go back to, in words.
         learning_rate: the peak.
     """
     samples = [name for batch in batches for name in batch.sample_ids]

@@ -1,11 +1,11 @@
-"""What a training step costs, before one is run: operations, and bytes by what holds them.
+"""The cost of a training step, before one is run: operations, and bytes by their holder.
 
 Operations are counted from the configuration: three matrix products (forward, and backward by input and by weight) a
 matrix and token, 2 operations a product's element, plus attention's two products.  Bytes are not estimated by a
-formula for each family: the very model is run once and what autograd keeps for the backward pass is added up.  A model
-that is not built yet runs on *fake* tensors, which have shapes and no data (`training_memory`); one that is there, with
+formula for each family: the very model is run once and the tensors that autograd keeps are added up.  A model
+that is not built yet runs on *fake* tensors, which have shapes and no data (`training_memory`); a model in memory, with
 its head and adapters, runs on a real batch (`module_memory`).  Where activations are recomputed, the backward pass is
-run too, and what is alive at its worst moment counts.
+run too, and the bytes alive at its worst moment count.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lavra.data.batch import Batch
-from lavra.model import EncoderDecoder, Model, ModelConfig, build_model
-from lavra.model.config import Kind
+from lavra.model.build import Model, build_model
+from lavra.model.config import Kind, ModelConfig
 from lavra.model.loss import chunk_rows
+from lavra.model.transformer import EncoderDecoder
 from lavra.train.compile import checkpointed_activations
 from lavra.train.config import Parallel, TrainConfig
 from lavra.train.kept import noting_kept
@@ -31,35 +32,35 @@ from lavra.train.loop import block_matrices
 from lavra.train.objective import AnyObjective, LossModule, autocast
 from lavra.train.used_rows import only_used_rows
 
-# Resident memory of a process that imported torch and lavra and has trained a very small model; and what torch.compile
-# leaves in it (its workers are processes of their own).  Fitted to benchmarks/estimates.py on Linux x86-64.
+# Resident memory of a process that imported torch and lavra and has trained a very small model; and memory that
+# torch.compile leaves in it (its workers are other processes).  Fitted to benchmarks/estimates.py on Linux x86-64.
 PROCESS: Final = 450_000_000
 COMPILER: Final = 150_000_000
 
-# What a compiled block keeps for its backward pass, of what the same block keeps uncompiled: the compiler recomputes
+# The share that a compiled block keeps for its backward pass, of the same block uncompiled: the compiler recomputes
 # norms and rotations instead of storing them (fitted to benchmarks/estimates.py).
 _KEPT_COMPILED: Final = 0.8
 
-_SHARE: Final = 0.9  # of the memory that is available; the rest belongs to the machine's other programs
+_SHARE: Final = 0.9  # share of the available memory; the rest belongs to the machine's other programs
 
 
 def memory_limit(available: int) -> float:
-    """Bytes a run may take of those that are available."""
+    """Bytes that a run may take of the available bytes."""
     return available * _SHARE
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryEstimate:
-    """Bytes of a training process at its worst moment, by what holds them.
+    """Bytes of a training process at its worst moment, by their holder.
 
     Attributes:
-        process: Python, torch, and what the compiler leaves behind; 0 where the process that asks trains itself.
-        weights: of the whole model, with the copies that are trained in place of a table.
-        gradients: of all that is trained.
-        optimizer: its state.
-        update: what an optimizer step needs besides, for the largest group it updates at once.
-        activations: what the forward pass keeps for the backward one; recomputed ones at the backward's worst moment.
-        loss: what the chunked cross-entropy holds and no activation does: gradients, and one chunk of logits.
+        process: Python, torch, and the compiler's remains; 0 where the calling process itself trains.
+        weights: bytes of the whole model, with the copies that are trained in place of a table.
+        gradients: bytes of the gradients of all trained parameters.
+        optimizer: bytes of the optimizer's state.
+        update: further needs of an optimizer step, for the largest group it updates at once.
+        activations: kept by the forward pass for the backward one; recomputed ones at the backward's worst moment.
+        loss: further tensors of the chunked cross-entropy: gradients, and one chunk of logits.
     """
 
     process: int
@@ -77,12 +78,12 @@ class MemoryEstimate:
 
     @property
     def lasting(self) -> int:
-        """All but what a step takes and gives back."""
+        """All bytes but those that a step takes and gives back."""
         return self.process + self.weights + self.training
 
     @property
     def training(self) -> int:
-        """Gradients and optimizer state."""
+        """Bytes of gradients and optimizer state."""
         return self.gradients + self.optimizer
 
     def rows(self) -> list[tuple[str, int]]:
@@ -96,11 +97,11 @@ def training_memory(
     """Bytes that training will take at its worst moment, in one process without sharding.
 
     Args:
-        config: of the model.
+        config: configuration of the model.
         train: the run's settings.
-        batch: a micro-batch of the run's shape; what is in it does not matter.
+        batch: a micro-batch of the run's shape; its content does not matter.
         compiled: whether blocks will be.
-        device: where; the CPU by default.
+        device: the device; the CPU by default.
     """
     device = device or torch.device("cpu")
     with FakeTensorMode() as mode, device:
@@ -124,8 +125,8 @@ def module_memory(model: nn.Module, objective: AnyObjective, train: TrainConfig)
     """Bytes that training a model will take in this process; one forward pass is done, and nothing changes.
 
     Args:
-        model: as it is to be trained, on its device.
-        objective: whose first batch is the largest, as that of rows grouped by length is.
+        model: the model to be trained, on its device.
+        objective: the objective; its first batch is the largest, as with rows grouped by length.
         train: the run's settings.
     """
     stored, training, state = _storages(model), model.training, torch.random.get_rng_state()
@@ -151,7 +152,7 @@ def module_memory(model: nn.Module, objective: AnyObjective, train: TrainConfig)
 def _estimate(
     model: nn.Module, train: TrainConfig, *, process: int, weights: int, activations: int, loss: int
 ) -> MemoryEstimate:
-    """With gradients and the optimizer's state of all that is trained."""
+    """An estimate with gradients and the optimizer's state of all trained parameters."""
     trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
     muon, largest = _muon_bytes(model) if train.optimizer.kind == "muon" else (0, 0)
     return MemoryEstimate(
@@ -174,14 +175,14 @@ def _storages(model: nn.Module) -> dict[int, Tensor]:
 
 
 def _kept_bytes(model: Model, train: TrainConfig, fake: Batch) -> int:
-    """What autograd saves in one forward pass, each storage once, parameters left out."""
+    """Bytes that autograd saves in one forward pass, each storage once, parameters left out."""
     with noting_kept(model.parameters()) as kept, autocast(fake.input_ids.device, train.precision):
         _hidden(model, fake)
         return kept.num_bytes
 
 
 def _peak_bytes(model: Model, train: TrainConfig, fake: Batch) -> int:
-    """What is alive at the worst moment of a forward and a backward pass, parameters and their gradients left out."""
+    """Bytes alive at the worst moment of a forward and a backward pass, parameters and their gradients left out."""
     live = _LiveBytes(model)
     for parameter in model.parameters():
         parameter.register_post_accumulate_grad_hook(live.leave_out_gradient)  # type: ignore[no-untyped-call]
@@ -252,7 +253,7 @@ def _hidden(model: Any, batch: Batch) -> Tensor:
 
 
 def _loss_bytes(config: ModelConfig, train: TrainConfig, batch: Batch, device: torch.device, *, compiled: bool) -> int:
-    """As `lavra.model.loss` holds them: the head and its gradient, the hidden states and theirs, one chunk's logits."""
+    """Bytes in `lavra.model.loss`: the head and its gradient, the hidden states and theirs, one chunk's logits."""
     width = _width(train)
     head = config.vocab_size * config.hidden_size * (4 + width)
     chunk = _chunk_bytes(config.vocab_size, train, batch, device, compiled=compiled)
@@ -262,7 +263,7 @@ def _loss_bytes(config: ModelConfig, train: TrainConfig, batch: Batch, device: t
 def _chunk_bytes(
     vocab_size: int, train: TrainConfig, batch: Batch, device: torch.device, *, compiled: bool = False
 ) -> int:
-    """One chunk of logits and what is made of it."""
+    """Bytes of one chunk of logits and of the tensors made from it."""
     rows = min(chunk_rows(vocab_size, device), batch.num_targets)
     # Compiled, scores and their gradient are made in one pass; else scores, exponentials and hits are kept by the way.
     return rows * vocab_size * (2 * _width(train) + (4 if compiled else 16))

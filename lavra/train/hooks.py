@@ -1,4 +1,4 @@
-"""Who watches a run: JSON lines on disk, TensorBoard, and whoever wraps a callback.
+"""Hooks that watch a run: JSON lines on disk, TensorBoard, and a wrapped callback.
 
 A hook never changes the run; the loop keeps early stopping to itself, because it is part of the result.
 """
@@ -30,16 +30,16 @@ class JsonlHook:
             self._file.write("\n")
 
     def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """One line."""
+        """Write one line."""
         self._write({"step": step, **metrics})
 
     def on_eval(self, step: int, metrics: Mapping[str, float]) -> bool:
-        """One line, marked by its keys."""
+        """Write one line, marked by its keys."""
         self._write({"step": step, **{f"eval_{name}": value for name, value in metrics.items()}})
         return False
 
     def on_save(self, step: int, folder: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
         """Close the file."""
@@ -83,16 +83,16 @@ class TensorBoardHook:
         self._writer = SummaryWriter(str(folder))
 
     def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Scalars under `train/`."""
+        """Write scalars under `train/`."""
         self._scalars("train", step, metrics)
 
     def on_eval(self, step: int, metrics: Mapping[str, float]) -> bool:
-        """Scalars under `eval/`."""
+        """Write scalars under `eval/`."""
         self._scalars("eval", step, metrics)
         return False
 
     def on_save(self, step: int, folder: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
         """Flush and close."""
@@ -110,16 +110,16 @@ class CallbackHook:
         self._callback = callback
 
     def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Pass it on."""
+        """Call the function."""
         self._callback(step, metrics)
 
     def on_eval(self, step: int, metrics: Mapping[str, float]) -> bool:
-        """Pass it on, named as evaluations are."""
+        """Call the function with the metrics named `eval_…`."""
         self._callback(step, {f"eval_{name}": value for name, value in metrics.items()})
         return False
 
     def on_save(self, step: int, folder: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_end(self, summary: Mapping[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""

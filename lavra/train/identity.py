@@ -1,4 +1,4 @@
-"""What tells one run from another, in a few digits: its first batch, and the weights it leaves alone."""
+"""Digits that tell one run from another: those of its first batch, and of the weights it leaves alone."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Ctrl-C in training: the step that is under way ends, a checkpoint is saved, and then the run stops.
 
-Without this a run would lose what it did since its last checkpoint.  A second Ctrl-C stops at once.
+Without this a run would lose the steps since its last checkpoint.  A second Ctrl-C stops at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 
 SAVING: Final = b"\nlavra: saving a checkpoint after this step; press Ctrl-C again to stop without it\n"
 SAME_PRESS: Final = 1.0
-"""Seconds: one Ctrl-C in a terminal comes twice to a process of `torchrun`, which hands on what it got itself."""
+"""Seconds: one Ctrl-C in a terminal comes twice to a process of `torchrun`, which also hands on its own signal."""
 
 
 @contextmanager
@@ -27,9 +27,9 @@ def interrupts_wait(enabled: bool) -> Iterator[Callable[[], bool]]:
         enabled: False leaves interrupts as they are; there is nothing to save to.
 
     Yields:
-        A function that says whether an interrupt has come.
+        A function that returns whether an interrupt has come.
     """
-    # Only the main thread gets signals.  Whoever has a handler of their own knows what an interrupt is to do there.
+    # Only the main thread gets signals.  A program with a handler of its own keeps that handler.
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not (enabled and usual and threading.current_thread() is threading.main_thread()):
         yield lambda: False

@@ -1,4 +1,4 @@
-"""What autograd keeps of a forward pass for the backward one, added up: each storage once."""
+"""The tensors that autograd keeps of a forward pass for the backward one, added up: each storage once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Kept:
 
     @property
     def num_bytes(self) -> int:
-        """Of all their storages."""
+        """Bytes of all their storages."""
         return sum(tensor.untyped_storage().nbytes() for tensor in self.tensors.values())
 
 

@@ -2,10 +2,10 @@
 
 A step makes its micro-batches, counts their targets, adds up the gradients of the *summed* losses, divides once by
 the count, clips, updates.  So accumulation is exact with ragged lengths, and so is any number of processes.  All that
-a step depends on (data order, learning rate, random numbers) follows from its number and the checkpoint, which is
-what makes a resumed run equal to an uninterrupted one bit by bit.
+a step depends on (data order, learning rate, random numbers) follows from its number and the checkpoint, so
+a resumed run is equal to an uninterrupted one bit by bit.
 
-Nothing here knows what is learnt (`train/objective.py`), on what (`train/parallel.py`), or who watches
+Nothing here knows the objective (`train/objective.py`), the processes (`train/parallel.py`), or the watchers
 (`train/hooks.py`).
 """
 
@@ -39,12 +39,12 @@ from lavra.train.checkpoint import (
 )
 from lavra.train.compile import checkpointed_activations, compile_blocks
 from lavra.train.config import TrainConfig
-from lavra.train.divergence import failure, trouble_with_loss, trouble_with_norm
+from lavra.train.divergence import failure, loss_fault, norm_fault
 from lavra.train.identity import first_batch_id, frozen_id
 from lavra.train.interrupt import interrupts_wait
 from lavra.train.objective import AnyBatch, AnyObjective, LossModule, autocast
 from lavra.train.optim import build_optimizers
-from lavra.train.parallel import World
+from lavra.train.parallel import ProcessGroup
 from lavra.train.schedule import learning_rate_scale
 from lavra.train.shards import here, whole
 from lavra.train.used_rows import only_used_rows
@@ -52,15 +52,15 @@ from lavra.train.used_rows import only_used_rows
 logger = logging.getLogger(__name__)
 
 _ARITHMETIC = ("compile", "parallel", "activation_checkpointing")
-"""Settings that say how the same numbers are computed."""
+"""Settings that choose the way to compute the same numbers."""
 
 Evaluate = Callable[[], Mapping[str, float]]
-"""Measures the model as it stands; the first value is the one early stopping minimises."""
+"""Measures the model as it stands; early stopping minimises the first value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
         steps: optimizer steps done, over all resumed parts.
@@ -102,7 +102,7 @@ def train(
         objective: batches and loss.
         config: the settings.
         folder: checkpoints go to `folder/checkpoints`; without it nothing is saved.
-        hooks: told of steps, evaluations and checkpoints, in the main process only.
+        hooks: called at steps, evaluations and checkpoints, in the main process only.
         evaluate: called every `eval_every` steps and at the end, with the model in eval mode.
         allow_drift: resume although torch, instruction set or threads differ.
 
@@ -133,12 +133,12 @@ class _Run:
         evaluate: Evaluate | None,
         allow_drift: bool,
     ) -> None:
-        # Who recomputes activations has chosen memory over time.
+        # A user who recomputes activations has chosen memory over time.
         return_freed_memory() if config.activation_checkpointing else keep_freed_memory()
         _require_float32(model)
         self.device = next(model.parameters()).device
         self.model, self.objective, self.config = model, objective, config
-        self.world = World(config.parallel, self.device)
+        self.world = ProcessGroup(config.parallel, self.device)
         self.hooks = hooks if self.world.is_main else ()
         self.evaluate = evaluate
         dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
@@ -169,7 +169,7 @@ class _Run:
         self.evaluating: list[float] = []  # seconds of each evaluation
 
     def _settings(self) -> dict[str, Any]:
-        """What makes it the same run: what is learnt from, and all settings but those that only watch or save."""
+        """The facts that identify the run: the first batch, and all settings but those that only watch or save."""
         settings = to_mapping(self.config)
         for name in ("save_every", "keep_checkpoints", "accumulation", *_ARITHMETIC):
             del settings[name]
@@ -180,7 +180,7 @@ class _Run:
         return {**settings, **kept, "micro_batches_a_step": micro_batches, "first_batch": first_batch_id(first)}
 
     def _machine(self) -> dict[str, Any]:
-        """What changes the last bits of a result and no more."""
+        """The facts that change the last bits of a result and no more."""
         settings = to_mapping(self.config)
         chosen = {name: settings[name] for name in _ARITHMETIC if name != "compile"}
         return {**asdict(fingerprint(self.device, self.world.size)), **chosen, "compiled": self.compiled}
@@ -193,7 +193,7 @@ class _Run:
                 began, step = time.perf_counter(), self.progress.step
                 metrics = self._step(step)
                 durations.append(time.perf_counter() - began)
-                self._tell(step, metrics, durations[-1])
+                self._report(step, metrics, durations[-1])
                 self._after(step + 1)
                 if self.world.any(interrupted()):
                     self._stop_here()
@@ -234,9 +234,9 @@ class _Run:
             with self.world.accumulating(self.module, last=number == len(batches) - 1):
                 total += self._backward(batch, targets)
         loss = float(self.world.sum(total) / targets)
-        self._check(step, trouble_with_loss(loss, self.progress.first_loss), batches)
+        self._check(step, loss_fault(loss, self.progress.first_loss), batches)
         norm = self._clip()
-        self._check(step, trouble_with_norm(norm), batches)
+        self._check(step, norm_fault(norm), batches)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -246,7 +246,7 @@ class _Run:
         return {"loss": loss, "gradient_norm": norm, "learning_rate": rate, "targets": count}
 
     def _seed(self, step: int) -> None:
-        """Dropout's masks follow from (seed, step, process), so a resumed run draws what it would have drawn."""
+        """Seed dropout's masks by (seed, step, process), so a resumed run draws the same masks."""
         words = np.random.SeedSequence((self.config.seed, step, self.world.rank)).generate_state(1, np.uint64)
         seed_generator(self.device, int(words[0]))
 
@@ -278,21 +278,21 @@ class _Run:
         limit = self.config.clip_norm or math.inf
         return float(whole(nn.utils.clip_grad_norm_(self.parameters.values(), limit)))
 
-    def _check(self, step: int, trouble: str | None, batches: list[AnyBatch]) -> None:
-        """Stop if something is wrong; a checkpoint of these very weights must not be what the next run resumes from."""
-        if trouble is None:
+    def _check(self, step: int, issue: str | None, batches: list[AnyBatch]) -> None:
+        """Stop if something is wrong; the next run must not resume from a checkpoint of these very weights."""
+        if issue is None:
             return
         if self.checkpoints and self.world.is_main:
             bad = set_aside(self.checkpoints, step)
-            trouble += f" (the checkpoint of these weights is now {bad})" if bad else ""
+            issue += f" (the checkpoint of these weights is now {bad})" if bad else ""
         rate = self.config.optimizer.learning_rate
-        raise TrainingError(failure(step, trouble, batches, self._last_good(), rate))
+        raise TrainingError(failure(step, issue, batches, self._last_good(), rate))
 
     def _last_good(self) -> str:
         complete = checkpoint_folders(self.checkpoints) if self.checkpoints else []
         return f"the last good checkpoint is {complete[-1]}" if complete else "no good checkpoint had been written"
 
-    def _tell(self, step: int, metrics: dict[str, float], seconds: float) -> None:
+    def _report(self, step: int, metrics: dict[str, float], seconds: float) -> None:
         speed = metrics.pop("targets") / seconds
         more = {"tokens": self.progress.tokens, "tokens_per_second": speed, "seconds": seconds}
         for hook in self.hooks:
@@ -333,7 +333,7 @@ class _Run:
         )
 
     def _save(self) -> None:
-        # What this process remembers, not what it finds on disk: another one may be writing it just now.
+        # From this process's memory, not from the disk: another process may be writing there just now.
         if self.checkpoints is None or self.saved == self.progress.step:
             return
         self._require_finite_weights()
@@ -363,7 +363,7 @@ class _Run:
 
 
 def _beyond_usual(seconds: Sequence[float]) -> float:
-    """What the first time of several took beyond the median: compiling; 0 for a single one, which tells nothing."""
+    """Seconds of the first time over the median of several: compiling; 0 for a single time, which shows nothing."""
     return max(0.0, seconds[0] - sorted(seconds)[len(seconds) // 2]) if len(seconds) > 1 else 0.0
 
 

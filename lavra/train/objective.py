@@ -1,4 +1,4 @@
-"""An objective: where batches come from, and the loss of one.
+"""An objective: the maker of batches, and the loss of a batch.
 
 Everything trained here is an `Objective`; a method that is not next-token, masked-token or span prediction differs
 in its batch maker and its loss function, never in the loop.
@@ -23,7 +23,7 @@ Loss = Callable[[Any, Batch], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What is learnt from what.
+    """A maker of batches and the loss of a batch.
 
     Attributes:
         batches: makes micro-batch number i.
@@ -40,7 +40,7 @@ TaskLoss = Callable[[Any, TaskBatch], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class TaskObjective:
-    """What a task's model learns from labelled rows.
+    """A maker of labelled rows and their loss, for a model with a task's head.
 
     Attributes:
         batches: makes micro-batch number i.

@@ -46,7 +46,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:
@@ -106,7 +106,7 @@ def build_optimizers(
         named: trainable parameters by name.
         matrices: names of the weight matrices inside blocks, which Muon may take, and their shares of its rate.
         config: the settings.
-        dtype: of Muon's products, that of the run's other matrix products: on a processor without 16-bit matrix
+        dtype: type of Muon's products, that of the run's other matrix products: on a processor without 16-bit matrix
             instructions bf16 is a hundred times slower than float32.
 
     Returns:

@@ -66,7 +66,7 @@ def _compared(model: nn.Module, objective: Objective, batch: Batch, documents: S
 
 
 def _more_exactly(model: nn.Module, objective: Objective, batch: Batch, documents: Sequence[Batch]) -> _Compared | None:
-    """The same in float64, on a copy; None where a part of the model has another type for good (a quantized base)."""
+    """Compare in float64, on a copy; None where a part of the model has another type for good (a quantized base)."""
     try:
         return _compared(copy.deepcopy(model).double(), objective, batch, documents)
     except RuntimeError:  # operands of two types
@@ -75,12 +75,12 @@ def _more_exactly(model: nn.Module, objective: Objective, batch: Batch, document
 
 @dataclass(frozen=True)
 class _Compared:
-    """What documents cost in packed rows and each alone.
+    """The cost of documents in packed rows, and of each alone.
 
     Attributes:
         num_tokens: scored in packed rows, and alone.
         worst: the largest difference of a token's loss, nats.
-        learnt: summed loss of what carries a label, packed and alone.
+        learnt: summed loss of the positions that carry a label, packed and alone.
     """
 
     num_tokens: tuple[int, int]
@@ -110,10 +110,10 @@ class _Compared:
 
 
 def token_nats(model: nn.Module, objective: Objective, batch: Batch) -> Tensor:
-    """(N,) float32 loss of every token of a batch, row by row, of the states that the objective's loss is made of.
+    """(N,) float32 loss of every token of a batch, row by row, from the states that the objective's loss uses.
 
     A decoder and an encoder are scored on the very tokens they read (which a masked-token run would hide), an
-    encoder-decoder on what it is to write: every state is looked at, whether a label stands there or not.
+    encoder-decoder on its labels: every state is looked at, whether a label stands there or not.
     """
     heard = _Listener(model)
     labels = _labels(batch, len(heard.head_weight))
@@ -134,10 +134,10 @@ def token_nats(model: nn.Module, objective: Objective, batch: Batch) -> Tensor:
 
 
 class _Listener:
-    """A model for losses that keeps the states it is asked to score.
+    """A model for losses that keeps the states it is given to score.
 
     Args:
-        model: with a language-model head.
+        model: a model with a language-model head.
     """
 
     def __init__(self, model: Any) -> None:
@@ -163,12 +163,12 @@ def _labels(batch: Batch, vocabulary: int) -> Tensor:
 
 
 def _learnt(model: nn.Module, objective: Objective, batch: Batch) -> float:
-    """Summed loss of what carries a label."""
+    """Summed loss of the positions that carry a label."""
     return float(objective.loss(model, batch)) if batch.num_targets else 0.0
 
 
 def _misplaced(batch: Batch) -> str:
-    """What is wrong with a document that does not count its positions from 0; empty where all do."""
+    """The fault of a document that does not count its positions from 0; empty where all do."""
     for number, document in enumerate(unpacked(batch), start=1):
         if not torch.equal(document.positions, _counted(document)):
             begins = int(document.positions[0, 0])

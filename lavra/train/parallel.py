@@ -1,8 +1,8 @@
-"""One process or many: the only file of the loop that knows.
+"""One process or many: the only file of the loop that knows the difference.
 
 PyTorch's own engines do the work: DistributedDataParallel, and FSDP2's `fully_shard`.  Both *average* gradients over
 processes, so a step's summed loss is scaled by world size over the targets of all processes, which makes it the
-gradient of the mean over every target whatever the raggedness.
+gradient of the mean over every target with any raggedness.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from lavra.base.errors import ConfigError
 from lavra.model.block import Block
 from lavra.train.config import Parallel
 
-# How long one process waits for another: the main one may be reading a large corpus meanwhile.
+# The longest wait of one process for another: the main one may be reading a large corpus meanwhile.
 _PATIENCE = timedelta(days=7)
-# How long a process that is done lets gloo's threads put away the tensors of the last exchange.
+# The time that a finished process gives gloo's threads to put away the tensors of the last exchange.
 _FAREWELL = 0.3
 
 
 def join_processes(parallel: Parallel, device: torch.device) -> tuple[int, int]:
-    """Join the processes a launcher started, once; this one's number, and how many there are.
+    """Join the processes a launcher started, once; this process's number, and the number of processes.
 
     Raises:
         ConfigError: no launcher started this process.
@@ -64,7 +64,7 @@ def _sharded(module: nn.Module) -> Any:
     return module
 
 
-class World:
+class ProcessGroup:
     """The processes of this run."""
 
     def __init__(self, parallel: Parallel, device: torch.device) -> None:
@@ -86,7 +86,7 @@ class World:
             from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415
             from torch.distributed.fsdp import fully_shard  # noqa: PLC0415
 
-            for tensor in module.state_dict().values():  # shards of one model, whatever each process drew
+            for tensor in module.state_dict().values():  # shards of one model, although each process drew its own
                 dist.broadcast(tensor, 0)
             mesh = init_device_mesh(self.device.type, (self.size,))
             for block in [part for part in module.modules() if isinstance(part, Block)]:
@@ -120,7 +120,7 @@ class World:
         return value
 
     def from_main(self, value: float) -> float:
-        """What the main process has, in every process: a decision all must take alike."""
+        """The main process's value, in every process: for a decision that all must take alike."""
         if self.size == 1:
             return value
         tensor = torch.tensor(value, dtype=torch.float32 if self.device.type == "mps" else torch.float64)
@@ -133,6 +133,6 @@ class World:
         return bool(self.sum(torch.tensor(int(value), device=self.device)))
 
     def barrier(self) -> None:
-        """Wait for everyone."""
+        """Wait for all processes."""
         if self.size > 1:
             dist.barrier()

@@ -16,7 +16,7 @@ from lavra.base.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """How the learning rate moves.
+    """The course of the learning rate.
 
     Attributes:
         kind: `wsd`, `cosine` or `constant`.

@@ -1,4 +1,4 @@
-"""A model that is tried out and is afterwards what it was."""
+"""Put a model back as it was after a trial."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Of an embedding only the rows that a run's texts use are trained; the others have no gradient and take no memory.
+"""Train only the rows of an embedding that a run's texts use; the others have no gradient and take no memory.
 
 A vocabulary has 30,000 to 250,000 tokens and a few thousand labelled samples use a tenth of them, but gradient and
 optimizer state would be as large as the whole table: half of a small encoder's numbers, two thirds of a multilingual
 one's.  AdamW leaves a row without gradients as it is but for weight decay, which is spared it here; the rows in use
-learn what they would have learnt.
+learn the same numbers as without it.
 
 Deliberately absent: models that write.  Their head reads every row of the table.
 """
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lavra.model import ModelConfig
+from lavra.model.config import ModelConfig
 from lavra.model.embedding import Embedding
 from lavra.train.config import Parallel
 from lavra.train.objective import AnyObjective
@@ -30,7 +30,7 @@ class UsedRows(nn.Embedding):
 
     Args:
         table: all rows.
-        used: (U,) numbers of those that are trained, rising.
+        used: (U,) numbers of the trained rows, rising.
     """
 
     place: Tensor
@@ -38,7 +38,7 @@ class UsedRows(nn.Embedding):
     def __init__(self, table: nn.Embedding, used: Tensor) -> None:
         used = used.to(table.weight.device)
         super().__init__(len(used), table.embedding_dim, _weight=table.weight.detach()[used])
-        self._table = (table,)  # in a tuple, so that it is no part of this module: not trained, not saved
+        self._table = (table,)  # in a tuple, so that it is not part of this module: not trained, not saved
         self._used = used
         place = torch.full((table.num_embeddings,), _ABSENT, device=self._used.device)
         place[self._used] = torch.arange(len(used), device=self._used.device)
@@ -59,7 +59,7 @@ class UsedRows(nn.Embedding):
 
     @torch.no_grad()
     def put_back(self) -> nn.Embedding:
-        """The table, with what was learnt."""
+        """The table, with the learnt rows."""
         self._table[0].weight[self._used] = self.weight
         return self._table[0]
 
@@ -68,13 +68,13 @@ class UsedRows(nn.Embedding):
 def only_used_rows(model: nn.Module, objective: AnyObjective, parallel: Parallel) -> Iterator[None]:
     """A block in which a model with a task's head, or of sentences, trains the rows of its embedding that texts use.
 
-    Afterwards the model is what it was, with what was learnt.  Nothing changes where the model writes, where the
+    Afterwards the model is the same object, with the learnt rows.  Nothing changes where the model writes, where the
     embedding is frozen or wrapped, and where processes share the work.
 
     Args:
         model: in training.
-        objective: with all its rows, of which it is known what tokens they hold.
-        parallel: how processes share the work.
+        objective: the objective with all its rows, whose tokens are known.
+        parallel: the way in which processes share the work.
     """
     narrowed: list[tuple[Embedding, UsedRows]] = []
     used = objective.batches.used_ids if parallel is Parallel.NONE else None

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "instruction_sets.h"
 #include "kernels.h"
 #include "memory.h"
 #include "model.h"
@@ -29,16 +30,6 @@ struct Held {
     size_t bytes = 0;
     double least = 0;
 };
-
-size_t data_bytes(const Matrix &m) {
-    const size_t values = size_t(m.strips()) * kStrip * m.padded();
-    switch (m.precision) {
-    case Precision::f32: return values * 4;
-    case Precision::bf16: return values * 2;
-    case Precision::int8: return values;
-    default: return values / 2;
-    }
-}
 
 size_t scale_bytes(const Matrix &m) {
     const bool integers = m.precision == Precision::int8 || m.precision == Precision::int4;
@@ -109,7 +100,7 @@ void measure(Job &job, Team &team, std::vector<Held *> &order, double budget) {
 } // namespace
 
 int main(int count, char **arguments) {
-    const Kernels &kernels = *find_kernels(arguments[1]);
+    const Kernels &kernels = find_kernels(arguments[1]);
     const std::string names[] = {"f32", "bf16", "int8", "int4"};
     int chosen = 0;
     while (chosen < 3 && names[chosen] != arguments[2]) ++chosen;

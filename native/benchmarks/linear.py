@@ -1,10 +1,11 @@
-"""Speed of the native runner's products over the matrices of a LLaMA of 135M parameters.
+"""Speed of the native runner's matrix products, on the matrices of a LLaMA of 135M parameters.
 
     python native/benchmarks/linear.py [avx512 ...]
 
-It compiles `native/benchmarks/linear.cpp` with the runner's sources and runs it for each instruction set, precision and
-number of threads.  One row: GB of weights read a second; more rows: thousand million multiplications a second; then the
-milliseconds and tokens a second of all matrices (of 512 rows, without the head).  The least time of each matrix counts.
+The script compiles `native/benchmarks/linear.cpp` with the runner's sources and runs it for each instruction set,
+precision and number of threads.  Columns: for one row, GB of weights read a second; for more rows, thousand million
+multiplications a second; then milliseconds and tokens a second of all matrices (512 rows, without the head).  The least
+time of each matrix counts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ROWS = ("1", "8", "16", "64", "512")
 
 
 def main(isas: list[str]) -> None:
-    """Measure these instruction sets, or all that are built here."""
+    """Measure the given instruction sets, or all that this build has."""
     builder = _builder()
     compiler = builder.find_compiler()
     own = builder.instruction_sets(compiler)

@@ -1,7 +1,7 @@
-/* Kernels that are no product, one by one, for tests: attention over a cache of its own, norms, activations, rotation.
+/* Kernels that are not products, one by one, for tests: attention over its own cache, norms, activations, rotation.
 
-   isa is one of lavra_isas(); a function returns 0, or 1 where there is no such instruction set.  Sizes are not checked:
-   nothing but tests calls these.  */
+   isa is one of lavra_isas(), or NULL for the best.  A function returns 0 on success and another number on failure;
+   lavra_error() then returns the reason.  The sizes give the lengths of the arrays.  */
 
 #ifndef LAVRA_KERNEL_DOORS_H
 #define LAVRA_KERNEL_DOORS_H

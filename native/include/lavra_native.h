@@ -1,8 +1,9 @@
 /* lavra's native runner: a Transformer's forward pass over a paged cache, on a CPU.
 
-   A plain C interface, loaded by ctypes (lavra/engine/runners/native.py).  Every function that can fail returns 0 when
-   it went well and another number when it did not; lavra_error() then says why, for the calling thread.
-   Nothing here is thread-safe except lavra_error(): a model, and what runs over it, belong to one thread at a time.  */
+   A plain C interface, loaded by ctypes (lavra/engine/runners/native.py).  Every function that can fail returns 0 on
+   success and another number on failure; lavra_error() then returns the reason, for the calling thread.
+   Nothing here is thread-safe except lavra_error(): a model, and everything that runs over it, belong to one thread at
+   a time.  */
 
 #ifndef LAVRA_NATIVE_H
 #define LAVRA_NATIVE_H
@@ -14,8 +15,6 @@
 extern "C" {
 #endif
 
-#define LAVRA_ABI 1 /* raised with every change of a struct or function below */
-
 typedef struct lavra_model lavra_model;
 typedef struct lavra_runner lavra_runner;
 
@@ -24,12 +23,11 @@ enum lavra_layout { LAVRA_PRE_NORM, LAVRA_POST_NORM, LAVRA_PARALLEL, LAVRA_PARAL
 enum lavra_norm { LAVRA_LAYER_NORM, LAVRA_RMS_NORM };
 enum lavra_activation { LAVRA_RELU, LAVRA_GELU, LAVRA_GELU_TANH, LAVRA_SILU };
 enum lavra_positions { LAVRA_LEARNED, LAVRA_ROTARY, LAVRA_RELATIVE_BIAS, LAVRA_ALIBI };
-enum lavra_type { LAVRA_F32, LAVRA_F16, LAVRA_BF16, LAVRA_INT8, LAVRA_INT4 };
+enum lavra_type { LAVRA_F32, LAVRA_F16, LAVRA_BF16, LAVRA_INT8, LAVRA_INT4, LAVRA_INT8_A16 };
 enum lavra_cache { LAVRA_CACHE_F32, LAVRA_CACHE_BF16, LAVRA_CACHE_INT8 };
 
-/* As lavra.model.config.ModelConfig, in numbers. */
+/* The fields of lavra.model.config.ModelConfig, as numbers. */
 typedef struct {
-    int32_t abi; /* LAVRA_ABI */
     int32_t kind, layout, norm, activation, head_activation, positions;
     int32_t vocab_size, hidden_size, num_layers, num_decoder_layers, num_heads, num_kv_heads, head_dim;
     int32_t feed_forward_size, max_positions, position_offset, num_token_types;
@@ -43,19 +41,22 @@ typedef struct {
     const int32_t *windows; /* (num_layers), 0 for all tokens; or NULL */
 } lavra_config;
 
-/* A tensor as a checkpoint holds it, in rows.
-   F32, F16, BF16: values row by row.  INT8: a byte a value, 128 added.  INT4: two values a byte, the first in the low
-   half, 8 added.  Of integers, scales holds a bfloat16 for each group of `group` neighbouring columns of a row; group 0
-   is the whole row.  Rows of INT4 are padded to a multiple of 8 columns, grouped ones to a multiple of the group. */
+/* A tensor in the form of a checkpoint, in rows.
+   F32, F16, BF16: values row by row.  INT8: a byte for each value, with 128 added.  INT4: two values in each byte, the
+   first in the low half, with 8 added.  For integers, scales holds a bfloat16 for each group of `group` neighbouring
+   columns of a row; group 0 is the whole row.  INT8_A16 lies as INT8: what is multiplied by it is rounded to 16 bits, not
+   to 8, where the instruction set has that product (x86's have).  Rows of INT4 are padded to a multiple of 8 columns, rows with groups to
+   a multiple of the group. */
 typedef struct {
     int32_t type, rows, columns, group;
     const void *data;
     uint64_t num_bytes;
     const void *scales;
     uint64_t num_scale_bytes;
+    int32_t mapped; /* 1: data is a file's pages, mapped to be read; each is given back when it has been */
 } lavra_tensor;
 
-/* One row of a batch: tokens of one sequence that are to be read. */
+/* One row of a batch: tokens of one sequence for the model to read. */
 typedef struct {
     const int32_t *tokens;
     const int32_t *blocks; /* block i holds positions 16 i to 16 i + 15 */
@@ -72,28 +73,31 @@ typedef struct {
 } lavra_batch;
 
 const char *lavra_error(void);
-int32_t lavra_abi(void);
+/* CRC-32 of this file at the library's build (native/build.py): a library with another header is refused. */
+uint32_t lavra_abi(void);
 
-/* Names of the instruction sets that were built and that this processor has, best first, with commas. */
+/* Names of the instruction sets that were built and that this processor has, best first, separated by commas. */
 const char *lavra_isas(void);
 
-/* isa is one of lavra_isas(), or NULL for the best.  precision is a lavra_type: what F32, F16 and BF16 matrices are
-   computed in (LAVRA_F32 or LAVRA_BF16); integers stay what they are. */
+/* isa is one of lavra_isas(), or NULL for the best.  precision is a lavra_type: the type in which F32, F16 and BF16
+   matrices are computed (LAVRA_F32 or LAVRA_BF16); integers keep their type. */
 lavra_model *lavra_model_new(const lavra_config *config, const char *isa, int32_t precision);
-/* Takes a copy of a tensor, under lavra's own name ("decoder.blocks.0.attention.query.weight"). */
+/* Copies a tensor into the model, under lavra's own name ("decoder.blocks.0.attention.query.weight"). */
 int lavra_model_set(lavra_model *model, const char *name, const lavra_tensor *tensor);
-/* After the last tensor: refuses a model that lacks one. */
+/* Call this after the last tensor: it refuses a model that lacks a tensor. */
 int lavra_model_finish(lavra_model *model);
-/* Adapters, after lavra_model_finish.  lavra_model_adapter makes one and returns its number, or -1.  lavra_model_adapt
-   gives it a low-rank change of a matrix (LoRA): outputs of rows that name it get scale * up (down x) added.
+/* Adapters, after lavra_model_finish.  lavra_model_adapter makes an adapter and returns its number, or -1.
+   lavra_model_adapt gives it a low-rank change of a matrix (LoRA): scale * up (down x) is added to the outputs of rows
+   that name the adapter.
    down is (rank, columns), up (rows, rank) of the matrix; both F32, F16 or BF16, computed in float32. */
 int32_t lavra_model_adapter(lavra_model *model);
 int lavra_model_adapt(lavra_model *model, int32_t adapter, const char *name, const lavra_tensor *down,
                       const lavra_tensor *up, float scale);
-/* (count, hidden_size) embeddings of virtual tokens, whose ids follow the vocabulary's and those given before. */
+/* (count, hidden_size) embeddings of virtual tokens, whose ids follow those of the vocabulary and of earlier calls. */
 int lavra_model_virtual(lavra_model *model, const lavra_tensor *rows);
 /* Virtual tokens that have keys and values of their own in every layer (a prefix): their ids come next, likewise.
-   pairs: (layers * count * 2, kv heads * head_dim), of a layer token by token, its keys and then its values, turned. */
+   pairs: (layers * count * 2, kv heads * head_dim), layer by layer and token by token, a token's keys and then its
+   values, already rotated. */
 int lavra_model_prefix(lavra_model *model, const lavra_tensor *pairs);
 uint64_t lavra_model_bytes(const lavra_model *model);
 const char *lavra_model_isa(const lavra_model *model);
@@ -101,20 +105,21 @@ void lavra_model_free(lavra_model *model);
 
 lavra_runner *lavra_runner_new(lavra_model *model, int32_t num_blocks, int32_t cache, int32_t num_threads);
 uint64_t lavra_runner_bytes(const lavra_runner *runner);
-/* logits: (sum of num_logits, vocab_size), or NULL where nobody asks for any. */
+/* logits: (sum of num_logits, vocab_size), or NULL where no row asks for logits. */
 int lavra_runner_forward(lavra_runner *runner, const lavra_batch *batch, float *logits, uint64_t num_floats);
-/* Whole texts read by an encoder, whose rows need no blocks.  hidden: (sum of num_tokens, hidden_size) after the final
-   norm, row after row. */
+/* Reads whole texts through the encoder, or through a decoder where there is no encoder, or where all rows name a
+   source of an encoder-decoder.  Rows need no blocks.  hidden: (sum of num_tokens, hidden_size) after the final norm,
+   row after row. */
 int lavra_runner_encode(lavra_runner *runner, const lavra_row *rows, int32_t num_rows, float *hidden, uint64_t num_floats);
-/* (count, hidden_size) hidden states to (count, vocab_size) logits. */
+/* Turns (count, hidden_size) hidden states into (count, vocab_size) logits. */
 int lavra_runner_logits(lavra_runner *runner, const float *hidden, int32_t count, float *logits, uint64_t num_floats);
-/* Of an encoder-decoder: reads a source and keeps what its decoder looks at.  Returns the number that rows give as their
-   source, or -1; the row's adapter counts.  lavra_runner_forget drops it. */
+/* For an encoder-decoder: reads a source and keeps the keys and values that its decoder attends to.  Returns the number
+   that rows give as their source, or -1; the row's adapter applies.  lavra_runner_forget drops the source. */
 int32_t lavra_runner_source(lavra_runner *runner, const lavra_row *row);
 int lavra_runner_forget(lavra_runner *runner, int32_t source);
 void lavra_runner_free(lavra_runner *runner);
 
-/* How the next token of one row is chosen: as lavra.base.types.SamplingConfig, and what the sequence adds to it. */
+/* The rule that chooses the next token of one row: lavra.base.types.SamplingConfig, with the sequence's additions. */
 typedef struct {
     int32_t num_tokens;         /* only ids below it may be chosen */
     int32_t top_k;              /* 0: all */
@@ -139,10 +144,11 @@ typedef struct {
     float logprob;   /* natural logarithm, under the model's own distribution; 0 where it is not wanted */
 } lavra_choice;
 
-/* The next token of each row of logits (num_rows, vocab_size).  top_ids and top_logprobs: (num_rows, most_top), of
-   which a row fills its num_top, best first, lower ids first among equals; NULL where most_top is 0.  Fails where a
-   logit is NaN or infinite.  The same bits on every instruction set; may be called from several threads at once. */
-int lavra_sample(const char *isa, const float *logits, int32_t num_rows, int32_t vocab_size,
+/* The next token of each row of logits (num_rows, vocab_size).  top_ids and top_logprobs: (num_rows, most_top); a row
+   fills its first num_top entries, best first, lower ids first among equals; NULL where most_top is 0.  Fails where a
+   logit is NaN or infinite.  The bits are the same on every instruction set.  The threads of `helper` share the rows,
+   between its passes; with NULL the caller works alone, and then several threads may call at once. */
+int lavra_sample(const char *isa, lavra_runner *helper, const float *logits, int32_t num_rows, int32_t vocab_size,
                  const lavra_sampling *const *rows, lavra_choice *choices, int32_t most_top, int32_t *top_ids,
                  float *top_logprobs);
 

@@ -1,37 +1,17 @@
-// The C interface: every exception ends here, as a message.
+// The C interface: it catches every exception and turns it into a message.
 
-#include <algorithm>
 #include <string>
-#include <thread>
 
+#include "border.h"
+#include "instruction_sets.h"
 #include "lavra_native.h"
 #include "linear.h"
 #include "runner.h"
 #include "sampling.h"
+#include "tensors.h"
 
-namespace {
-
-thread_local std::string error_text;
-
-template <class Body> int guarded(Body &&body) {
-    try {
-        body();
-        return 0;
-    } catch (const std::bad_alloc &) {
-        error_text = "there is not enough memory";
-    } catch (const std::exception &error) {
-        error_text = error.what();
-    }
-    return 1;
-}
-
-// What a pointer points to; the caller may have none.
-template <class Given> Given &required(Given *pointer, const char *what) {
-    if (pointer == nullptr) throw lavra::Error(std::string("there is no ") + what + ": the pointer is null");
-    return *pointer;
-}
-
-} // namespace
+using lavra::guarded;
+using lavra::required;
 
 struct lavra_model : lavra::Model {
     using Model::Model;
@@ -43,9 +23,9 @@ struct lavra_runner : lavra::Runner {
 
 #pragma GCC visibility push(default)
 
-const char *lavra_error(void) { return error_text.c_str(); }
+const char *lavra_error(void) { return lavra::error_text.c_str(); }
 
-int32_t lavra_abi(void) { return LAVRA_ABI; }
+uint32_t lavra_abi(void) { return LAVRA_ABI; }
 
 const char *lavra_isas(void) {
     static const std::string names = lavra::kernel_names();
@@ -56,7 +36,7 @@ lavra_model *lavra_model_new(const lavra_config *config, const char *isa, int32_
     lavra_model *made = nullptr;
     guarded([&] {
         if (precision != LAVRA_F32 && precision != LAVRA_BF16) throw lavra::Error("floats are computed in F32 or BF16, not in type " + std::to_string(precision));
-        made = new lavra_model(required(config, "configuration"), *lavra::find_kernels(isa), precision == LAVRA_F32 ? lavra::Precision::f32 : lavra::Precision::bf16);
+        made = new lavra_model(required(config, "configuration"), lavra::find_kernels(isa), precision == LAVRA_F32 ? lavra::Precision::f32 : lavra::Precision::bf16);
     });
     return made;
 }
@@ -89,9 +69,9 @@ int lavra_model_prefix(lavra_model *model, const lavra_tensor *pairs) {
     return guarded([&] { required(model, "model").add_prefix(required(pairs, "tensor")); });
 }
 
-uint64_t lavra_model_bytes(const lavra_model *model) { return model->bytes(); }
+uint64_t lavra_model_bytes(const lavra_model *model) { return model ? model->bytes() : 0; }
 
-const char *lavra_model_isa(const lavra_model *model) { return model->kernels.name; }
+const char *lavra_model_isa(const lavra_model *model) { return model ? model->kernels.name : ""; }
 
 void lavra_model_free(lavra_model *model) { delete model; }
 
@@ -107,7 +87,7 @@ lavra_runner *lavra_runner_new(lavra_model *model, int32_t num_blocks, int32_t c
     return made;
 }
 
-uint64_t lavra_runner_bytes(const lavra_runner *runner) { return runner->bytes(); }
+uint64_t lavra_runner_bytes(const lavra_runner *runner) { return runner ? runner->bytes() : 0; }
 
 int lavra_runner_forward(lavra_runner *runner, const lavra_batch *batch, float *logits, uint64_t num_floats) {
     return guarded([&] { required(runner, "runner").forward(required(batch, "batch"), logits, num_floats); });
@@ -133,12 +113,13 @@ int lavra_runner_forget(lavra_runner *runner, int32_t source) {
 
 void lavra_runner_free(lavra_runner *runner) { delete runner; }
 
-int lavra_sample(const char *isa, const float *logits, int32_t num_rows, int32_t vocab_size,
+int lavra_sample(const char *isa, lavra_runner *helper, const float *logits, int32_t num_rows, int32_t vocab_size,
                  const lavra_sampling *const *rows, lavra_choice *choices, int32_t most_top, int32_t *top_ids,
                  float *top_logprobs) {
     return guarded([&] {
-        const auto &kernels = *lavra::find_kernels(isa);
-        lavra::sample(kernels, logits, num_rows, vocab_size, rows, choices, most_top, top_ids, top_logprobs);
+        const auto &kernels = lavra::find_kernels(isa);
+        lavra::Team *team = helper ? &helper->team() : nullptr;
+        lavra::sample(kernels, team, logits, num_rows, vocab_size, rows, choices, most_top, top_ids, top_logprobs);
     });
 }
 
@@ -149,7 +130,7 @@ int lavra_linear(const char *isa, const lavra_tensor *tensor, int32_t precision,
         if (m < 1) throw lavra::Error(std::to_string(m) + " rows of inputs; give at least one");
         const auto wanted = precision == LAVRA_F32 ? lavra::Precision::f32 : lavra::Precision::bf16;
         lavra::check_tensor("the tensor", required(tensor, "tensor"));
-        lavra::linear(*lavra::find_kernels(isa), *tensor, wanted, &required(inputs, "input"), m, &required(outputs, "room"));
+        lavra::linear(lavra::find_kernels(isa), *tensor, wanted, &required(inputs, "input"), m, &required(outputs, "room"));
     });
 }
 

@@ -1,10 +1,10 @@
 // The cache of keys and values, and attention over it, written once over Vec.
 //
 // Rows are pairs of a token and a head; a tile of them shares every load of a key or a value.  Keys are taken in chunks
-// of 128, from position 0.  A chunk of a row is computed from nothing: 16 scores at once, each a chain along the
+// of 128, from position 0.  Each chunk of a row is computed by itself: 16 scores at once, each a chain along the
 // channels; their maximum; the sum of exponentials; the weighted values, each a chain along the keys.  Then the
-// chunks of a row are folded from the first to the last.  Nothing in this depends on the rows beside it, so that bits
-// are the same however work is split.
+// chunks of a row are folded from the first to the last.  No step depends on the rows beside it, so that bits
+// are the same for every division of the work.
 
 #pragma once
 
@@ -25,17 +25,17 @@ LAVRA_INLINE constexpr int at_least(int x, int least) { return x > least ? x : l
 LAVRA_INLINE constexpr int at_most(int x, int most) { return x < most ? x : most; }
 LAVRA_INLINE Range common(Range a, Range b) { return {at_least(a.first, b.first), at_most(a.last, b.last)}; }
 
-// Keys that a token may look at.
+// The keys that a token may attend to.
 LAVRA_INLINE Range visible(const Attend &work, int token) {
     const int position = work.start + token;
     return {work.window > 0 ? at_least(position - work.window + 1, 0) : 0, work.causal ? position + 1 : work.num_keys};
 }
 
-// What the rows of a tile are computed in; memory of the thread.
+// The buffers in which the rows of a tile are computed; memory of the thread.
 struct Tile {
     const Attend &work;
     int channels;
-    int first, used;         // rows of the work; a tile may be wider than what is left of them
+    int first, used;         // rows of the work; a tile may be wider than the remaining rows
     float *queries;          // (C, rows), times the scale
     float *query_sums;       // (rows), for integers
     float *scores;           // (rows, kChunk); then their exponentials, times the values' scales
@@ -57,17 +57,17 @@ struct Tile {
         }
     }
 
-    // Keys that any of the rows looks at: later tokens look at later ones.
+    // The keys that any of the rows attends to: later tokens attend to later keys.
     Range all_keys() const { return {keys[0].first, keys[used - 1].last}; }
     size_t out_at(int row) const { return tokens[row] * work.out_stride + size_t(heads[row]) * channels; }
 };
 
-// Floats of a thread that a tile lives in.
+// Number of floats of a thread's memory that a tile uses.
 static size_t scratch_floats(int channels, int, int) {
     return size_t(kTileRows) * (channels + 1 + kChunk + 1 + 2 + channels);
 }
 
-// Blocks of a chunk; where the rows look at none of them, another stands in, for the sequence may have no such block.
+// Blocks of a chunk; where the rows attend to none of a block, another block replaces it, for the sequence may lack it.
 template <class T> struct ChunkBlocks {
     const T *keys[kChunkBlocks], *values[kChunkBlocks];
     size_t numbers[kChunkBlocks]; // of scales and middles
@@ -85,6 +85,7 @@ template <class T> struct ChunkBlocks {
 };
 
 template <class T> constexpr bool kIntegers = sizeof(T) == 1;
+template <class T> constexpr bool kPairs = sizeof(T) == 2; // bfloat16: two vectors are widened at once
 constexpr int power_of_two_up_to(int n) { return n < 2 ? 1 : 2 * power_of_two_up_to(n / 2); }
 template <int rows> constexpr int kTileBlocks = power_of_two_up_to(at_most(kAccumulators / rows, rows < 3 ? 8 : 4));
 template <int rows> constexpr int kTileVecs = power_of_two_up_to(at_most(kAccumulators / rows, 4));
@@ -103,8 +104,8 @@ template <class T, int rows> static void pack_queries(const Tile &tile) {
     }
 }
 
-// A tile of few rows waits for memory: while keys are read, the values at the same offset are fetched, and while values
-// are read, the next chunk's keys.
+// A tile of few rows waits for memory: while it reads keys, the values at the same offset are fetched, and while it
+// reads values, the next chunk's keys.
 template <int rows> constexpr bool kFetches = rows <= 3;
 template <class T> LAVRA_INLINE void fetch(const T *x, int offset, int count) {
     constexpr int line = 64 / sizeof(T);
@@ -120,17 +121,31 @@ __attribute__((noinline)) static void score(const Tile &tile, const LayerCache &
     LAVRA_UNROLL for (int r = 0; r < rows; r++) {
         LAVRA_UNROLL for (int b = 0; b < count; b++) sums[r][b] = splat(0.0f);
     }
-    const float *query = tile.queries;
-    for (int c = 0; c < tile.channels; c++, query += rows) {
+    const auto add = [&](const float *query, const Vec *keys) {
+        LAVRA_UNROLL for (int r = 0; r < rows; r++) {
+            const Vec by = splat(query[r]);
+            LAVRA_UNROLL for (int b = 0; b < count; b++) sums[r][b] = fma(by, keys[b], sums[r][b]);
+        }
+    };
+    int c = 0;
+    if constexpr (kPairs<T>) {
+        for (; c + 2 <= tile.channels; c += 2) {
+            Vec keys[2][count];
+            LAVRA_UNROLL for (int b = 0; b < count; b++) {
+                load_pairs(blocks.keys[first + b] + size_t(c) * kBlock, keys[0][b], keys[1][b]);
+                if (kFetches<rows>) fetch(blocks.values[first + b], c * kBlock, 2 * kBlock);
+            }
+            add(tile.queries + c * rows, keys[0]);
+            add(tile.queries + (c + 1) * rows, keys[1]);
+        }
+    }
+    for (; c < tile.channels; c++) {
         Vec keys[count];
         LAVRA_UNROLL for (int b = 0; b < count; b++) {
             keys[b] = load(blocks.keys[first + b] + size_t(c) * kBlock);
             if (kFetches<rows>) fetch(blocks.values[first + b], c * kBlock, kBlock);
         }
-        LAVRA_UNROLL for (int r = 0; r < rows; r++) {
-            const Vec by = splat(query[r]);
-            LAVRA_UNROLL for (int b = 0; b < count; b++) sums[r][b] = fma(by, keys[b], sums[r][b]);
-        }
+        add(tile.queries + c * rows, keys);
     }
     LAVRA_UNROLL for (int b = 0; b < count; b++) {
         LAVRA_UNROLL for (int r = 0; r < rows; r++) {
@@ -145,7 +160,7 @@ __attribute__((noinline)) static void score(const Tile &tile, const LayerCache &
     }
 }
 
-// Add what position adds to the scores of a row, at keys `seen` of a chunk.
+// Add the position's part to the scores of a row, at keys `seen` of a chunk.
 static void add_position(const Tile &tile, int row, int position, Range seen, float *scores) {
     const Attend &work = tile.work;
     if (work.slopes) { // rounded as Falcon was trained (alibi_bias of lavra/model/positions.py)
@@ -163,7 +178,7 @@ static void add_position(const Tile &tile, int row, int position, Range seen, fl
     }
 }
 
-// Scores of a block's keys that the row does not look at: minus infinity.
+// Set the scores of keys of a block that the row does not attend to: minus infinity.
 LAVRA_INLINE void hide(float *scores, int block, Range seen) {
     const int key = block * kBlock;
     store(scores + key, keep(load(scores + key), seen.first - key, seen.last - key, kMinusInfinity));
@@ -183,7 +198,7 @@ LAVRA_INLINE Softmax exponentials(const LayerCache &cache, const ChunkBlocks<T> 
     LAVRA_UNROLL for (int b = first; b < last; b++) {
         Vec x = exp(load(scores + b * kBlock) - splat(most));
         sum = sum + x;
-        if constexpr (kIntegers<T>) { // what lies at keys that the row does not look at may be no number
+        if constexpr (kIntegers<T>) { // keys that the row does not look at may hold NaN
             const int from = seen.first - b * kBlock, to = seen.last - b * kBlock;
             const size_t number = blocks.numbers[b];
             middles = fma(x, keep(load(cache.value_middles + number), from, to, 0.0f), middles);
@@ -194,7 +209,7 @@ LAVRA_INLINE Softmax exponentials(const LayerCache &cache, const ChunkBlocks<T> 
     return {most, sum_of(sum), sum_of(middles)};
 }
 
-// Scores of a row in a chunk from `position` -> their exponentials; zero at keys that the row does not look at.
+// Scores of a row in a chunk from `position` -> their exponentials; zero at keys that the row does not attend to.
 template <class T>
 static Softmax soften(const Tile &tile, const LayerCache &cache, const ChunkBlocks<T> &blocks, int row, int position) {
     float *scores = tile.scores + row * kChunk;
@@ -214,7 +229,7 @@ static Softmax soften(const Tile &tile, const LayerCache &cache, const ChunkBloc
 template <class T, int rows, int count, bool whole>
 __attribute__((noinline)) static void weigh(const Tile &tile, const ChunkBlocks<T> &blocks, Range seen, int channel,
                                             int width, const T *const *next, float *const *parts) {
-    const auto read = [&](const T *x) { return whole ? load(x) : load_first(x, width); };
+    constexpr bool pairs = kPairs<T> && whole && count % 2 == 0; // a sum has every second channel of two vectors
     Vec sums[rows][count];
     LAVRA_UNROLL for (int r = 0; r < rows; r++) {
         LAVRA_UNROLL for (int v = 0; v < count; v++) sums[r][v] = splat(0.0f);
@@ -226,7 +241,12 @@ __attribute__((noinline)) static void weigh(const Tile &tile, const ChunkBlocks<
             const T *value = blocks.values[block] + offset;
             if (kFetches<rows> && next) fetch(next[block], offset, count * 16);
             Vec values[count];
-            LAVRA_UNROLL for (int v = 0; v < count; v++) values[v] = read(value + v * 16);
+            if constexpr (pairs) {
+                LAVRA_UNROLL for (int v = 0; v < count; v += 2) load_pairs(value + v * 16, values[v], values[v + 1]);
+            } else {
+                LAVRA_UNROLL for (int v = 0; v < count; v++)
+                    values[v] = whole ? load(value + v * 16) : load_first(value + v * 16, width);
+            }
             LAVRA_UNROLL for (int r = 0; r < rows; r++) {
                 const Vec by = splat(tile.scores[r * kChunk + key]);
                 LAVRA_UNROLL for (int v = 0; v < count; v++) sums[r][v] = fma(by, values[v], sums[r][v]);
@@ -237,8 +257,9 @@ __attribute__((noinline)) static void weigh(const Tile &tile, const ChunkBlocks<
         if (r >= tile.used) break;
         float *out = parts[r] + 2 + channel;
         const Vec middle = splat(tile.middles[r]);
-        LAVRA_UNROLL for (int v = 0; v < count; v++) {
-            if (whole) store(out + v * 16, sums[r][v] + middle);
+        LAVRA_UNROLL for (int v = 0; v < count; v += pairs ? 2 : 1) {
+            if constexpr (pairs) store_pairs(out + v * 16, sums[r][v] + middle, sums[r][v + 1] + middle);
+            else if (whole) store(out + v * 16, sums[r][v] + middle);
             else store_first(out, sums[r][v] + middle, width);
         }
     }
@@ -259,8 +280,8 @@ static void weigh_all(const Tile &tile, const ChunkBlocks<T> &blocks, Range seen
     else weigh<T, rows, 1, false>(tile, blocks, seen, 0, channels, next, parts);
 }
 
-// One chunk of a tile's rows: the greatest score, the sum of exponentials and the weighted values of each.  `more`: the
-// next chunk is the caller's as well.
+// One chunk of a tile's rows: the greatest score, the sum of exponentials and the weighted values of each row.  `more`:
+// the next chunk belongs to the caller as well.
 template <class T, int rows>
 static void attend_chunk(const Tile &tile, const LayerCache &cache, int chunk, bool more, float *const *parts) {
     const int position = chunk * kChunk;
@@ -291,7 +312,7 @@ struct Total {
     float largest = kMinusInfinity, sum = 0;
 };
 
-// Add the next chunk, where the row looks at any of its keys.
+// Add the next chunk, where the row attends to any of its keys.
 LAVRA_INLINE void fold_in(Total &total, float *__restrict out, const float *__restrict part, int channels) {
     if (part[0] == kMinusInfinity) return;
     const float largest = total.largest > part[0] ? total.largest : part[0];

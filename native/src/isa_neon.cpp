@@ -1,4 +1,4 @@
-// The kernels of one instruction set; this file alone is compiled for it (native/build.py), so nothing here may be
+// The kernels of one instruction set; only this file is compiled for it (native/build.py), so no function here may be
 // inlined elsewhere: no standard containers, everything in a namespace of its own.
 
 #include "kernels.h"

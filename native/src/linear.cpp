@@ -18,15 +18,6 @@ struct Prepared {
 
 size_t values_of(const Matrix &matrix) { return size_t(matrix.strips()) * kStrip * matrix.padded(); }
 
-size_t data_bytes(const Matrix &matrix) {
-    switch (matrix.precision) {
-    case Precision::f32: return values_of(matrix) * 4;
-    case Precision::bf16: return values_of(matrix) * 2;
-    case Precision::int8: return values_of(matrix);
-    default: return values_of(matrix) / 2;
-    }
-}
-
 Holder packed(const Kernels &kernels, const Source &source, Precision precision) {
     Holder made;
     made.matrix.precision = precision;
@@ -58,9 +49,8 @@ Prepared prepared(const Kernels &kernels, const Matrix &matrix, const float *x, 
 void linear(const Kernels &kernels, const lavra_tensor &tensor, Precision wanted, const float *x, int m, float *out) {
     const Source source{tensor.type,  tensor.rows, tensor.columns,
                         tensor.group, tensor.data, static_cast<const uint16_t *>(tensor.scales)};
-    const Precision own = tensor.type == LAVRA_INT8 ? Precision::int8 : Precision::int4;
-    const bool integers = tensor.type == LAVRA_INT8 || tensor.type == LAVRA_INT4;
-    const Holder holder = packed(kernels, source, integers && packs(source, own) ? own : wanted);
+    const Precision own = precision_of(tensor.type, wanted);
+    const Holder holder = packed(kernels, source, packs(source, own) ? own : wanted);
     const Prepared inputs = prepared(kernels, holder.matrix, x, m);
     kernels.multiply(holder.matrix, inputs.inputs, out, tensor.rows, false, 0, holder.matrix.strips());
 }

@@ -1,4 +1,4 @@
-// One product on its own, from a checkpoint's tensor: for tests.
+// A single product from a checkpoint's tensor: for tests.
 
 #pragma once
 
@@ -7,7 +7,7 @@
 
 namespace lavra {
 
-// (m, columns) times the tensor's transpose, (m, rows).  Integers that cannot be packed as they are become `wanted`.
+// (m, columns) times the tensor's transpose, (m, rows).  Integers that cannot be packed unchanged become `wanted`.
 void linear(const Kernels &kernels, const lavra_tensor &tensor, Precision wanted, const float *x, int m, float *out);
 
 } // namespace lavra

@@ -1,17 +1,10 @@
-// Products with AVX2 and FMA: a strip of 16 outputs is two registers.
-//
-// AVX2 has no exact product of bytes (vpmaddubsw saturates at 16 bits), and vpsignb, vpmaddubsw, vpmaddwd, vpaddd are
-// four instructions for 32 products.  Here int8 is multiplied as 16 bits instead: weights with 128 added lie four inputs
-// to a word, so that a mask gives inputs 0 and 2 and a shift inputs 1 and 3, once for all rows of a tile, and inputs are
-// stored as such pairs.  That leaves vpmaddwd and vpaddd for 16 products, and the adding goes to other ports.
-// int4 stays in bytes: 15 * 127 * 2 eight times fits 16 bits, so that a group is summed there.
-
-#include <immintrin.h>
+// Products with AVX2 and FMA: a strip of 16 outputs is two registers.  Sums of integers are integers_avx2.h's or
+// integers_avxvnni.h's, one of which is included before this file.
 
 namespace lavra::LAVRA_ISA {
 
 constexpr int kInt8Offset = 128;
-constexpr bool kWideIntegers = true, kFloatHalves = true;
+constexpr bool kFloatHalves = true;
 constexpr int kFewRows = 2; // whose products are as fast as memory
 
 } // namespace lavra::LAVRA_ISA
@@ -22,23 +15,11 @@ constexpr int kFewRows = 2; // whose products are as fast as memory
 
 #include "inputs.h"
 #include "tiles.h"
+#include "int4_bytes.h"
 
 namespace lavra::LAVRA_ISA {
 
 constexpr int kHalf = 8; // outputs in a register
-
-static inline __m256i spread_word(const void *from) {
-    int32_t word;
-    __builtin_memcpy(&word, from, 4);
-    return _mm256_set1_epi32(word);
-}
-
-// Hides a sum from the compiler, which would add products to one another first and run out of registers.
-static inline void settle(__m256i &sum) { asm("" : "+x"(sum)); }
-
-static inline __m256i load_bytes(const char *from) {
-    return _mm256_load_si256(reinterpret_cast<const __m256i *>(from));
-}
 
 static inline __m256 widened_8(const uint16_t *from) {
     const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i *>(from));
@@ -63,88 +44,8 @@ static inline void write_tile(const Product &product, int row, int strip, const 
         for (int h = 0; h < Halves; ++h) write_half(product, row + r, strip * kStrip + h * kHalf, sums[r][h]);
 }
 
-// A group's sums of one tile: `weights` of the first strip's group, strips `strip_bytes` apart.
-struct Int8Group {
-    static constexpr int kBytes = kGroup * kStrip, kInputBytes = 2 * kGroup;
-
-    template <int Rows, int Halves, class Fetch>
-    static inline void add(const char *weights, size_t strip_bytes, const char *inputs, size_t row_bytes,
-                           const int32_t *starts, int groups, const Fetch &fetch, __m256i (&sums)[Rows][Halves]) {
-        const __m256i low = _mm256_set1_epi16(0xff);
-#pragma GCC unroll 8
-        for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 8
-            for (int h = 0; h < Halves; ++h) sums[r][h] = _mm256_set1_epi32(starts[r * groups]);
-#pragma GCC unroll 1
-        for (int step = 0; step < 8; ++step, weights += 64, inputs += 8) {
-#pragma GCC unroll 2
-            for (int odd = 0; odd < 2; ++odd) {
-                __m256i w[Halves];
-#pragma GCC unroll 8
-                for (int h = 0; h < Halves; ++h) {
-                    w[h] = load_bytes(weights + h / 2 * strip_bytes + h % 2 * 32);
-                    w[h] = odd ? _mm256_srli_epi16(w[h], 8) : _mm256_and_si256(w[h], low);
-                    if (!odd && h % 2 == 0) fetch.near(weights + h / 2 * strip_bytes);
-                }
-#pragma GCC unroll 8
-                for (int r = 0; r < Rows; ++r) {
-                    const __m256i x = spread_word(inputs + r * row_bytes + odd * 4);
-#pragma GCC unroll 8
-                    for (int h = 0; h < Halves; ++h) {
-                        sums[r][h] = _mm256_add_epi32(sums[r][h], _mm256_madd_epi16(w[h], x));
-                        settle(sums[r][h]);
-                    }
-                }
-            }
-        }
-    }
-};
-
-struct Int4Group {
-    static constexpr int kBytes = kGroup * kStrip / 2, kInputBytes = kGroup;
-
-    template <int Rows, int Halves, class Fetch>
-    static inline void add(const char *weights, size_t strip_bytes, const char *inputs, size_t row_bytes,
-                           const int32_t *starts, int groups, const Fetch &fetch, __m256i (&sums)[Rows][Halves]) {
-        const __m256i low = _mm256_set1_epi8(15);
-#pragma GCC unroll 8
-        for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 8
-            for (int h = 0; h < Halves; ++h) sums[r][h] = _mm256_setzero_si256();
-#pragma GCC unroll 1
-        for (int step = 0; step < 4; ++step, weights += 64, inputs += 8) {
-#pragma GCC unroll 2
-            for (int high = 0; high < 2; ++high) {
-                __m256i w[Halves];
-#pragma GCC unroll 8
-                for (int h = 0; h < Halves; ++h) {
-                    w[h] = load_bytes(weights + h / 2 * strip_bytes + h % 2 * 32);
-                    w[h] = _mm256_and_si256(high ? _mm256_srli_epi16(w[h], 4) : w[h], low);
-                    if (!high && h % 2 == 0) fetch.near(weights + h / 2 * strip_bytes);
-                }
-#pragma GCC unroll 8
-                for (int r = 0; r < Rows; ++r) {
-                    const __m256i x = spread_word(inputs + r * row_bytes + high * 4);
-#pragma GCC unroll 8
-                    for (int h = 0; h < Halves; ++h) {
-                        sums[r][h] = _mm256_add_epi16(sums[r][h], _mm256_maddubs_epi16(w[h], x));
-                        settle(sums[r][h]);
-                    }
-                }
-            }
-        }
-#pragma GCC unroll 8
-        for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 8
-            for (int h = 0; h < Halves; ++h) {
-                const __m256i pairs = _mm256_madd_epi16(sums[r][h], _mm256_set1_epi16(1));
-                sums[r][h] = _mm256_add_epi32(pairs, _mm256_set1_epi32(starts[r * groups]));
-            }
-    }
-};
-
 template <class Group> struct IntegerKernel {
-    static constexpr int kRows = 5, kStrips = 1, kStripsOfFew = 2, kStripsOfOne = 4;
+    static constexpr int kRows = Group::kRows, kStrips = 1, kStripsOfFew = 2, kStripsOfOne = 4;
 
     template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip, Share share) {
         constexpr int kHalves = 2 * Strips;
@@ -242,7 +143,10 @@ static void multiply(const Matrix &matrix, const Inputs &inputs, float *out, siz
     case Precision::f32: return run_product<FloatKernel<F32Weights>>(product, first, last);
     case Precision::bf16: return run_product<FloatKernel<Bf16Weights>>(product, first, last);
     case Precision::int8: return run_product<IntegerKernel<Int8Group>>(product, first, last);
-    case Precision::int4: return run_product<IntegerKernel<Int4Group>>(product, first, last);
+    case Precision::int8_a16: return run_product<IntegerKernel<WideGroup>>(product, first, last);
+    case Precision::int4:
+        if constexpr (kWideInt8) return run_product<IntegerKernel<Int4Group>>(product, first, last);
+        else return run_int4<IntegerKernel<Int4Group>, IntegerKernel<Int8Group>>(product, first, last);
     }
 }
 

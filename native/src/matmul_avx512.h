@@ -3,13 +3,10 @@
 // Weights of int8 are stored with 128 added, since vpdpbusd multiplies unsigned by signed bytes; a group's sum starts
 // at -128 times the sum of its inputs (inputs.h), which undoes it exactly.
 
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" // of what GCC 12 includes (its bug 105593)
-#include <immintrin.h>
-
 namespace lavra::LAVRA_ISA {
 
 constexpr int kInt8Offset = 128;
-constexpr bool kWideIntegers = false, kFloatHalves = true;
+constexpr bool kWideInt8 = false, kWideA16 = true, kFloatHalves = true;
 constexpr int kFewRows = 3; // whose products are as fast as memory
 
 } // namespace lavra::LAVRA_ISA
@@ -18,7 +15,7 @@ constexpr int kFewRows = 3; // whose products are as fast as memory
 
 namespace lavra::LAVRA_ISA {
 
-// As in rounding.h.
+// See rounding.h.
 static inline float largest_of(const float *x) {
     const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
     const __m512i low = _mm512_and_si512(_mm512_loadu_si512(x), magnitude);
@@ -26,12 +23,18 @@ static inline float largest_of(const float *x) {
     return float_from(_mm512_reduce_max_epu32(_mm512_max_epu32(low, high)));
 }
 
-static inline int32_t round_group(const float *x, float by, int8_t *out) {
+static inline void put(__m512i values, int8_t *to) {
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(to), _mm512_cvtepi32_epi8(values));
+}
+static inline void put(__m512i values, int16_t *to) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(to), _mm512_cvtepi32_epi16(values));
+}
+
+template <class Integer> static inline int32_t round_group(const float *x, float by, Integer *out) {
     const __m512 scale = _mm512_set1_ps(by);
     const __m512i low = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), scale));
     const __m512i high = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 16), scale));
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(out), _mm512_cvtepi32_epi8(low));
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(out + 16), _mm512_cvtepi32_epi8(high));
+    put(low, out), put(high, out + 16);
     return _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
 }
 
@@ -39,6 +42,7 @@ static inline int32_t round_group(const float *x, float by, int8_t *out) {
 
 #include "inputs.h"
 #include "tiles.h"
+#include "int4_bytes.h"
 
 namespace lavra::LAVRA_ISA {
 
@@ -70,14 +74,26 @@ static inline void write_tile(const Product &product, int row, int strip, const 
         for (int s = 0; s < Strips; ++s) write_strip(product, row + r, strip + s, sums[r][s]);
 }
 
-// Four inputs of 16 outputs a register, and of int4 eight, in two halves.
+// Four inputs of 16 outputs a register, and of int4 eight, in two halves.  A step multiplies 4 bytes of inputs.
 struct Int8Weights {
     static constexpr int kBytes = kGroup * kStrip, kSteps = 8;
     static inline __m512i load(const char *group, int step) { return _mm512_load_si512(group + step * 64); }
+    static inline __m512i dot(__m512i sum, __m512i w, __m512i x) { return _mm512_dpbusd_epi32(sum, w, x); }
+};
+
+// int8 times inputs of 16 bits: a mask leaves inputs 0 and 2 of every four, a shift inputs 1 and 3 (put_wide).
+struct WideWeights {
+    static constexpr int kBytes = kGroup * kStrip, kSteps = 16;
+    static inline __m512i load(const char *group, int step) {
+        const __m512i four = _mm512_load_si512(group + step / 2 * 64);
+        return step % 2 ? _mm512_srli_epi16(four, 8) : _mm512_and_si512(four, _mm512_set1_epi16(0xff));
+    }
+    static inline __m512i dot(__m512i sum, __m512i w, __m512i x) { return _mm512_dpwssd_epi32(sum, w, x); }
 };
 
 struct Int4Weights {
     static constexpr int kBytes = kGroup * kStrip / 2, kSteps = 8;
+    static inline __m512i dot(__m512i sum, __m512i w, __m512i x) { return _mm512_dpbusd_epi32(sum, w, x); }
     static inline __m512i load(const char *group, int step) {
         const __m512i both = _mm512_load_si512(group + step / 2 * 64);
         const __m512i half = step % 2 ? _mm512_srli_epi16(both, 4) : both;
@@ -86,7 +102,8 @@ struct Int4Weights {
 };
 
 template <class Weights> struct IntegerKernel {
-    static constexpr int kRows = 6, kStrips = 2, kStripsOfFew = 4, kStripsOfOne = 8;
+    static constexpr int kRows = 8, kStrips = 2, kStripsOfFew = 4, kStripsOfOne = 8;
+    static constexpr int kStepsOfLine = Weights::kSteps * 64 / Weights::kBytes;
 
     template <int Rows, int Strips> static inline void run(const Product &product, int row, int strip, Share share) {
         const int groups = product.groups();
@@ -112,19 +129,18 @@ template <class Weights> struct IntegerKernel {
 #pragma GCC unroll 8
                 for (int s = 0; s < Strips; ++s) integers[r][s] = _mm512_set1_epi32(starts[r * groups + group]);
 #pragma GCC unroll 8
-            for (int step = 0; step < 8; ++step) {
+            for (int step = 0; step < Weights::kSteps; ++step) {
                 __m512i w[Strips];
 #pragma GCC unroll 8
                 for (int s = 0; s < Strips; ++s) {
                     w[s] = Weights::load(weights + s * strip_bytes, step);
-                    if (Weights::kBytes == 512 || step % 2 == 0)
-                        fetch.near(weights + s * strip_bytes + step * Weights::kBytes / 8);
+                    if (step % kStepsOfLine == 0) fetch.near(weights + s * strip_bytes + step / kStepsOfLine * 64);
                 }
 #pragma GCC unroll 8
                 for (int r = 0; r < Rows; ++r) {
-                    const __m512i x = spread_word(inputs + r * row_bytes + group * kGroup + step * 4);
+                    const __m512i x = spread_word(inputs + r * row_bytes + (group * Weights::kSteps + step) * 4);
 #pragma GCC unroll 8
-                    for (int s = 0; s < Strips; ++s) integers[r][s] = _mm512_dpbusd_epi32(integers[r][s], w[s], x);
+                    for (int s = 0; s < Strips; ++s) integers[r][s] = Weights::dot(integers[r][s], w[s], x);
                 }
             }
 #pragma GCC unroll 8
@@ -143,7 +159,7 @@ template <class Weights> struct IntegerKernel {
 };
 
 // Weights as floats of an even and an odd input, times inputs that were rounded to bfloat16: products are exact.
-// vdpbf16ps would do both at once, but Intel's processors start one in two cycles: half of what two additions do.
+// vdpbf16ps does both at once, but Intel's processors start one every two cycles: half the speed of two additions.
 struct Bf16Weights {
     static constexpr int kBytes = 64; // of two inputs of a strip
     static inline __m512 load(const char *from, int odd) {
@@ -203,7 +219,9 @@ static void multiply(const Matrix &matrix, const Inputs &inputs, float *out, siz
     case Precision::f32: return run_product<FloatKernel<F32Weights>>(product, first, last);
     case Precision::bf16: return run_product<FloatKernel<Bf16Weights>>(product, first, last);
     case Precision::int8: return run_product<IntegerKernel<Int8Weights>>(product, first, last);
-    case Precision::int4: return run_product<IntegerKernel<Int4Weights>>(product, first, last);
+    case Precision::int8_a16: return run_product<IntegerKernel<WideWeights>>(product, first, last);
+    case Precision::int4:
+        return run_int4<IntegerKernel<Int4Weights>, IntegerKernel<Int8Weights>>(product, first, last);
     }
 }
 

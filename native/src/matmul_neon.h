@@ -5,7 +5,7 @@
 namespace lavra::LAVRA_ISA {
 
 constexpr int kInt8Offset = 0;
-constexpr bool kWideIntegers = false, kFloatHalves = true;
+constexpr bool kWideInt8 = false, kWideA16 = false, kFloatHalves = true;
 constexpr int kFewRows = 2; // whose products are as fast as memory
 
 } // namespace lavra::LAVRA_ISA
@@ -185,7 +185,8 @@ static void multiply(const Matrix &matrix, const Inputs &inputs, float *out, siz
     switch (matrix.precision) {
     case Precision::f32: return run_product<FloatKernel<F32Weights>>(product, first, last);
     case Precision::bf16: return run_product<FloatKernel<Bf16Weights>>(product, first, last);
-    case Precision::int8: return run_product<IntegerKernel<Int8Weights>>(product, first, last);
+    case Precision::int8:
+    case Precision::int8_a16: return run_product<IntegerKernel<Int8Weights>>(product, first, last);
     case Precision::int4: return run_product<IntegerKernel<Int4Weights>>(product, first, last);
     }
 }

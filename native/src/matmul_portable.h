@@ -3,7 +3,7 @@
 namespace lavra::LAVRA_ISA {
 
 constexpr int kInt8Offset = 0;
-constexpr bool kWideIntegers = false, kFloatHalves = true;
+constexpr bool kWideInt8 = false, kWideA16 = false, kFloatHalves = true;
 
 } // namespace lavra::LAVRA_ISA
 
@@ -15,7 +15,7 @@ constexpr bool kWideIntegers = false, kFloatHalves = true;
 
 namespace lavra::LAVRA_ISA {
 
-// One row times one strip, bf16's inputs being floats that were rounded to it.
+// One row times one strip; bf16's inputs are floats that were rounded to bfloat16.
 static void strip_floats(const Matrix &matrix, const float *inputs, int strip, float *sums) {
     const size_t start = static_cast<size_t>(strip) * kStrip * matrix.padded();
     if (matrix.precision == Precision::f32) {
@@ -49,7 +49,7 @@ static inline void group_int4(const int8_t *inputs, const uint8_t *weights, int3
 
 static void strip_integers(const Matrix &matrix, const Inputs &inputs, int row, int strip, float *sums) {
     const int groups = matrix.padded() / kGroup;
-    const bool bytes = matrix.precision == Precision::int8;
+    const bool bytes = matrix.precision != Precision::int4;
     const size_t group_bytes = kGroup * kStrip / (bytes ? 1 : 2);
     const int8_t *values = static_cast<const int8_t *>(inputs.data) + row * inputs.row_bytes();
     const char *weights = static_cast<const char *>(matrix.data) + strip * groups * group_bytes;

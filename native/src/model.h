@@ -4,26 +4,15 @@
 
 #include <map>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "error.h"
 #include "kernels.h"
 #include "lavra_native.h"
 #include "memory.h"
 
 namespace lavra {
-
-// What a caller did wrong, in words for lavra_error().
-struct Error : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
-const Kernels *find_kernels(const char *isa); // null: the best
-std::string kernel_names();
-
-// Refuses a tensor whose bytes or scales do not fit its shape and type.
-void check_tensor(const std::string &name, const lavra_tensor &tensor);
 
 struct Norm {
     std::vector<float> weight, bias; // the bias is empty where there is none
@@ -111,7 +100,7 @@ public:
     int narrow() const { return config.num_kv_heads * config.head_dim; }
 
 private:
-    // Where a tensor goes: rows of a matrix, or numbers.
+    // The place for a tensor: rows of a matrix, or numbers.
     struct Place {
         PackedMatrix *matrix = nullptr;
         int first = 0;
@@ -129,12 +118,15 @@ private:
     void expect_layer(const std::string &name, Layer &layer, int number, bool cross);
     void expect_head();
     void fill(Place &place, const std::string &name, const lavra_tensor &tensor);
+    void pack(const Place &place, const lavra_tensor &tensor);
     void make(PackedMatrix &matrix, const std::string &name, const lavra_tensor &tensor);
-    void allocate(PackedMatrix &matrix, Precision precision);
+    // Allocate the memory of a matrix, in an arena where one is given.
+    void allocate(PackedMatrix &matrix, Precision precision, Arena *arena = nullptr);
     void pack_floats(PackedMatrix &matrix, const std::string &name, const lavra_tensor &tensor, int rows, int columns);
 
     Precision precision_;
     bool finished_ = false;
+    Arena weights_;
     std::map<std::string, Place> places_;
 };
 

@@ -1,7 +1,7 @@
 // Weights: from a checkpoint's rows into the strips of kernels.h, and a row back.
 //
-// Work goes by groups of 32 columns: a group is read from the source as floats or as integers, then laid down in its
-// strip.  The file that includes this one has set kInt8Offset.
+// Packing goes by groups of 32 columns: a group is read from the source as floats or as integers, then written into its
+// strip.  The file that includes this file has set kInt8Offset.
 
 #include "lavra_native.h"
 
@@ -23,7 +23,7 @@ static inline uint32_t bits_of(float value) {
 
 static inline float widened(uint16_t bfloat16) { return float_from(static_cast<uint32_t>(bfloat16) << 16); }
 
-// To the nearest, ties to even.  Not a number stays one.
+// Rounds to the nearest, ties to even.  Not-a-number stays not-a-number.
 static inline uint16_t narrowed(float value) {
     const uint32_t bits = bits_of(value);
     const uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
@@ -43,7 +43,7 @@ static inline size_t num_values(const Matrix &matrix) {
 
 static inline size_t groups_of(const Matrix &matrix) { return static_cast<size_t>(matrix.padded() / kGroup); }
 
-// Where a matrix holds the scale of a group of a row.
+// The place where a matrix holds the scale of a group of a row.
 static inline size_t scale_index(const Matrix &matrix, int row, int group) {
     return (row / kStrip * groups_of(matrix) + group) * kStrip + row % kStrip;
 }
@@ -104,7 +104,7 @@ static inline void place_integers(Matrix &matrix, int row, int column, int count
     const size_t strip = static_cast<size_t>(row / kStrip) * kStrip * matrix.padded();
     uint8_t *data = static_cast<uint8_t *>(matrix.data);
     const int lane = row % kStrip;
-    if (matrix.precision == Precision::int8) {
+    if (matrix.precision != Precision::int4) {
         uint8_t *to = data + strip + static_cast<size_t>(column) * kStrip + lane * 4;
         for (int i = 0; i < count; ++i) to[i / 4 * 4 * kStrip + i % 4] = static_cast<uint8_t>(values[i] + kInt8Offset);
         return;
@@ -123,14 +123,15 @@ static void blank(Matrix &matrix) {
     switch (matrix.precision) {
     case Precision::f32: __builtin_memset(matrix.data, 0, count * 4); return;
     case Precision::bf16: __builtin_memset(matrix.data, 0, count * 2); return;
-    case Precision::int8: __builtin_memset(matrix.data, kInt8Offset, count); break;
+    case Precision::int8:
+    case Precision::int8_a16: __builtin_memset(matrix.data, kInt8Offset, count); break;
     case Precision::int4: __builtin_memset(matrix.data, kInt4Offset * 17, count / 2); break;
     }
     __builtin_memset(matrix.scales, 0, num_scales * sizeof(uint16_t));
 }
 
 static void pack_row(Matrix &matrix, int row, const Source &source, int source_row) {
-    const bool integers = matrix.precision == Precision::int8 || matrix.precision == Precision::int4;
+    const bool integers = matrix.precision != Precision::f32 && matrix.precision != Precision::bf16;
     float floats[kGroup];
     int8_t values[kGroup];
     for (int column = 0; column < source.columns; column += kGroup) {
@@ -160,7 +161,8 @@ static inline float value_at(const Matrix &matrix, int row, int column) {
     switch (matrix.precision) {
     case Precision::f32: return static_cast<const float *>(matrix.data)[strip + column * kStrip + lane];
     case Precision::bf16: return widened(halves[strip + column / 2 * 2 * kStrip + lane * 2 + column % 2]);
-    case Precision::int8: {
+    case Precision::int8:
+    case Precision::int8_a16: {
         const uint8_t byte = bytes[strip + column / 4 * 4 * kStrip + lane * 4 + column % 4];
         const auto value = static_cast<int8_t>(byte - kInt8Offset);
         return widened(matrix.scales[scale_index(matrix, row, column / kGroup)]) * value;

@@ -9,46 +9,24 @@ namespace lavra {
 namespace {
 
 constexpr int kTile = 16; // tokens of a prompt whose attention is one piece
+// Tokens that go through a feed-forward layer at once: its inner numbers are its widest; for a prompt's part of 512
+// tokens they take 12 MB in SmolLM2, and for 128 tokens they stay in the processor's second-level cache.
+constexpr int kInnerTokens = 128;
+
+// Some of the rows of a batch.
+Inputs part(Inputs inputs, int first, int rows) {
+    const size_t groups = size_t(first) * (inputs.padded / kGroup);
+    inputs.rows = rows;
+    inputs.data = static_cast<char *>(inputs.data) + first * inputs.row_bytes();
+    inputs.scales += groups, inputs.sums += groups;
+    return inputs;
+}
 
 size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 std::string number(int64_t value) { return std::to_string(value); }
 
 } // namespace
-
-Cache::Cache(const Model &model, int num_layers, int num_blocks, CacheType type) : num_blocks_(num_blocks) {
-    const int heads = model.config.num_kv_heads, channels = model.config.head_dim;
-    const size_t width = type == CacheType::f32 ? 4 : type == CacheType::bf16 ? 2 : 1;
-    block_bytes_ = size_t(heads) * kBlock * channels * width;
-    block_scales_ = type == CacheType::int8 ? size_t(heads) * kBlock : 0;
-    for (int number = 0; number < num_layers; ++number) {
-        LayerCache layer{type, heads, channels};
-        layer.keys = memory_.emplace_back(num_blocks * block_bytes_).data();
-        layer.values = memory_.emplace_back(num_blocks * block_bytes_).data();
-        if (block_scales_)
-            for (float **scales : {&layer.key_scales, &layer.key_middles, &layer.value_scales, &layer.value_middles})
-                *scales = memory_.emplace_back(num_blocks * block_scales_ * 4).as<float>();
-        layers_.push_back(layer);
-    }
-}
-
-void Cache::copy(int from, int to) {
-    for (LayerCache &layer : layers_) {
-        for (void *data : {layer.keys, layer.values}) {
-            char *bytes = static_cast<char *>(data);
-            std::memcpy(bytes + to * block_bytes_, bytes + from * block_bytes_, block_bytes_);
-        }
-        if (block_scales_)
-            for (float *scales : {layer.key_scales, layer.key_middles, layer.value_scales, layer.value_middles})
-                std::memcpy(scales + to * block_scales_, scales + from * block_scales_, block_scales_ * 4);
-    }
-}
-
-size_t Cache::bytes() const {
-    size_t total = 0;
-    for (const Memory &memory : memory_) total += memory.bytes();
-    return total;
-}
 
 void Runner::Room::reserve(size_t rows, int columns) {
     const size_t values = rows * round_up(columns, kGroup);
@@ -68,8 +46,10 @@ Inputs Runner::Room::view(int rows, int columns) const {
 
 Runner::Runner(Model &model, int num_blocks, CacheType cache, int threads)
     : model_(model), kernels_(model.kernels), team_(threads), hidden_size_(model.config.hidden_size), channels_(model.config.head_dim) {
-    if (model.config.kind != LAVRA_ENCODER) cache_ = Cache(model, model.decoder.layers.size(), num_blocks, cache);
+    if (model.config.kind != LAVRA_ENCODER) cache_ = Cache(cache_shape(cache), int(model.decoder.layers.size()), num_blocks);
 }
+
+CacheShape Runner::cache_shape(CacheType type) const { return {type, model_.config.num_kv_heads, model_.config.head_dim}; }
 
 size_t Runner::bytes() const { return cache_.bytes() + whole_.bytes(); }
 
@@ -110,6 +90,7 @@ void Runner::forward(const lavra_batch &batch, float *logits, uint64_t num_float
     check(batch);
     for (int i = 0; i < batch.num_copies; ++i) cache_.copy(batch.copies[2 * i], batch.copies[2 * i + 1]);
     lay_out(batch.rows, batch.num_rows);
+    lay_out_blocks(batch.rows);
     if (num_floats != logit_rows_.size() * uint64_t(model_.config.vocab_size)) throw Error("room for " + number(num_floats) + " logits; the batch has " + number(logit_rows_.size()) + " rows of " + number(model_.config.vocab_size));
     if (num_floats && logits == nullptr) throw Error("there is no room for logits: the pointer is null");
     logits_ = logits, stack_ = &model_.decoder, active_ = &cache_;
@@ -122,13 +103,26 @@ void Runner::encode(const lavra_row *rows, int num_rows, float *hidden, uint64_t
     uint64_t tokens = 0;
     for (int r = 0; r < num_rows; ++r) tokens += std::max(0, rows[r].num_tokens);
     if (num_floats != tokens * hidden_size_) throw Error("room for " + number(num_floats) + " numbers; " + number(tokens) + " tokens have " + number(hidden_size_) + " each");
-    read(rows, num_rows);
+    read(rows, num_rows, look_at_sources(rows, num_rows));
     std::memcpy(hidden, x_.data(), num_floats * 4);
 }
 
-// Whole texts through the encoder; their hidden states are in x_.
-void Runner::read(const lavra_row *rows, int num_rows) {
-    if (model_.config.kind == LAVRA_DECODER) throw Error("the model has no encoder");
+// Whether rows of an encoder-decoder name sources, so that its decoder reads them: all rows must name one, or none.
+bool Runner::look_at_sources(const lavra_row *rows, int num_rows) const {
+    if (model_.config.kind != LAVRA_ENCODER_DECODER) return false;
+    int count = 0;
+    for (int r = 0; r < num_rows; ++r) {
+        if (rows[r].source == -1) continue;
+        if (!sources_.count(rows[r].source)) throw Error("row " + number(r) + " names source " + number(rows[r].source) + ", which there is not");
+        ++count;
+    }
+    if (count && count < num_rows) throw Error(number(count) + " of " + number(num_rows) + " texts name a source; give one to all of them, or to none");
+    return count > 0;
+}
+
+// Passes whole texts through the encoder, or through a decoder: the decoder of texts with sources, or a decoder without
+// an encoder beside it.  Their hidden states are in x_.
+void Runner::read(const lavra_row *rows, int num_rows, bool with_sources) {
     if (num_rows < 1 || rows == nullptr) throw Error(number(num_rows) + " texts; give at least one");
     int total = 0;
     for (int r = 0; r < num_rows; ++r) {
@@ -136,27 +130,28 @@ void Runner::read(const lavra_row *rows, int num_rows) {
         check_tokens(rows[r], r);
         total += round_up(rows[r].num_tokens, kBlock) / kBlock;
     }
-    if (total > whole_.num_blocks()) whole_ = Cache(model_, 1, total + total / 4, CacheType::f32);
+    if (total > whole_.num_blocks()) whole_ = Cache(cache_shape(CacheType::f32), 1, total + total / 4);
     tables_.resize(total);
-    for (int b = 0; b < total; ++b) tables_[b] = b;
+    for (int b = 0; b < total; ++b) tables_[b] = whole_.place(b);
     lay_out(rows, num_rows);
     for (int r = 0, block = 0; r < num_rows; ++r) {
-        rows_[r].blocks = tables_.data() + block, rows_[r].source = -1;
+        rows_[r].blocks = tables_.data() + block;
+        if (!with_sources) rows_[r].source = -1;
         block += round_up(rows[r].num_tokens, kBlock) / kBlock;
     }
-    logits_ = nullptr, logit_rows_.clear(), stack_ = &model_.encoder, active_ = &whole_;
+    logits_ = nullptr, logit_rows_.clear(), active_ = &whole_;
+    stack_ = with_sources || model_.config.kind == LAVRA_DECODER ? &model_.decoder : &model_.encoder;
     reserve();
-    plan_attention(false);
+    plan_attention(stack_->causal);
     team_.run([this](int thread) { pass(thread); });
 }
 
 int Runner::add_source(const lavra_row &row) {
     if (model_.config.kind != LAVRA_ENCODER_DECODER) throw Error("the model has no decoder that looks at a source");
-    read(&row, 1);
-    const int length = row.num_tokens, blocks = round_up(length, kBlock) / kBlock, number = next_source_++;
-    Source &source = sources_[number];
-    source = {Cache(model_, int(model_.decoder.layers.size()), blocks, CacheType::f32), std::vector<int32_t>(blocks), length};
-    for (int b = 0; b < blocks; ++b) source.table[b] = b;
+    read(&row, 1, false);
+    const int length = row.num_tokens, blocks = round_up(length, kBlock) / kBlock;
+    Source source{Cache(cache_shape(CacheType::f32), int(model_.decoder.layers.size()), blocks), std::vector<int32_t>(blocks), length};
+    for (int b = 0; b < blocks; ++b) source.table[b] = source.cache.place(b);
     team_.run([&](int thread) {
         const int narrow = model_.narrow();
         for (size_t l = 0; l < model_.decoder.layers.size(); ++l) {
@@ -168,11 +163,12 @@ int Runner::add_source(const lavra_row &row) {
             each_row(length, [&](int t) {
                 const float *keys = projected_.as<float>() + size_t(t) * 2 * narrow;
                 for (int head = 0; head < model_.config.num_kv_heads; ++head)
-                    kernels_.store(source.cache.layer(int(l)), t / kBlock, t % kBlock, head, keys + head * channels_, keys + narrow + head * channels_);
+                    kernels_.store(source.cache.layer(int(l)), source.table[t / kBlock], t % kBlock, head, keys + head * channels_, keys + narrow + head * channels_);
             });
         }
     });
-    return number;
+    sources_.emplace(next_source_, std::move(source));
+    return next_source_++;
 }
 
 void Runner::forget_source(int number) {
@@ -193,17 +189,29 @@ void Runner::lay_out(const lavra_row *rows, int num_rows) {
     }
 }
 
+// The blocks of the rows, numbered for the kernels.
+void Runner::lay_out_blocks(const lavra_row *rows) {
+    size_t total = 0;
+    for (size_t r = 0; r < rows_.size(); ++r) total += rows[r].num_blocks;
+    tables_.resize(total);
+    int32_t *table = tables_.data();
+    for (size_t r = 0; r < rows_.size(); ++r) {
+        rows_[r].blocks = table;
+        for (int b = 0; b < rows[r].num_blocks; ++b) *table++ = cache_.place(rows[r].blocks[b]);
+    }
+}
+
 void Runner::reserve() {
     const size_t tokens = num_tokens_;
     const auto &c = model_.config;
     x_.reserve(tokens * hidden_size_ * 4);
     projected_.reserve(tokens * (model_.wide() + 2 * model_.narrow()) * 4);
     mixed_.reserve(tokens * model_.wide() * 4);
-    inner_.reserve(tokens * c.feed_forward_size * (c.gated ? 2 : 1) * 4);
+    inner_.reserve(size_t(inner_tokens()) * c.feed_forward_size * (c.gated ? 2 : 1) * 4);
     if (!adapted_.empty()) normed_.reserve(tokens * hidden_size_ * 4), more_normed_.reserve(tokens * hidden_size_ * 4);
     angles_.reserve(tokens * channels_ * 4);
     inputs_.reserve(tokens, std::max(hidden_size_, model_.wide()));
-    more_inputs_.reserve(tokens, hidden_size_), inner_inputs_.reserve(tokens, c.feed_forward_size);
+    more_inputs_.reserve(tokens, hidden_size_), inner_inputs_.reserve(inner_tokens(), c.feed_forward_size);
     picked_.reserve(std::max<size_t>(1, logit_rows_.size()) * hidden_size_ * 4);
     transformed_.reserve(picked_.bytes());
     reserve_scratch();
@@ -218,8 +226,8 @@ void Runner::reserve_scratch() {
     scratch_.reserve(scratch_floats_ * team_.size() * 4);
 }
 
-// Pieces of attention: a tile of queries each; where those are too few for the threads, and look at many keys, a piece
-// is one chunk of keys.  Bits do not depend on which.
+// Pieces of attention: a tile of queries each; where the tiles are too few for the threads, and attend to many keys, a
+// piece is one chunk of keys.  Bits do not depend on the choice.
 void Runner::plan_attention(bool causal) {
     pieces_.clear(), source_pieces_.clear();
     const auto &c = model_.config;
@@ -242,7 +250,7 @@ void Runner::plan_attention(bool causal) {
     partials_.reserve(partial_floats_ * 4);
 }
 
-// A sequence's queries of one key-value head.
+// The queries of a sequence for one key-value head.
 void Runner::plan(const Rows &row, int head, bool causal, Source *source, int parts, std::vector<Piece> &pieces) {
     const auto &c = model_.config;
     const int group = c.num_heads / c.num_kv_heads;
@@ -319,7 +327,7 @@ void Runner::normalize(const Norm &norm, const float *x, float *out) const {
     else kernels_.layer_norm(x, norm.weight.data(), norm.bias.data(), eps, hidden_size_, out);
 }
 
-// What the adapters of rows add to a product; a row at a time, so that its bits are its own.
+// Add the adapters of rows to a product; one row at a time, so that its bits do not depend on other rows.
 void Runner::adapt(const PackedMatrix &matrix, const float *x, size_t x_stride, float *out, size_t stride, int thread) {
     if (adapted_.empty()) return;
     float *inputs = scratch_.as<float>() + thread * scratch_floats_, *ranks = inputs + round_up(matrix.columns, kGroup);
@@ -339,7 +347,7 @@ void Runner::adapt(const PackedMatrix &matrix, const float *x, size_t x_stride, 
     });
 }
 
-// One row, normalized where a norm is given, as inputs of a product.
+// One row, normalized where a norm is given, in the form of a product's inputs.
 void Runner::prepare(const Norm *norm, const float *x, Precision precision, Inputs &inputs, int row, float *scratch, Memory &kept) {
     if (norm) normalize(*norm, x, scratch), x = scratch;
     kernels_.prepare(precision, x, hidden_size_, inputs, row);
@@ -366,7 +374,7 @@ void Runner::embed() {
     });
 }
 
-// Keys and values of a pass's own tokens; those of whole texts are wanted in one layer only.
+// Keys and values of a pass's own tokens; those of whole texts are kept for one layer only.
 LayerCache &Runner::own_cache(int number) { return active_->layer(active_ == &whole_ ? 0 : number); }
 
 void Runner::run_layer(Layer &layer, int number, int thread) {
@@ -400,7 +408,7 @@ void Runner::run_layer(Layer &layer, int number, int thread) {
     if (post) each_row(num_tokens_, [&](int t) { normalize(layer.feed_forward_norm, row(t), row(t)); });
 }
 
-// Turn queries and keys by their positions, and put keys and values into the cache.
+// Rotate queries and keys by their positions, and put keys and values into the cache.
 void Runner::store_keys(int number) {
     const auto &c = model_.config;
     const size_t stride = model_.wide() + 2 * model_.narrow();
@@ -419,7 +427,7 @@ void Runner::store_keys(int number) {
     });
 }
 
-// A prefix's token has learned keys and values in the place of its own.
+// A prefix's token has learned keys and values instead of computed ones.
 void Runner::exchange(int number, int token, float *keys, float *values) const {
     const size_t size = model_.narrow();
     for (const Prefix &prefix : model_.prefixes) {
@@ -467,19 +475,30 @@ void Runner::attend_source(Layer &layer, int number, int thread) {
 }
 
 void Runner::feed_forward(Layer &layer, const Inputs &inputs, int thread) {
+    const int most = inner_tokens();
+    for (int first = 0; first < num_tokens_; first += most) {
+        const int count = std::min(most, num_tokens_ - first);
+        feed_forward(layer, part(inputs, first, count), x_.as<float>() + size_t(first) * hidden_size_, thread);
+    }
+}
+
+// Adapters name tokens by their place in the pass, so a pass with adapters goes through at once.
+int Runner::inner_tokens() const { return adapted_.empty() ? std::min(num_tokens_, kInnerTokens) : num_tokens_; }
+
+void Runner::feed_forward(Layer &layer, const Inputs &inputs, float *x, int thread) {
     const auto &c = model_.config;
     const int inner = c.feed_forward_size;
     const size_t stride = layer.up.rows;
-    Inputs activated = inner_inputs_.view(num_tokens_, inner);
+    Inputs activated = inner_inputs_.view(inputs.rows, inner);
     multiply(layer.up, inputs, inner_.as<float>(), stride, false);
     adapt(layer.up, more_normed_.as<float>(), hidden_size_, inner_.as<float>(), stride, thread);
-    each_row(num_tokens_, [&](int t) {
+    each_row(inputs.rows, [&](int t) {
         float *row = inner_.as<float>() + t * stride;
         kernels_.activate(Activation(c.activation), row, c.gated ? row + inner : nullptr, inner);
         kernels_.prepare(layer.down.precision, row, inner, activated, t);
     });
-    multiply(layer.down, activated, x_.as<float>(), hidden_size_, true);
-    adapt(layer.down, inner_.as<float>(), stride, x_.as<float>(), hidden_size_, thread);
+    multiply(layer.down, activated, x, hidden_size_, true);
+    adapt(layer.down, inner_.as<float>(), stride, x, hidden_size_, thread);
 }
 
 void Runner::read_logits(int thread) {

@@ -5,29 +5,13 @@
 #include <map>
 #include <vector>
 
+#include "cache.h"
 #include "model.h"
 #include "threads.h"
 
 namespace lavra {
 
-// Keys and values of a stack's layers, in blocks.
-class Cache {
-public:
-    Cache() = default;
-    Cache(const Model &model, int num_layers, int num_blocks, CacheType type);
-    LayerCache &layer(int number) { return layers_[number]; }
-    int num_blocks() const { return num_blocks_; }
-    void copy(int from, int to);
-    size_t bytes() const;
-
-private:
-    int num_blocks_ = 0;
-    size_t block_bytes_ = 0, block_scales_ = 0; // of keys or values; floats of scales
-    std::vector<Memory> memory_;
-    std::vector<LayerCache> layers_;
-};
-
-// Tokens of one sequence in a pass, as the graph sees them.
+// Tokens of one sequence in a pass, in the graph's form.
 struct Rows {
     const int32_t *tokens, *blocks;
     int num_tokens, start, num_logits;
@@ -41,17 +25,19 @@ class Runner {
 public:
     Runner(Model &model, int num_blocks, CacheType cache, int threads);
     void forward(const lavra_batch &batch, float *logits, uint64_t num_floats);
-    // (sum of tokens, D) hidden states of whole texts, each read by an encoder.
+    // (sum of tokens, D) hidden states of whole texts, each read by the encoder, or by a decoder where it has a source or
+    // there is no encoder.
     void encode(const lavra_row *rows, int num_rows, float *hidden, uint64_t num_floats);
     // (count, D) hidden states -> (count, V).
     void logits(const float *hidden, int count, float *logits, uint64_t num_floats);
-    // Reads a source of an encoder-decoder; its number, for rows.
+    // Reads a source of an encoder-decoder; returns its number, for rows.
     int add_source(const lavra_row &row);
     void forget_source(int number);
     size_t bytes() const;
+    Team &team() { return team_; }
 
 private:
-    // What a decoder looks at of a source, in every layer.
+    // The keys and values of a source that a decoder attends to, in every layer.
     struct Source {
         Cache cache;
         std::vector<int32_t> table;
@@ -74,14 +60,17 @@ private:
 
     void check(const lavra_batch &batch) const;
     void check_tokens(const lavra_row &row, int number) const;
+    CacheShape cache_shape(CacheType type) const;
     void lay_out(const lavra_row *rows, int num_rows);
+    void lay_out_blocks(const lavra_row *rows);
     void reserve();
     void reserve_scratch();
     void plan_attention(bool causal);
     void plan(const Rows &row, int head, bool causal, Source *source, int parts, std::vector<Piece> &pieces);
     void plan_bias(int span);
-    void read(const lavra_row *rows, int num_rows);
-    void pass(int thread); // what every thread runs
+    bool look_at_sources(const lavra_row *rows, int num_rows) const;
+    void read(const lavra_row *rows, int num_rows, bool with_sources);
+    void pass(int thread); // every thread runs it
     void embed();
     LayerCache &own_cache(int number);
     void run_layer(Layer &layer, int number, int thread);
@@ -90,6 +79,8 @@ private:
     void attend(Layer &layer, int number, const std::vector<Piece> &pieces, int thread);
     void attend_source(Layer &layer, int number, int thread);
     void feed_forward(Layer &layer, const Inputs &inputs, int thread);
+    void feed_forward(Layer &layer, const Inputs &inputs, float *x, int thread);
+    int inner_tokens() const;
     void read_logits(int thread);
     void project(const float *hidden, int count, int thread);
 
@@ -102,7 +93,7 @@ private:
     Model &model_;
     const Kernels &kernels_;
     Team team_;
-    Cache cache_, whole_; // `whole_`: one layer's, of texts that an encoder reads
+    Cache cache_, whole_; // `whole_`: one layer's, of whole texts
     int hidden_size_, channels_;
 
     std::vector<Rows> rows_;
@@ -120,7 +111,7 @@ private:
     int bias_span_ = 0;
     const Stack *bias_stack_ = nullptr;
     size_t partial_floats_ = 0;
-    std::vector<int32_t> tables_;
+    std::vector<int32_t> tables_; // of all rows: where the kernels find their blocks
 
     Memory x_, projected_, mixed_, inner_, angles_, partials_, scratch_, picked_, transformed_, normed_, more_normed_;
     size_t scratch_floats_ = 0;

@@ -1,14 +1,16 @@
-// As lavra/engine/numpy_sampler.py and drawing.py, which say why: a token is drawn from the whole distribution and kept
-// if top-k, top-p and min-p leave it; after three refused ones the row is cut in full and drawn from what is left.  No
-// row is sorted, no row looks at another, and a row costs a pass for its largest, one for its weights and one for the
-// weights over the token's.
+// The algorithm of lavra/generate/numpy_sampler.py and drawing.py, which give the reasons: a token is drawn from the
+// whole distribution and kept if top-k, top-p and min-p leave it; after three refused tokens the row is cut in full and
+// the token is drawn from the rest.  No row is sorted, no row depends on another, and a row costs a pass for its
+// largest value, a pass for its weights and a pass for the weights over the token's.
 
 #include "sampling.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -47,7 +49,7 @@ bool better(const Ranked &one, const Ranked &other) {
     return one.value != other.value ? one.value > other.value : one.id < other.id;
 }
 
-// The `count` largest of a row, best first, lower places first among equals.
+// The `count` largest values of a row, best first, lower places first among equals.
 const std::vector<Ranked> &largest(const Kernels &kernels, const float *x, int size, int count) {
     std::vector<Ranked> &found = scratch.ranked;
     found.clear();
@@ -78,7 +80,7 @@ uint32_t bits_of(float weight) {
 }
 
 // The largest value v so that values of at least v, none below `floor`, reach a mass; weights are not negative, so that
-// their bits have their order.  They are added up in 2,048 ranges of bits, then inside the range that counts.
+// their bits have the same order.  They are added up in 2,048 ranges of bits, then inside the range that holds v.
 template <class Measure> float reaching(const float *weights, int size, float floor, double mass, Measure measure) {
     uint32_t prefix = 0, known = 0; // leading bits of v, and which these are
     double before = 0;
@@ -103,7 +105,7 @@ template <class Measure> float reaching(const float *weights, int size, float fl
     return value;
 }
 
-// One row that is drawn from.
+// One row to draw from.
 class Draw {
 public:
     Draw(const Kernels &kernels, const lavra_sampling &row, const float *scores, float best)
@@ -128,7 +130,7 @@ private:
     int strides() const { return (size_ + kStride - 1) / kStride; }
     static double below(double total) { return std::nextafter(total, 0.0); }
 
-    // The inverse of the cumulated weights, cuts left aside.
+    // The inverse of the cumulated weights, without cuts.
     int drawn(double uniform) const {
         const std::vector<double> &cumulated = scratch.sums;
         double target = std::min(uniform * total_, below(total_));
@@ -155,7 +157,7 @@ private:
 
     bool cuts_by_count() const { return row_.top_k > 0 && row_.top_k < size_; }
 
-    // The least weight that top-k leaves.
+    // The least weight that passes top-k.
     float least_of_count() {
         if (!cuts_by_count()) return 0;
         if (least_of_count_ >= 0) return least_of_count_;
@@ -165,7 +167,7 @@ private:
         return least_of_count_;
     }
 
-    // p of what top-k leaves: what is likelier than a token that stays has less.
+    // top_p times the mass that top-k leaves: a token stays where the likelier tokens have less mass than this.
     double mass() {
         if (!cuts_by_count()) return row_.top_p * total_;
         if (mass_ < 0) {
@@ -219,7 +221,7 @@ void restrict_to_allowed(const lavra_sampling &row, float *scores) {
     }
 }
 
-// Logits with bias and penalties, -inf where an id may not be chosen; the logits themselves where nothing is changed.
+// Logits with bias and penalties, -inf at forbidden ids; the logits themselves where nothing changes them.
 const float *scores_of(const lavra_sampling &row, const float *logits, int size) {
     if (!row.num_biases && !row.num_forbidden && !row.allowed && !(penalizes(row) && row.num_seen)) return logits;
     float *scores = scratch.scores.data();
@@ -262,23 +264,33 @@ void check(int number, const lavra_sampling &row, int size, int most_top) {
     require(std::all_of(row.uniforms, row.uniforms + kDraws + 1, within), number, "uniforms are not in [0, 1)");
 }
 
-void choose(const Kernels &kernels, const lavra_sampling &row, const float *logits, int size, lavra_choice &choice,
+// Whether the logits are numbers.
+bool choose(const Kernels &kernels, const lavra_sampling &row, const float *logits, int size, lavra_choice &choice,
             int32_t *top_ids, float *top_logprobs) {
+    scratch.fit(size);
     Peak all = kernels.peak(logits, size), peak = all;
-    if (!all.finite)
-        throw Error("the model's logits are NaN or infinite: its weights are damaged or overflow in this dtype; "
-                    "try dtype='float32'");
+    if (!all.finite) return false;
     const float *scores = scores_of(row, logits, size);
     if (scores != logits || all.place >= row.num_tokens) peak = kernels.peak(scores, row.num_tokens);
     choice = {peak.place, peak.value == -INFINITY, 0};
-    if (choice.refused) return;
+    if (choice.refused) return true;
     if (row.temperature > 0) choice.token = Draw(kernels, row, scores, peak.value).token();
     if (row.logprob) tell_logprobs(kernels, row, logits, size, all.value, choice, top_ids, top_logprobs);
+    return true;
+}
+
+// Process every row of 0 .. count, by all threads of a team; a single row needs no team.
+template <class Body> void each_row(Team *team, int count, Body &&body) {
+    if (!team || count < 2) {
+        for (int row = 0; row < count; row++) body(row);
+        return;
+    }
+    team->run([&](int) { team->each(count, 1, [&](int row, int) { body(row); }); });
 }
 
 } // namespace
 
-void sample(const Kernels &kernels, const float *logits, int num_rows, int vocab_size,
+void sample(const Kernels &kernels, Team *team, const float *logits, int num_rows, int vocab_size,
             const lavra_sampling *const *rows, lavra_choice *choices, int most_top, int32_t *top_ids,
             float *top_logprobs) {
     if (num_rows < 0 || vocab_size < 1 || most_top < 0) throw Error("rows, vocabulary or most_top is under its least");
@@ -288,12 +300,21 @@ void sample(const Kernels &kernels, const float *logits, int num_rows, int vocab
         if (!rows[i]) throw Error("row " + std::to_string(i) + " is missing");
         check(i, *rows[i], vocab_size, most_top);
     }
-    scratch.fit(vocab_size);
-    for (int i = 0; i < num_rows; i++) {
+    std::atomic<bool> numbers = true, memory = true; // no exception may leave a thread of the team
+    each_row(team, num_rows, [&](int i) {
         const size_t top = (size_t)i * most_top;
-        choose(kernels, *rows[i], logits + (size_t)i * vocab_size, vocab_size, choices[i], top_ids + top,
-               top_logprobs + top);
-    }
+        try {
+            if (!choose(kernels, *rows[i], logits + (size_t)i * vocab_size, vocab_size, choices[i], top_ids + top,
+                        top_logprobs + top))
+                numbers = false;
+        } catch (const std::bad_alloc &) {
+            memory = false;
+        }
+    });
+    if (!memory) throw std::bad_alloc();
+    if (!numbers)
+        throw Error("the model's logits are NaN or infinite: its weights are damaged or overflow in this dtype; "
+                    "try dtype='float32'");
 }
 
 } // namespace lavra

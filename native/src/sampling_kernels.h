@@ -1,8 +1,9 @@
-// Passes over a row of logits: its largest, its weights, their sums.
+// Passes over a row of logits: its largest value, its weights, their sums.
 //
 // Written in the compiler's vectors, as wide as the instruction set has them.  Sixteen lanes are added up side by side
-// and folded in one order, and nothing is fused, so that every instruction set computes the same bits: a seed means the
-// same text on all of them.  64 values are looked at together; those missing at the end are ones that change nothing.
+// and folded in one order, and no operations are fused, so that every instruction set computes the same bits: a seed
+// gives the same text on all of them.  64 values are processed together; missing values at the end are replaced by
+// values that change nothing.
 
 #include <cmath>
 #include <cstring>
@@ -57,7 +58,7 @@ struct Sums {
 };
 
 // 2^(x (scale + rest)) for x <= 0, within 2 units in the last place; 0 below 2^-126, where float32 ends, and where the
-// product is no number.  The scale is in two parts because one, rounded, would move all results the same way.
+// product is not a number.  The scale is in two parts because a single rounded scale would shift all results one way.
 inline Floats power(Floats x, float scale, float rest) {
     const Floats round = Floats{} + (12582912.0f + 127.0f); // 1.5 * 2^23: adding it leaves whole numbers
     const Floats least = Floats{} - 127.0f;

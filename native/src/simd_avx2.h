@@ -9,9 +9,6 @@
 
 namespace lavra::LAVRA_ISA {
 
-constexpr const char *kName = "avx2";
-static bool supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-
 constexpr int kLanes = 8;        // floats of a register
 constexpr int kAccumulators = 6; // Vecs that registers hold beside those that are read
 constexpr int kTileRows = 6;     // rows of attention that share a load: 3, 6 or 12
@@ -21,7 +18,7 @@ typedef int32_t Bits __attribute__((vector_size(32)));
 
 static inline Part broadcast(float x) { return _mm256_set1_ps(x); }
 static inline Part fma(Part a, Part b, Part c) { return _mm256_fmadd_ps(a, b, c); }
-// The second where one of them is no number.
+// The second argument where one of them is not a number.
 static inline Part larger(Part a, Part b) { return _mm256_max_ps(a, b); }
 static inline Part smaller(Part a, Part b) { return _mm256_min_ps(a, b); }
 
@@ -31,6 +28,13 @@ static inline Part widen(const uint16_t *x) {
 }
 static inline Part widen(const int8_t *x) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(x))));
+}
+
+// a0 b0 a1 b1 ...: the first half, the second half.
+static inline void zip(Part a, Part b, Part &low, Part &high) {
+    const Part even = _mm256_unpacklo_ps(a, b), odd = _mm256_unpackhi_ps(a, b);
+    low = _mm256_permute2f128_ps(even, odd, 0x20);
+    high = _mm256_permute2f128_ps(even, odd, 0x31);
 }
 
 static inline Part nearest(Part x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
@@ -48,6 +52,16 @@ static inline float largest_of(Part x) {
     __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     y = _mm_max_ps(y, _mm_movehl_ps(y, y));
     return _mm_cvtss_f32(_mm_max_ss(y, _mm_shuffle_ps(y, y, 1)));
+}
+
+// Of products.
+static inline __m256i spread_word(const void *from) {
+    int32_t word;
+    __builtin_memcpy(&word, from, 4);
+    return _mm256_set1_epi32(word);
+}
+static inline __m256i load_bytes(const char *from) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i *>(from));
 }
 
 } // namespace lavra::LAVRA_ISA

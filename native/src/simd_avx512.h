@@ -1,26 +1,17 @@
-// Vectors of sixteen floats: AVX-512 (F, BW, VL, DQ), with the instructions that matrix products want (VNNI).
+// Vectors of sixteen floats: AVX-512 (F, BW, VL, DQ), with the instructions for matrix products (VNNI).
 
 #pragma once
 
-// GCC 12 warns of these headers' own undefined vectors.
-#pragma GCC diagnostic push
+#ifndef __clang__ // GCC 12 warns of these headers' own undefined vectors, wherever they are inlined (its bug 105593)
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
-#pragma GCC diagnostic pop
 
 #include <cstddef>
 #include <cstdint>
 
 namespace lavra::LAVRA_ISA {
-
-constexpr const char *kName = "avx512";
-static bool supported() {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vnni") &&
-           __builtin_cpu_supports("fma");
-}
 
 constexpr int kLanes = 16;        // floats of a register
 constexpr int kAccumulators = 24; // Vecs that registers hold beside those that are read
@@ -31,7 +22,7 @@ typedef int32_t Bits __attribute__((vector_size(64)));
 
 static inline Part broadcast(float x) { return _mm512_set1_ps(x); }
 static inline Part fma(Part a, Part b, Part c) { return _mm512_fmadd_ps(a, b, c); }
-// The second where one of them is no number.
+// The second argument where one of them is not a number.
 static inline Part larger(Part a, Part b) { return _mm512_max_ps(a, b); }
 static inline Part smaller(Part a, Part b) { return _mm512_min_ps(a, b); }
 
@@ -41,6 +32,13 @@ static inline Part widen(const uint16_t *x) {
 }
 static inline Part widen(const int8_t *x) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(x))));
+}
+
+// a0 b0 a1 b1 ...: the first half, the second half.
+static inline void zip(Part a, Part b, Part &low, Part &high) {
+    const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    low = _mm512_permutex2var_ps(a, first, b);
+    high = _mm512_permutex2var_ps(a, _mm512_add_epi32(first, _mm512_set1_epi32(8)), b);
 }
 
 static inline Part nearest(Part x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }

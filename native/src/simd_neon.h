@@ -3,24 +3,11 @@
 #pragma once
 
 #include <arm_neon.h>
-#ifdef __linux__
-#include <sys/auxv.h>
-#endif
 
 #include <cstddef>
 #include <cstdint>
 
 namespace lavra::LAVRA_ISA {
-
-constexpr const char *kName = "neon";
-// native/build.py compiles for dot products as well, which the first AArch64 processors lack.
-static bool supported() {
-#ifdef __linux__
-    return getauxval(AT_HWCAP) & (1 << 20); // HWCAP_ASIMDDP
-#else
-    return true;
-#endif
-}
 
 constexpr int kLanes = 4;        // floats of a register
 constexpr int kAccumulators = 6; // Vecs that registers hold beside those that are read
@@ -31,7 +18,7 @@ typedef int32x4_t Bits;
 
 static inline Part broadcast(float x) { return vdupq_n_f32(x); }
 static inline Part fma(Part a, Part b, Part c) { return vfmaq_f32(c, a, b); }
-// The second where one of them is no number.
+// The second argument where one of them is not a number.
 static inline Part larger(Part a, Part b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 static inline Part smaller(Part a, Part b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 
@@ -41,6 +28,9 @@ static inline Part widen(const int8_t *x) {
     __builtin_memcpy(&four, x, 4);
     return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four))))));
 }
+
+// a0 b0 a1 b1 ...: the first half, the second half.
+static inline void zip(Part a, Part b, Part &low, Part &high) { low = vzip1q_f32(a, b), high = vzip2q_f32(a, b); }
 
 static inline Part nearest(Part x) { return vrndnq_f32(x); }
 static inline Part times_power_of_two(Part x, Part n) {

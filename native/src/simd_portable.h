@@ -1,4 +1,4 @@
-// Vectors of four floats in plain C++ (GNU vectors): what every processor can do.
+// Vectors of four floats in plain C++ (GNU vectors): every processor can run them.
 
 #pragma once
 
@@ -6,9 +6,6 @@
 #include <cstdint>
 
 namespace lavra::LAVRA_ISA {
-
-constexpr const char *kName = "portable";
-static bool supported() { return true; }
 
 constexpr int kLanes = 4;        // floats of a register
 constexpr int kAccumulators = 3; // Vecs that registers hold beside those that are read
@@ -20,7 +17,7 @@ typedef int32_t Bits __attribute__((vector_size(16)));
 static inline Part broadcast(float x) { return Part{x, x, x, x}; }
 // Two roundings: a fused multiply-add would be a call into a library here.
 static inline Part fma(Part a, Part b, Part c) { return a * b + c; }
-// The second where one of them is no number.
+// The second argument where one of them is not a number.
 static inline Part larger(Part a, Part b) { return a > b ? a : b; }
 static inline Part smaller(Part a, Part b) { return a < b ? a : b; }
 
@@ -38,6 +35,11 @@ static inline Part widen(const int8_t *x) {
 }
 
 // To the nearest whole number, of numbers below 2^22.
+// a0 b0 a1 b1 ...: the first half, the second half.
+static inline void zip(Part a, Part b, Part &low, Part &high) {
+    low = Part{a[0], b[0], a[1], b[1]}, high = Part{a[2], b[2], a[3], b[3]};
+}
+
 static inline Part nearest(Part x) {
     const float shift = 12582912.0f; // 1.5 * 2^23: whole numbers are one apart there
     return (x + shift) - shift;

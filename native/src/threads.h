@@ -1,6 +1,6 @@
 // A team of threads that goes through the same code together, from barrier to barrier.
 //
-// Between passes the helpers look out for work for a moment, then sleep: other work on the machine gets the cores.
+// Between passes the helpers wait actively for a moment, then sleep: other work on the machine gets the cores.
 
 #pragma once
 
@@ -28,7 +28,7 @@ public:
         run([](void *with, int thread) { (*static_cast<std::remove_reference_t<Job> *>(with))(thread); }, &job);
     }
 
-    // Inside a job: pieces [first, first + chunk) of 0 .. count, each to whoever comes first, then a barrier.
+    // Inside a job: pieces [first, first + chunk) of 0 .. count, each for the first free thread, then a barrier.
     template <class Body> void each(int count, int chunk, Body &&body) {
         for (int first = take(chunk); first < count; first = take(chunk))
             body(first, first + chunk < count ? first + chunk : count);

@@ -1,6 +1,6 @@
-// How a product is cut into tiles, rows by strips, whose sums stay in registers.
+// Divide a product into tiles, rows by strips, whose sums stay in registers.
 //
-// A tile computes each of its outputs by one chain along K, so its size changes no bit: it is chosen for speed alone.
+// A tile computes each of its outputs by one chain along K, so its size changes no bit: the size is chosen for speed.
 // Strips are the outer loop: their weights stay in the nearest cache while tiles of rows pass by.
 //
 // A kernel has kRows and kStrips, the size of a full tile; kStripsOfOne and kStripsOfFew, for products of one row and of
@@ -26,14 +26,14 @@ struct Product {
 };
 
 // A tile's share in fetching the next strips from memory, which all tiles of these strips do while they multiply: tile
-// `number` of `count`, a power of two at most 8; a tile beyond it fetches nothing.
+// `number` of `count`, a power of two at most 8; any tile beyond `count` fetches nothing.
 struct Share {
     int number, count;
 };
 
-// Weights are asked for before they are used.  Few rows are as fast as memory, and ask for what comes a little later in
-// their strips, at the end for the next ones.  Tiles of many ask for a share of the next strips in every group, which
-// the tiles after this one find in the cache.
+// Weights are fetched before they are used.  Tiles of few rows are as fast as memory: they fetch the weights a little
+// ahead in their strips, at the end those of the next strips.  Tiles of many rows fetch a share of the next strips in
+// every group, which the tiles after them find in the cache.
 template <int Rows, int Strips, int GroupBytes> struct Fetch {
     static constexpr bool kFew = Rows <= kFewRows;
     static constexpr size_t kAhead = 1024;

@@ -1,8 +1,8 @@
 // A Vec: sixteen floats, as many registers as an instruction set needs for them.  Included by every simd_*.h.
 //
 // The kernels are written over it, once.  A simd_*.h brings a register (`Part`, with the arithmetic that GNU vectors
-// have), the same as integers (`Bits`), and what differs: broadcast, fma, larger, smaller, widen, nearest,
-// times_power_of_two, sum_of, largest_of.
+// have), the same register as integers (`Bits`), and the operations that differ: broadcast, fma, larger, smaller,
+// widen, zip, nearest, times_power_of_two, sum_of, largest_of.
 
 #pragma once
 
@@ -42,7 +42,26 @@ LAVRA_INLINE Vec load(const int8_t *x) {
     return out;
 }
 
+// Pairs of bfloat16: the first of each, the second of each.
+LAVRA_INLINE void load_pairs(const uint16_t *x, Vec &first, Vec &second) {
+    LAVRA_PARTS {
+        Bits pairs;
+        __builtin_memcpy(&pairs, x + i * 2 * kLanes, sizeof(Bits));
+        first.part[i] = (Part)(pairs << 16);
+        second.part[i] = (Part)(pairs & int32_t(0xffff0000));
+    }
+}
+
 LAVRA_INLINE void store(float *out, Vec x) { LAVRA_PARTS __builtin_memcpy(out + i * kLanes, &x.part[i], sizeof(Part)); }
+
+LAVRA_INLINE void store_pairs(float *out, Vec first, Vec second) {
+    LAVRA_PARTS {
+        Part low, high;
+        zip(first.part[i], second.part[i], low, high);
+        __builtin_memcpy(out + i * 2 * kLanes, &low, sizeof(Part));
+        __builtin_memcpy(out + i * 2 * kLanes + kLanes, &high, sizeof(Part));
+    }
+}
 
 // The first `count` lanes, up to 16; the others are zero.
 template <class T> LAVRA_INLINE Vec load_first(const T *x, int count) {
@@ -96,7 +115,7 @@ LAVRA_INLINE Vec where_less(Vec x, Vec y, Vec a, Vec b) {
     return out;
 }
 
-// The nearest bfloat16, of two that are as near the even one; for finite numbers.
+// The nearest bfloat16, the even one of two equally near values; for finite numbers.
 LAVRA_INLINE Vec round_to_bfloat16(Vec x) {
     Vec out;
     LAVRA_PARTS {
@@ -133,7 +152,7 @@ LAVRA_INLINE float largest_of(Vec x) {
 // e^x to 2 units in the last place; 0 below -87.3, no more than 1.6e38 (Cephes: a polynomial over +-log(2)/2).
 LAVRA_INLINE Vec exp(Vec x) {
     const Vec lowest = splat(-87.3f), highest = splat(88.0f);
-    const Vec bounded = larger(lowest, smaller(highest, x)); // in this order, so that what is no number stays so
+    const Vec bounded = larger(lowest, smaller(highest, x)); // in this order, so that NaN stays NaN
     const Vec n = nearest(bounded * splat(1.44269504088896341f));
     const Vec r = fma(n, splat(2.12194440e-4f), fma(n, splat(-0.693359375f), bounded));
     Vec p = splat(1.9875691500e-4f);

@@ -1,6 +1,6 @@
 // Norms, activations and rotary positions of one token, over Vec.
 //
-// Sums go over lanes and then across them in an order that the size alone decides.
+// Sums go over lanes and then across them in an order that depends on the size alone.
 
 #pragma once
 
@@ -49,7 +49,7 @@ static void layer_norm(const float *x, const float *weight, const float *bias, f
     });
 }
 
-// x / (1 + e^-y), where it is no less than the smallest numbers: exp ends at 1.6e38, which x may exceed.
+// x / (1 + e^-y), where that is not below the smallest numbers: exp ends at 1.6e38, which x may exceed.
 LAVRA_INLINE Vec gated(Vec x, Vec y) {
     const Vec zero = splat(0.0f);
     return where_less(y, splat(-87.3f), zero, x / (splat(1.0f) + exp(zero - y)));

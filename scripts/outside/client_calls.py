@@ -1,6 +1,6 @@
-"""A few calls of clients that people have, aimed at a server of ours; `scripts/outside_suites.py` runs them.
+"""A few calls from popular clients to a lavra server; `scripts/outside_suites.py` runs them.
 
-Each asks for what its users ask it for: a chat, a stream, a call of a function, an object of a schema.
+Each client makes its usual calls: a chat, a stream, a function call, an object of a schema.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Address(BaseModel):
 
 
 class Person(BaseModel):
-    """What is asked for."""
+    """The requested object."""
 
     name: str = Field(max_length=20)
     age: int = Field(ge=0, le=150)

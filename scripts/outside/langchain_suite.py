@@ -1,4 +1,4 @@
-"""LangChain's standard tests of a chat model, aimed at a server of ours; `scripts/outside_suites.py` runs them."""
+"""LangChain's standard tests of a chat model, run against a lavra server; `scripts/outside_suites.py` runs them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class TestServed(ChatModelIntegrationTests):
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
-        """OpenAI's client, as LangChain's users have it."""
+        """OpenAI's client, as LangChain's users call it."""
         return ChatOpenAI
 
     @property
@@ -32,5 +32,5 @@ class TestServed(ChatModelIntegrationTests):
 
     @property
     def supports_json_mode(self) -> bool:
-        """`response_format` of type json_object is served."""
+        """The server accepts `response_format` of type json_object."""
         return True

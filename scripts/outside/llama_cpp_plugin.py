@@ -1,4 +1,4 @@
-"""A pytest plugin for llama.cpp's server tests: they load every model of theirs first, and here each loads its own."""
+"""A pytest plugin for llama.cpp's server tests: each test loads its own model, instead of all models first."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from utils import ServerPreset  # llama.cpp's; its folder is on the path
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Load nothing before the first test."""
+    """Load no model before the first test."""
     ServerPreset.load_all = staticmethod(lambda: None)

@@ -1,8 +1,8 @@
-"""Take llama-server's options and start `lavra serve`; llama.cpp's tests start this as their server.
+"""Translate llama-server's options and start `lavra serve`; llama.cpp's tests start this script as their server.
 
-Their model of stories, their encoder and their ranker are folders in LAVRA_STORIES, LAVRA_ENCODER and LAVRA_RANKER.
-llama-server has defaults on its command line that stand in a model's folder here (temperature, tokens to write, the
-length of a context), so each server gets a folder of links with two files of its own.
+LAVRA_STORIES, LAVRA_ENCODER and LAVRA_RANKER name the folders of their model of stories, encoder and ranker.  Some
+defaults are options of llama-server and files of lavra's model folder (temperature, tokens to write, length of the
+context).  So each server gets a folder of links with two files of its own.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# Names of templates that differ: llama-server's and ours.
+# Templates with different names: llama-server's name and ours.
 TEMPLATES = {"llama2": "llama-2", "llama3": "llama-3", "mistral-v1": "mistral", "phi3": "phi-3"}
-# Names that the tests ask for: llama-server answers to any name, and here a name is a model's.
+# Model names in the tests: llama-server accepts any name, lavra only the names of its models.
 ASKED = (
     "codellama70b",
     "davinci-002",
@@ -31,7 +31,7 @@ OURS = {"alpaca", "chatml", "gemma", "llama-2", "llama-3", "mistral", "phi-3", "
 
 
 def main() -> None:
-    """Become `lavra serve`."""
+    """Replace this process by `lavra serve`."""
     args, others = arguments().parse_known_args()
     print(f"not translated: {' '.join(others)}", file=sys.stderr)
     if args.api_key:
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.ArgumentParser:
-    """Of llama-server, those that have an equal here."""
+    """The llama-server options that lavra has, as lavra's options."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     for name in ("--host", "--api-key", "--alias", "--cors-origins", "--chat-template", "--chat-template-file"):
         parser.add_argument(name)
@@ -60,7 +60,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def names(args: argparse.Namespace) -> list[str]:
-    """The model's names; the first in the alphabet of those that are given counts, as with llama-server."""
+    """The model's names; of several, the alphabetically first counts, as with llama-server."""
     return list(dict.fromkeys([*sorted((args.alias or "served").split(",")), *ASKED]))
 
 
@@ -81,14 +81,14 @@ def folder(args: argparse.Namespace) -> Path:
 
 
 def with_context(config: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    """A model's configuration with the context of one slot, which may be longer than the model was trained for."""
+    """The model's configuration with the context of one slot, which may be longer than the trained one."""
     if args.ctx_size is None or args.embedding or args.reranking:
         return config
     return config | {"max_position_embeddings": args.ctx_size if args.kv_unified else args.ctx_size // args.parallel}
 
 
 def template(given: str) -> str:
-    """A template's name here, or a file with what was given instead of a name."""
+    """The name of a chat template in lavra, or a file with the given template text."""
     name = TEMPLATES.get(given, given)
     if name in OURS:
         return name
@@ -98,7 +98,7 @@ def template(given: str) -> str:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """An object of a file; empty where there is no such file."""
+    """The JSON object in a file; empty where the file does not exist."""
     return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
 
 

@@ -1,4 +1,4 @@
-"""What came of other projects' suites, the reasons of their failures, and the page that says so."""
+"""Results of other projects' test suites, the reasons of their failures, and the page about them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from xml.etree import ElementTree
 import yaml
 
 BESIDE = Path(__file__).parent
-LONGEST_MESSAGE = 300  # characters of a failure that reasons are looked up by
+LONGEST_MESSAGE = 300  # characters of a failure that are matched with reasons
 
 
 @dataclass(kw_only=True)
-class Outcome:
-    """What came of a suite.
+class SuiteResult:
+    """Results of one suite.
 
     Attributes:
-        suite: its name.
-        version: of the project.
-        passed: tests.
-        skipped: tests.
+        suite: name of the suite.
+        version: version of the project.
+        passed: number of passed tests.
+        skipped: number of skipped tests.
         failures: "TEST: MESSAGE" of each failed test.
     """
 
@@ -34,9 +34,9 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
 
 
-def read_junit(report: Path, suite: str, version: str) -> Outcome:
-    """The outcome of a suite from a JUnit report."""
-    outcome = Outcome(suite=suite, version=version)
+def read_junit(report: Path, suite: str, version: str) -> SuiteResult:
+    """Read results of a suite from a JUnit report."""
+    outcome = SuiteResult(suite=suite, version=version)
     for case in ElementTree.parse(report).getroot().iter("testcase"):
         wrong = [one for one in case if one.tag in ("failure", "error")]
         if wrong:
@@ -49,21 +49,21 @@ def read_junit(report: Path, suite: str, version: str) -> Outcome:
     return outcome
 
 
-def read_outcomes(file: Path) -> dict[str, Outcome]:
-    """What came of suites before, by their names; nothing where there is no such file."""
+def read_outcomes(file: Path) -> dict[str, SuiteResult]:
+    """Kept results by suite; empty where the file does not exist."""
     if not file.exists():
         return {}
-    return {one["suite"]: Outcome(**one) for one in json.loads(file.read_text(encoding="utf-8"))}
+    return {one["suite"]: SuiteResult(**one) for one in json.loads(file.read_text(encoding="utf-8"))}
 
 
-def keep_outcome(file: Path, outcome: Outcome) -> None:
-    """Keep what came of a suite beside the others."""
+def keep_outcome(file: Path, outcome: SuiteResult) -> None:
+    """Keep a suite's results in the file beside those of others."""
     kept = read_outcomes(file) | {outcome.suite: outcome}
     file.write_text(json.dumps([asdict(one) for one in kept.values()], indent=1), encoding="utf-8")
 
 
-def explained(outcome: Outcome) -> list[tuple[str | None, str]]:
-    """Each failure with the reason why it is not ours; `None` where it is."""
+def explained(outcome: SuiteResult) -> list[tuple[str | None, str]]:
+    """Each failure with the reason why lavra is not at fault; `None` where it is."""
     known = yaml.safe_load((BESIDE / "reasons.yaml").read_text(encoding="utf-8"))
     mine = [(one["fits"], one["reason"]) for one in known if one["suite"] == outcome.suite]
     return [
@@ -72,8 +72,8 @@ def explained(outcome: Outcome) -> list[tuple[str | None, str]]:
     ]
 
 
-def as_json(outcome: Outcome) -> dict[str, object]:
-    """What came of a suite, for programs."""
+def as_json(outcome: SuiteResult) -> dict[str, object]:
+    """Results of a suite as JSON."""
     return {
         "suite": outcome.suite,
         "version": outcome.version,
@@ -83,13 +83,13 @@ def as_json(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def page(outcomes: Sequence[Outcome]) -> str:
-    """docs/outside.md."""
+def page(outcomes: Sequence[SuiteResult]) -> str:
+    """Text of docs/outside.md."""
     lines = [
         "# Other projects' tests",
         "",
-        "Tests that others wrote, aimed at `lavra serve`. `python scripts/outside_suites.py --write` made this page.",
-        "It takes checkouts by path, and copies nothing of them. A failure is ours unless a reason is named.",
+        "Other projects' suites, run against `lavra serve`. `python scripts/outside_suites.py --write` writes it.",
+        "It reads checkouts by path and copies nothing of them. A failure counts as lavra's unless a reason is given.",
         "",
         "| suite | version | passed | skipped | failed | of those ours |",
         "|---|---|---:|---:|---:|---:|",
@@ -105,8 +105,8 @@ def page(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def counted(outcome: Outcome) -> list[tuple[str, int]]:
-    """Reasons and how many failures each explains; a failure of ours stands by itself."""
+def counted(outcome: SuiteResult) -> list[tuple[str, int]]:
+    """Reasons and the number of failures of each; lavra's own failures are listed one by one."""
     found: dict[str, int] = {}
     for reason, failure in explained(outcome):
         name = reason or f"ours: `{failure.replace('|', '/').replace('`', '')}`"

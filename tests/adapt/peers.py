@@ -1,11 +1,11 @@
-"""Tiny models of every family, adapted by PEFT itself with weights that matter."""
+"""Tiny models of every family, adapted by PEFT with weights that change the logits."""
 
 import dataclasses
 
 import peft
 import torch
 
-from lavra.model import load_checkpoint
+from lavra.model.checkpoint import load_checkpoint
 from tests.model.variants import ALL, inputs, save_theirs, theirs
 
 VARIANTS = {variant.name: variant for variant in ALL}
@@ -39,7 +39,7 @@ def their_model(folder, name):
 
 
 def randomize(module, scale=0.2):
-    """Weights of adapters that make a difference: not those an adapter starts with."""
+    """Give adapters random weights that make a difference, unlike their initial ones."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -50,7 +50,7 @@ def randomize(module, scale=0.2):
 
 
 def adapted_by_peft(base, name, config, folder):
-    """A model of `transformers` with a random adapter, saved by PEFT; and its logits."""
+    """A model of `transformers` with a random adapter, saved by PEFT; returns its logits too."""
     model = peft.get_peft_model(their_model(base, name), config).eval()
     model.requires_grad_(False)
     for parameter_name, parameter in model.named_parameters():

@@ -1,16 +1,23 @@
-"""The training loop trains an adapter and nothing else, and goes on where it stopped."""
+"""The training loop trains an adapter and nothing else, and resumes after a stop."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from lavra.adapt.config import BottleneckConfig, IA3Config, LoraConfig, PrefixConfig, PromptConfig
 from lavra.adapt.inject import add_adapter, count_parameters, virtual_ids
+from lavra.adapt.methods.bottleneck import BottleneckConfig
+from lavra.adapt.methods.ia3 import IA3Config
+from lavra.adapt.methods.lora import LoraConfig
+from lavra.adapt.methods.prefix import PrefixConfig
+from lavra.adapt.methods.prompt import PromptConfig
 from lavra.base.errors import ResumeError
 from lavra.data.batch import IGNORE
-from lavra.quantize import SCHEMES, quantize_model
-from lavra.train import Objective, TrainConfig, token_loss, train
+from lavra.quantize.scheme import SCHEMES
+from lavra.quantize.swap import quantize_model
+from lavra.train.config import TrainConfig
+from lavra.train.loop import train
+from lavra.train.objective import Objective, token_loss
 from tests.train.tiny import FLAT, PLAIN_ADAMW, Ragged, ragged, tiny_model
 
 STEPS = 24
@@ -73,7 +80,7 @@ class Watch:
 
 @torch.no_grad()
 def nats(model, batches):
-    """A target, of all batches that are learnt from."""
+    """Mean nats for each target over all batches."""
     found = [(token_loss(model.eval(), batch), batch.num_targets) for batch in map(batches.batch, range(STEPS))]
     return float(sum(loss for loss, _ in found)) / sum(number for _, number in found)
 
@@ -95,7 +102,7 @@ def test_a_resumed_adapter_is_the_uninterrupted_one(tmp_path):
 
 @pytest.mark.parametrize("scheme", [None, "int8"])
 def test_an_adapter_is_not_resumed_over_another_base(tmp_path, scheme):
-    """The base is in no checkpoint, and its integers are no parameters; only the settings can tell."""
+    """A checkpoint has no base weights, and integer weights are no parameters; only the settings differ."""
     with pytest.raises(KeyboardInterrupt):
         train(adapted(LoraConfig(), scheme), ragged(), config(4), folder=tmp_path, hooks=[Watch(last=2)])
     with pytest.raises(ResumeError, match="frozen_weights"):

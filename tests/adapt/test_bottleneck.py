@@ -1,4 +1,4 @@
-"""Bottleneck adapters: what they compute, where they stand, and their own folder."""
+"""Bottleneck adapters: their output, their places in the model, and their own folder."""
 
 import json
 
@@ -6,14 +6,16 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lavra.adapt.config import After, BottleneckConfig, LoraConfig
 from lavra.adapt.inject import adapter_modules, add_adapter
+from lavra.adapt.methods.bottleneck import After, BottleneckConfig
+from lavra.adapt.methods.lora import LoraConfig
 from lavra.adapt.peft_read import load_adapter
 from lavra.adapt.peft_write import save_adapter
 from lavra.base.errors import CheckpointError, ConfigError
 from lavra.base.tasks import HeadKind
 from lavra.model.config import Activation
-from lavra.model.heads import TaskConfig, add_task_head
+from lavra.model.heads import add_task_head
+from lavra.model.task_config import TaskConfig
 from tests.adapt.peers import randomize
 from tests.adapt.test_inject import run, tiny
 
@@ -22,7 +24,7 @@ from tests.adapt.test_inject import run, tiny
 @pytest.mark.parametrize("after", [(After.ATTENTION,), (After.FEED_FORWARD,), tuple(After)])
 @torch.no_grad()
 def test_it_equals_hooks_behind_the_sub_layers(family, after):
-    """The independent way: the same formula in forward hooks of a model without adapters."""
+    """An independent computation: the same formula in forward hooks of a model without adapters."""
     model, plain = tiny(family).eval(), tiny(family).eval()
     add_adapter(model, "x", BottleneckConfig(size=5, after=after, activation=Activation.RELU))
     randomize(model)
@@ -78,8 +80,8 @@ def test_a_folder_of_our_own_is_opened_again(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"after": ["before"]}, r"after is \['before'\]; known: attention, feed_forward"),
-        ({"activation": "gelv"}, "activation is 'gelv'; did you mean 'gelu'"),
+        ({"after": ["before"]}, r"after\[0\]: unknown value 'before'"),
+        ({"activation": "gelv"}, "activation: unknown value 'gelv'; did you mean 'gelu'"),
         ({"gating": True}, "gating=True"),
     ],
 )

@@ -28,7 +28,7 @@ def fresh(family):
 
 
 def texts(vocab_size):
-    """(3, 7) ids of unlike length, padded on the right, and what is real."""
+    """(3, 7) ids of different lengths, padded on the right, and the mask of real tokens."""
     torch.manual_seed(0)
     ids = torch.randint(5, vocab_size, (3, 7))
     mask = torch.arange(7)[None] < torch.tensor(LENGTHS)[:, None]
@@ -36,14 +36,14 @@ def texts(vocab_size):
 
 
 def alone(model, ids):
-    """(T, D) hidden states of one text."""
+    """(T, D) hidden states of one text alone."""
     states = model.encode(ids[None]) if isinstance(model, EncoderDecoder) else model.hidden(ids[None])
     return states[0].detach().numpy()
 
 
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize(("family", "pooling"), CASES)
-def test_a_vector_is_the_pooled_text_whatever_stands_beside_it(family, pooling, normalize):
+def test_a_vector_is_the_pooled_text_in_any_company(family, pooling, normalize):
     backbone = fresh(family)
     ids, mask = texts(backbone.config.vocab_size)
     model = EmbeddingModel(backbone, pooling=pooling, normalize=normalize).eval()
@@ -57,8 +57,8 @@ def test_a_vector_is_the_pooled_text_whatever_stands_beside_it(family, pooling, 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_exactly_what_makes_the_vector_learns(family):
-    """Whoever asks for gradients gets one: what distributed training and the optimizer count on."""
+def test_exactly_the_modules_of_the_vector_learn(family):
+    """Each parameter with `requires_grad` gets a gradient: distributed training and the optimizer rely on it."""
     model = EmbeddingModel(fresh(family), normalize=False)
     ids, mask = texts(model.config.vocab_size)
     model(ids, attention_mask=mask).pow(2).sum().backward()
@@ -70,7 +70,7 @@ def test_exactly_what_makes_the_vector_learns(family):
 
 @pytest.mark.parametrize("family", DECODERS)
 def test_the_first_token_of_a_decoder_is_no_vector_of_a_text(family):
-    with pytest.raises(ConfigError, match="first token of a decoder"):
+    with pytest.raises(ConfigError, match="in a decoder the first token reads no other token"):
         EmbeddingModel(fresh(family), pooling=Pooling.CLS)
 
 

@@ -1,4 +1,4 @@
-"""Folders of sentence encoders: lavra and `transformers` read what is written; its form is sentence-transformers'."""
+"""Folders of sentence encoders: lavra and `transformers` read them; their layout is sentence-transformers'."""
 
 import copy
 import json
@@ -41,7 +41,7 @@ def saved(family, pooling, normalize, folder, **options):
 
 
 def pooled(hidden, pooling):
-    """(T, D) of one text without padding, as sentence-transformers pools it."""
+    """(T, D) hidden states of one text without padding, pooled as sentence-transformers pools them."""
     return {Pooling.MEAN: hidden.mean(0), Pooling.CLS: hidden[0], Pooling.LAST: hidden[-1]}[pooling]
 
 
@@ -63,7 +63,7 @@ def test_a_saved_folder_gives_the_vectors_that_were_trained_everywhere(family, p
         np.testing.assert_allclose(vector, expected.numpy(), atol=1e-4, rtol=1e-4)
 
 
-def test_what_lavra_saves_again_still_says_how_to_embed(tmp_path):
+def test_a_folder_saved_again_keeps_its_embedding_settings(tmp_path):
     saved("bert", Pooling.CLS, True, tmp_path / "made", max_tokens=32)
     first = lavra.load(tmp_path / "made")
     again = lavra.load(first.save(tmp_path / "copy"))
@@ -94,7 +94,7 @@ PROMPTS = {"query": "query: ", "document": "text: "}
         pools_prompt=st.booleans(),
     )
 )
-def test_what_is_written_is_read(folder, config):
+def test_written_folders_are_read(folder, config):
     write_embedding_config(folder, config)
     assert read_embedding_config(folder) == config
 

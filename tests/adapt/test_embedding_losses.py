@@ -57,7 +57,7 @@ def cosine(one, other):
 
 
 def naive_in_batch(rows, texts, group, scale, symmetric):
-    """Each anchor's own positive among everyone's positives and negatives that are not known to be right as well."""
+    """Loss of each anchor's positive among all positives and negatives, except those known to be right too."""
     anchors, positives = range(0, len(rows), group), range(1, len(rows), group)
     negatives = [place for place in range(len(rows)) if place % group > 1]
     right = {(tuple(texts[a]), tuple(texts[p])) for a, p in zip(anchors, positives, strict=True)}
@@ -98,7 +98,7 @@ def test_without_the_guard_known_positives_are_negatives_as_in_sentence_transfor
 
 
 def test_padding_is_no_part_of_a_text():
-    """[5, 0] with a real 0 is another text than [5] padded with 0."""
+    """[5, 0] with a real 0 is a different text from [5] padded with 0."""
     assert not known_positives(batch_of([[1], [5], [2], [5, 0]], 2)).any()
     assert known_positives(batch_of([[1], [5], [2], [5]], 2)).sum() == 2
 
@@ -158,7 +158,7 @@ def test_matryoshka_is_the_weighted_sum_over_prefixes(loss, group, labels):
     expected = 2 * loss(vectors[:, :2], batch) + 0.5 * loss(vectors, batch)
     found = Matryoshka(loss=loss, sizes=(2, WIDTH), weights=(2.0, 0.5))(vectors, batch)
     torch.testing.assert_close(found, expected)
-    with pytest.raises(InputError, match=r"vectors have 6 numbers; make 6 the largest"):
+    with pytest.raises(InputError, match=r"vectors have 6 numbers; add 6 to them"):
         Matryoshka(loss=loss, sizes=(2, 4))(vectors, batch)
 
 
@@ -197,7 +197,7 @@ def test_chunks_give_the_gradients_of_the_whole_batch(family, chunk_rows):
 
 
 class DropsTokens(torch.nn.Module):
-    """One linear layer over tokens that are dropped at random, in float64: a stand-in whose loss is smooth."""
+    """A linear layer over randomly dropped tokens, in float64: its loss is smooth."""
 
     def __init__(self):
         super().__init__()
@@ -209,7 +209,7 @@ class DropsTokens(torch.nn.Module):
 
 
 def test_with_dropout_the_second_computation_drops_what_the_first_one_did():
-    """The gradient is that of the loss that was returned: a finite difference along it agrees."""
+    """The gradient is the gradient of the returned loss: a finite difference along it agrees."""
     model, batch = DropsTokens(), words(3, 2)
     loss = EmbeddingLoss(loss=lambda vectors, batch: InBatchNegatives(scale=2.0)(vectors, batch), chunk_rows=2)
 

@@ -1,7 +1,7 @@
-"""A sentence encoder learns, from pairs alone, to find what no shared word leads to: the known optimum is 1.
+"""A sentence encoder learns from pairs alone to find texts without a shared word: the known optimum is 1.
 
-Queries and passages have no word in common; each query word stands for one passage word.  BM25 can only guess, and an
-encoder that has learnt the dictionary finds every passage, also those of pairs it never saw.
+Queries and passages have no word in common; each query word stands for one passage word.  BM25 can only guess.  An
+encoder that has learnt the dictionary finds every passage, including those of unseen pairs.
 """
 
 import itertools
@@ -27,12 +27,12 @@ from lavra.data.rows.order import OrderConfig
 from lavra.data.rows.pairs import pair_rows
 from lavra.generate.in_process import InProcessModel
 from lavra.model.build import build_model
-from lavra.model.families import preset
+from lavra.model.families.table import preset
 from lavra.tasks.scoring.retrieval import compare_with_bm25
 from lavra.tokens.config import TokenizerConfig
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.tokens.train import train_tokenizer
-from lavra.train import TrainConfig
+from lavra.train.config import TrainConfig
 from lavra.train.loop import train
 from lavra.train.objective import TaskObjective
 from lavra.train.optim import OptimizerConfig
@@ -64,7 +64,7 @@ class Trained:
 
     def embed(self, texts, batch_tokens=None):
         port = InProcessModel(self.model.backbone, self.model.config, self.tokenizer)
-        return TorchEmbedder(port.model, port.reading, EmbeddingConfig(), batch_tokens=batch_tokens).embed(texts)
+        return TorchEmbedder(port.model, port.encoding, EmbeddingConfig(), batch_tokens=batch_tokens).embed(texts)
 
 
 def tokenizer_of_words():
@@ -113,7 +113,7 @@ def test_an_untrained_model_finds_little(trained):
     assert found.ours.to_values()["recall@1"] < 0.3
 
 
-def test_what_stands_beside_a_text_does_not_change_its_vector(trained):
+def test_neighbours_do_not_change_a_texts_vector(trained):
     texts = [*(pair.anchor for pair in trained.held_out), " ".join(QUERY_WORDS[:12])]
     np.testing.assert_allclose(trained.embed(texts), trained.embed(texts, batch_tokens=1), atol=1e-5)
 
@@ -128,7 +128,7 @@ def test_the_saved_folder_gives_the_same_vectors(trained, tmp_path):
 
 
 def test_the_passages_it_takes_for_alike_share_a_word(trained):
-    """Hard negatives of a model that knows the dictionary are half right; BM25 has no grounds to choose any."""
+    """Half of the hard negatives of a model that knows the dictionary share a word; BM25 cannot select them."""
     passages = [pair.positive for pair in trained.learnt]
     mined = mine_hard_negatives(trained.learnt, VectorScores(trained.embed, passages), MiningConfig(num_negatives=2))
     assert mined.num_short == 0

@@ -1,4 +1,4 @@
-"""Hard negatives: the best-scored passages that are not known, or likely, to be right."""
+"""Hard negatives: the best-scored passages that are neither known nor likely to be right."""
 
 import copy
 import math
@@ -16,7 +16,8 @@ from lavra.base.tasks import HeadKind, Problem
 from lavra.data.labelled.samples import PairSample, Place
 from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.texts import text_rows
-from lavra.model.heads import TaskConfig, add_task_head
+from lavra.model.heads import add_task_head
+from lavra.model.task_config import TaskConfig
 from lavra.tasks.learning.losses import task_loss
 from tests.generate.tiny import tiny_model, tiny_tokenizer
 
@@ -26,7 +27,7 @@ RELEVANCE = TaskConfig.of(HeadKind.SEQUENCE, problem=Problem.REGRESSION, task="r
 
 
 class Table:
-    """Scores that are written down: a row a query, the same for every query it does not know."""
+    """Fixed scores: a row for each query, and one row for all unknown queries."""
 
     def __init__(self, rows, passages=PASSAGES):
         self.passages, self.rows = passages, rows
@@ -47,7 +48,7 @@ def mined(pairs, **settings):
 
 
 def test_the_best_passages_that_are_not_right_and_not_nearly_so():
-    """0.95 scores over the positive and 0.87 within 5 % of it: they may be right."""
+    """0.95 is above the positive's score and 0.87 within 5 % of it: both passages may be right."""
     found = mined([pair("q", "a")], num_negatives=3)
     assert found.samples[0].negatives == ("b", "d", "g")  # equal ones in the order of the passages
     assert (found.num_found, found.num_short, found.num_too_close, found.num_known) == (3, 0, 2, 1)
@@ -81,8 +82,8 @@ def test_a_negative_score_of_the_positive_still_leaves_a_margin():
     assert sample.negatives == ("c",)
 
 
-def test_what_is_known_is_no_negative():
-    """Positives of the same anchor in other pairs, negatives it has, and the anchor's own text."""
+def test_known_positives_are_no_negatives():
+    """Not negatives: positives of the same anchor in other pairs, its given negatives, and its own text."""
     table = Table({"a": [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]})
     pairs = [pair("a", "b"), pair("a", "c", "d")]
     found = mine_hard_negatives(pairs, table, MiningConfig(num_negatives=2))
@@ -166,16 +167,14 @@ def test_a_cross_encoder_learns_from_right_and_wrong_passages():
         ("q", "c", 1.0),
         ("r", "d", 0.25),
     ]
-    assert [trouble.what for trouble in made.troubles] == [
-        "negative 'c' is a positive of the same query elsewhere: left out"
-    ]
+    assert [issue.what for issue in made.issues] == ["negative 'c' is a positive of the same query elsewhere: left out"]
     assert (made.num_read, made.num_dropped) == (5, 1)
     with pytest.raises(InputError, match=r"relevance 4\.0 is outside 0 to 1"):
         relevance_samples([pair("q", "a", score=4.0)])
 
 
 def test_a_reranker_learns_from_them_by_binary_cross_entropy():
-    """The whole way, from pairs to the loss of a cross-encoder that reads query and passage together."""
+    """From pairs to the loss of a cross-encoder that reads query and passage together."""
     made = relevance_samples([pair("Lily", "loved to play", "def add"), pair("a", "girl", score=0.3)])
     tokenizer = tiny_tokenizer("bert")
     form = RowFormat(tokenizer=tokenizer, max_tokens=32, num_token_types=2)

@@ -1,4 +1,4 @@
-"""The mechanism: what is wrapped, trained, active, by rows or for all, and how a model becomes itself again."""
+"""Injection of adapters: wrapped modules, trained parameters, activation by row or for all rows, and removal."""
 
 import copy
 
@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lavra.adapt.config import BottleneckConfig, IA3Config, LoraConfig, PromptConfig
 from lavra.adapt.inject import (
     activate,
     activate_rows,
@@ -21,10 +20,16 @@ from lavra.adapt.inject import (
     remove_adapter,
     train_only,
 )
+from lavra.adapt.methods.bottleneck import BottleneckConfig
+from lavra.adapt.methods.ia3 import IA3Config
+from lavra.adapt.methods.lora import LoraConfig
+from lavra.adapt.methods.prompt import PromptConfig
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.tasks import HeadKind
-from lavra.model import build_model, preset
-from lavra.model.heads import TaskConfig, add_task_head
+from lavra.model.build import build_model
+from lavra.model.families.table import preset
+from lavra.model.heads import add_task_head
+from lavra.model.task_config import TaskConfig
 from tests.adapt.peers import randomize
 
 CONFIGS = {
@@ -48,7 +53,7 @@ def run(model, batch=4, time=6):
 
 
 def shape_of(model):
-    """Everything that adapters might have left behind."""
+    """Everything that adapters could leave behind in a model."""
     modules = {name: (id(module), type(module)) for name, module in model.named_modules()}
     parameters = {name: (id(one), one.requires_grad, one._version) for name, one in model.named_parameters()}
     return modules, parameters
@@ -129,7 +134,7 @@ def adapted():
 @given(st.lists(st.lists(st.sampled_from(sorted(CONFIGS)), max_size=3, unique=True), min_size=1, max_size=5))
 @settings(max_examples=40, deadline=None)
 def test_by_rows_equals_row_by_row(adapted, groups):
-    """Each row with adapters of its own, rows in a shuffled order, one more row with none."""
+    """Each row has its own adapters, in a shuffled order; one more row has none."""
     batch, time = len(groups) + 1, 5
     ids = torch.arange(batch * time).view(batch, time) % 50
     order = list(range(batch))[::-1][: len(groups)]
@@ -162,7 +167,7 @@ def test_rows_may_be_a_stretch_and_gradients_pass_by_rows():
     assert touched == {"b"}
 
 
-def test_what_cannot_be_selected():
+def test_unselectable_layers_are_refused():
     model = tiny()
     add_adapter(model, "first", LoraConfig())
     with pytest.raises(InputError, match="did you mean 'first'"):
@@ -171,11 +176,11 @@ def test_what_cannot_be_selected():
         activate(model, "first", "first")
     with pytest.raises(InputError, match=r"rows \[1\] are in two groups"):
         activate_rows(model, [(("first",), [0, 1]), ((), [1])])
-    with pytest.raises(InputError, match="open or negative end"):
+    with pytest.raises(InputError, match="no end, or a negative one"):
         activate_rows(model, [(("first",), slice(1, None))])
-    with pytest.raises(InputError, match="0 or more"):
+    with pytest.raises(InputError, match="row numbers count from 0"):
         activate_rows(model, [(("first",), [-1])])
-    with pytest.raises(InputError, match="one way"), activated(model, "first", rows=[]):
+    with pytest.raises(InputError, match="two ways"), activated(model, "first", rows=[]):
         pass
 
 
@@ -211,9 +216,9 @@ def test_which_layers_patterns_name():
         ({"alpha": 0.0}, "alpha is 0.0"),
         ({"dropout": 1.0}, r"dropout is 1.0; it must be in \[0, 1\)"),
         ({"targets": ()}, "name at least one layer"),
-        ({"targets": "("}, "no regular expression"),
+        ({"targets": "("}, "not a regular expression"),
         ({"rank_pattern": {"query": 0}}, "query is 0"),
-        ({"alpha_pattern": {"(": 1.0}}, "no regular expression"),
+        ({"alpha_pattern": {"(": 1.0}}, "not a regular expression"),
         ({"modules_to_save": ("nothing",)}, "0 modules are named 'nothing'"),
         ({"modules_to_save": ("head",)}, "embeddings or logits"),
         ({"modules_to_save": ("embedding.token",)}, "embeddings or logits"),

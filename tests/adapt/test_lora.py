@@ -1,4 +1,4 @@
-"""LoRA, DoRA and IA3 learn as PEFT's do: gradients, dropout, where they start."""
+"""LoRA, DoRA and IA3 train as PEFT's: gradients, dropout, initial values."""
 
 import math
 
@@ -10,10 +10,10 @@ from torch import nn
 
 import lavra.adapt.lora
 from lavra.adapt.active import Adapters
-from lavra.adapt.config import LoraConfig
 from lavra.adapt.inject import activate, adapter_modules, add_adapter, train_only
 from lavra.adapt.linear import AdaptedLinear
 from lavra.adapt.lora import Lora
+from lavra.adapt.methods.lora import LoraConfig
 from lavra.adapt.peft_read import load_adapter
 from tests.adapt.peers import adapted_by_peft, base_folder, ids_for, logits, ours, randomize
 from tests.adapt.test_inject import run, tiny
@@ -62,7 +62,7 @@ def test_gradients_are_pefts(kind, tmp_path):
 
 @pytest.mark.parametrize("dora", [False, True])
 def test_dropout_is_of_the_updates_inputs_as_in_peft(dora, monkeypatch):
-    """One layer of each, the same mask."""
+    """A layer of each library with the same mask."""
     torch.manual_seed(0)
     linear, x = nn.Linear(6, 5), torch.randn(2, 3, 6)
     mask = (torch.rand(2, 3, 6) > 0.4) / 0.6
@@ -89,8 +89,8 @@ def test_dropout_is_of_the_updates_inputs_as_in_peft(dora, monkeypatch):
         assert (wrapper(x) - peer(x)).abs().max() < 1e-5
 
 
-def test_where_it_starts():
-    """A as nn.Linear (kaiming uniform with a = sqrt 5, so within 1 / sqrt K), B zero."""
+def test_lora_starts_with_no_effect():
+    """A starts like nn.Linear (kaiming uniform with a = sqrt 5, so within 1 / sqrt K), B starts at zero."""
     model = tiny()
     torch.manual_seed(1)
     add_adapter(model, "x", LoraConfig(rank=8, alpha=4, targets=("query",)))
@@ -118,7 +118,7 @@ def test_a_step_is_seen_though_lengths_of_rows_are_kept_between_evaluations():
     assert (model.train()(torch.arange(24).view(4, 6)) - after).abs().max() < 1e-5
 
 
-def test_several_adapters_train_at_once_when_told_so():
+def test_several_adapters_train_at_once_when_set():
     model = tiny()
     for name in ("a", "b", "c"):
         add_adapter(model, name, LoraConfig())

@@ -1,19 +1,25 @@
-"""Folding adapters into the weights and taking them out again."""
+"""Merging adapters into the weights and removing them again."""
 
 import copy
 
 import pytest
 import torch
 
-from lavra.adapt.config import BottleneckConfig, IA3Config, LoraConfig, PrefixConfig, PromptConfig
 from lavra.adapt.inject import activate, adapters_of, add_adapter, eject, remove_adapter
 from lavra.adapt.merge import merge, unmerge
+from lavra.adapt.methods.bottleneck import BottleneckConfig
+from lavra.adapt.methods.ia3 import IA3Config
+from lavra.adapt.methods.lora import LoraConfig
+from lavra.adapt.methods.prefix import PrefixConfig
+from lavra.adapt.methods.prompt import PromptConfig
 from lavra.adapt.peft_write import save_adapter
 from lavra.base.errors import ConfigError
 from lavra.base.tasks import HeadKind
-from lavra.model import load_checkpoint, save_checkpoint
-from lavra.model.heads import TaskConfig, add_task_head
-from lavra.quantize import SCHEMES, quantize_model
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
+from lavra.model.heads import add_task_head
+from lavra.model.task_config import TaskConfig
+from lavra.quantize.scheme import SCHEMES
+from lavra.quantize.swap import quantize_model
 from tests.adapt.peers import randomize
 from tests.adapt.test_inject import run, tiny
 
@@ -108,10 +114,10 @@ def test_while_merged_nothing_else_changes(tmp_path):
     [
         (PromptConfig(num_tokens=1), "virtual tokens"),
         (PrefixConfig(num_tokens=1), "virtual tokens"),
-        (BottleneckConfig(), "no linear map"),
+        (BottleneckConfig(), "not a linear map"),
     ],
 )
-def test_what_is_no_change_of_weights_says_so(config, said):
+def test_adapters_that_cannot_merge_give_the_reason(config, said):
     model = tiny()
     add_adapter(model, "lora", LoraConfig())
     add_adapter(model, "x", config)
@@ -134,5 +140,5 @@ def test_no_adapter_acts():
     model = tiny()
     add_adapter(model, "x", LoraConfig())
     activate(model)
-    with pytest.raises(ConfigError, match="no adapter acts"):
+    with pytest.raises(ConfigError, match="no adapter is active"):
         merge(model)

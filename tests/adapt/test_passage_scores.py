@@ -1,4 +1,4 @@
-"""Scores of passages: BM25 against its formula, vectors against cosines one by one."""
+"""Scores of passages: BM25 against its formula, vectors against single cosines."""
 
 import math
 from collections import Counter
@@ -58,7 +58,7 @@ def test_no_letter_or_digit_is_lost(text):
 
 
 def embed(texts):
-    """Four numbers that follow from a text."""
+    """Four numbers computed from a text."""
     return np.array([[len(text), text.count("a"), text.count("b"), 1.0] for text in texts], dtype=np.float32)
 
 
@@ -74,7 +74,7 @@ def test_vectors_are_compared_by_the_cosine(size):
 
 
 def test_vectors_that_differ_by_rounding_are_equal():
-    """A model that gives every text one vector ranks none before another, whatever the matrix product rounds to."""
+    """A model that gives every text the same vector ranks none first, whatever the matrix product rounds to."""
     draw = np.random.default_rng(0).normal(size=300).astype(np.float32)
 
     def same(texts):
@@ -91,7 +91,7 @@ def test_the_best_places_are_those_of_a_full_sort(scores, count):
     assert best_places(row, count).tolist() == np.argsort(-row, kind="stable")[:count].tolist()
 
 
-def test_what_cannot_be_scored_is_refused():
+def test_unscorable_input_is_refused():
     with pytest.raises(InputError, match="no passages"):
         Bm25Scores([])
     with pytest.raises(InputError, match="wrap the one text"):

@@ -1,12 +1,13 @@
-"""Adapters with a task's head: PEFT's `modules_to_save`, both ways."""
+"""Adapters with a task's head: PEFT's `modules_to_save`, in both directions."""
 
 import peft
 import pytest
 import torch
 import transformers as hf
 
-from lavra.adapt.config import LoraConfig, PromptConfig
 from lavra.adapt.inject import add_adapter, virtual_ids
+from lavra.adapt.methods.lora import LoraConfig
+from lavra.adapt.methods.prompt import PromptConfig
 from lavra.adapt.peft_read import load_adapter
 from lavra.adapt.peft_write import save_adapter
 from lavra.base.errors import CheckpointError
@@ -85,7 +86,7 @@ def test_a_head_goes_with_the_adapter_both_ways(case, tmp_path):
 
 @torch.no_grad()
 def test_a_prompt_with_a_head(tmp_path):
-    """A pooled prompt: BERT's first token is then the first virtual one, as in PEFT."""
+    """A pooled prompt: the first token that BERT pools is then the first virtual token, as in PEFT."""
     base, ids = headed("bert", tmp_path / "base"), given()
     model = load_task_model(base)
     add_adapter(model, "x", PromptConfig(num_tokens=2, modules_to_save=("head",)))

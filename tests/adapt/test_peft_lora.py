@@ -1,4 +1,4 @@
-"""LoRA and IA3 between PEFT and lavra, both ways, with equal logits."""
+"""LoRA and IA3 between PEFT and lavra, in both directions, with equal logits."""
 
 import json
 
@@ -8,8 +8,9 @@ import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
 
-from lavra.adapt.config import IA3Config, LoraConfig
 from lavra.adapt.inject import activate, adapter_modules, add_adapter, eject
+from lavra.adapt.methods.ia3 import IA3Config
+from lavra.adapt.methods.lora import LoraConfig
 from lavra.adapt.peft_read import load_adapter
 from lavra.adapt.peft_write import save_adapter
 from lavra.base.errors import CheckpointError, ConfigError
@@ -109,7 +110,7 @@ def config_targets(name):
 
 @torch.no_grad()
 def test_a_bare_encoder_has_names_without_a_prefix(bases, tmp_path):
-    """`BertModel` names its layers without `bert.`; its adapters are opened on either, and ours by `AutoModel`."""
+    """`BertModel` names its layers without `bert.`; its adapters open over either model, and ours over `AutoModel`."""
     bare = hf.AutoModel.from_pretrained(bases("bert"), add_pooling_layer=False).eval()
     bare.save_pretrained(tmp_path / "bare")
     model = ours(tmp_path / "bare")
@@ -191,7 +192,7 @@ def edited(folder, **settings):
         ({"modules_to_save": "classifier"}, "must be a list of names"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(settings, said, theirs, bases):
+def test_unsupported_peft_settings_are_refused_by_name(settings, said, theirs, bases):
     model = ours(bases("llama-grouped"))
     before = {name: id(module) for name, module in model.named_modules()}
     with pytest.raises(CheckpointError, match=said):

@@ -1,4 +1,4 @@
-"""Adapters with embeddings and heads: copies are left out, what was trained is refused with a command that works."""
+"""Adapters with embeddings and heads: copies are left out, trained ones are refused with a command that works."""
 
 import re
 
@@ -12,7 +12,7 @@ from lavra.adapt.inject import eject
 from lavra.adapt.peft_read import load_adapter
 from lavra.adapt.peft_write import save_adapter
 from lavra.base.errors import CheckpointError
-from lavra.model import load_checkpoint
+from lavra.model.checkpoint import load_checkpoint
 from tests.adapt.peers import base_folder, ours, randomize, their_model
 from tests.model.variants import VOCAB
 
@@ -22,7 +22,7 @@ IDS = torch.arange(5, 25)[None]
 
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory):
-    """Folders of tiny bases, each with a tokenizer, as those that PEFT adapts have."""
+    """Folders of tiny bases, each with a tokenizer, as PEFT's users have them."""
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, unk_token="a"))
     folders = {name: base_folder(name, tmp_path_factory.mktemp(name)) for name in EMBEDDING}
     for folder in folders.values():
@@ -31,7 +31,7 @@ def bases(tmp_path_factory):
 
 
 def adapted(base, name, folder, *, rows=VOCAB, **settings):
-    """A random adapter by PEFT over a base that may be resized first; all that trains is drawn anew."""
+    """A random PEFT adapter over a base that may be resized first; all trained weights are random."""
     model = their_model(base, name)
     if rows != VOCAB:
         model.resize_token_embeddings(rows)
@@ -74,7 +74,7 @@ SETTINGS = {
 @pytest.mark.parametrize("name", EMBEDDING)
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_trained_embedding_or_head_is_refused_with_a_command_that_works(name, setting, bases, tmp_path):
-    """The command is run: the model it makes has PEFT's logits, and lavra opens it with them."""
+    """The command runs: its model has PEFT's logits, also when lavra opens it."""
     peer = adapted(bases[name], name, tmp_path / "a", **SETTINGS[setting](EMBEDDING[name]))
     model = ours(bases[name])
     before = logits(model)
@@ -90,7 +90,7 @@ def test_a_trained_embedding_or_head_is_refused_with_a_command_that_works(name, 
 
 @pytest.mark.parametrize("name", ["llama-grouped", "gpt2"])
 def test_several_modules_trained_whole(name, bases, tmp_path):
-    """`norm` names every module whose name ends so, as PEFT reads it; back in PEFT the logits are the same."""
+    """`norm` names every module whose name ends with it, as PEFT reads it; back in PEFT the logits are the same."""
     names = ["norm", "down_proj"] if name != "gpt2" else ["ln_1", "ln_f"]
     peer = adapted(bases[name], name, tmp_path / "a", modules_to_save=names)
     model = ours(bases[name])

@@ -1,4 +1,4 @@
-"""Adapters on INT8 and INT4 bases: exact gradients, a known optimum that is found, memory that is not kept."""
+"""Adapters on INT8 and INT4 bases: exact gradients, a known optimum is found, memory is freed."""
 
 import copy
 
@@ -6,14 +6,18 @@ import pytest
 import torch
 from torch import nn
 
-from lavra.adapt.config import BottleneckConfig, IA3Config, LoraConfig, PrefixConfig, PromptConfig
 from lavra.adapt.inject import activate, add_adapter, count_parameters, eject, virtual_ids
 from lavra.adapt.linear import AdaptedLinear
+from lavra.adapt.methods.bottleneck import BottleneckConfig
+from lavra.adapt.methods.ia3 import IA3Config
+from lavra.adapt.methods.lora import LoraConfig
+from lavra.adapt.methods.prefix import PrefixConfig
+from lavra.adapt.methods.prompt import PromptConfig
 from lavra.adapt.peft_read import load_adapter
 from lavra.adapt.peft_write import save_adapter
-from lavra.quantize import SCHEMES, PackedLayout, quantize_model
 from lavra.quantize.modules import QuantizedLinear
-from lavra.quantize.swap import replace_module
+from lavra.quantize.scheme import SCHEMES, PackedLayout
+from lavra.quantize.swap import quantize_model, replace_module
 from tests.adapt.peers import randomize
 from tests.adapt.test_inject import run, shape_of, tiny
 
@@ -27,7 +31,7 @@ def quantized(name, family="llama", layout=PackedLayout.NATIVE):
 
 
 def in_floats(model):
-    """The same model with the weights a quantized one stores."""
+    """The same model with the quantized model's stored weights in floats."""
     made = copy.deepcopy(model)
     for name, module in list(made.named_modules()):
         if isinstance(module, QuantizedLinear):
@@ -56,7 +60,7 @@ def test_gradients_are_those_of_the_stored_weights(name):
 
 @pytest.mark.parametrize("name", sorted(SCHEMES))
 def test_a_known_optimum_is_found(name):
-    """The target is what the same base computes with an adapter drawn at random."""
+    """The target is the output of the same base with a random adapter."""
     model = quantized(name)
     add_adapter(model, "teacher", CONFIG)
     randomize(model, scale=0.3)

@@ -1,15 +1,18 @@
-"""Soft prompts: PEFT's logits, several in one batch, caches that need not know, ids that are refused."""
+"""Soft prompts: PEFT's logits, several prompts in one batch, unchanged caches, refused ids."""
 
 import peft
 import pytest
 import torch
 
-from lavra.adapt.config import LoraConfig, PrefixConfig, PromptConfig, PromptInit
 from lavra.adapt.inject import adapters_of, add_adapter, eject, remove_adapter, virtual_ids
+from lavra.adapt.methods.lora import LoraConfig
+from lavra.adapt.methods.prefix import PrefixConfig
+from lavra.adapt.methods.prompt import PromptConfig, PromptInit
 from lavra.adapt.peft_read import load_adapter
 from lavra.adapt.peft_write import save_adapter
 from lavra.base.errors import CheckpointError, ConfigError, InputError
-from lavra.model import build_model, preset
+from lavra.model.build import build_model
+from lavra.model.families.table import preset
 from tests.adapt.peers import (
     FAMILIES,
     TASKS,
@@ -32,13 +35,13 @@ def decoder(family="llama", seed=0):
 
 
 def prompted(ids, virtual):
-    """A prompt's tokens in front of a text's."""
+    """A prompt's tokens before a text's tokens."""
     front = torch.tensor(virtual)[None].expand(len(ids["input_ids"]), -1)
     return {**ids, "input_ids": torch.cat((front, ids["input_ids"]), dim=1)}
 
 
 def behind(found, expected):
-    """Logits of the text's own tokens."""
+    """Logits of the text's own tokens, after the prompt."""
     return found[:, found.shape[1] - expected.shape[1] :] if found.shape[1] != expected.shape[1] else found
 
 
@@ -81,7 +84,7 @@ def test_a_prefix_both_ways(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["falcon-new", "falcon-new-one-norm", "falcon-7b"])
 def test_a_prefix_where_heads_share_keys(name, tmp_path):
-    """Ours is opened by PEFT and again by us; PEFT's own, with a key for every head, is refused."""
+    """PEFT opens our folder and so do we; PEFT's own, with a key for every head, is refused."""
     base = base_folder(name, tmp_path / "base")
     model = ours(base)
     ids = ids_for(model)
@@ -178,7 +181,7 @@ def test_gradients_reach_the_virtual_tokens_that_are_there_and_nothing_else():
     assert bool((parameter.grad != 0).flatten(2).any(dim=2).all()), "every layer's keys and values learn"
 
 
-def test_where_a_prompt_starts():
+def test_a_prompt_starts_from_given_or_drawn_tokens():
     model = decoder()
     table = model.embedding.token.weight
     add_adapter(model, "text", PromptConfig(num_tokens=5, init_ids=(7, 9)))
@@ -196,12 +199,16 @@ def test_where_a_prompt_starts():
 
 def test_a_prompt_starts_as_a_text():
     tokenizer = tiny_tokenizer()
-    config = PromptConfig.from_text(tokenizer, "is this review good")
+    config = PromptConfig(text="is this review good", num_tokens=1).with_tokenizer(tokenizer)
     assert config.init_ids == tuple(tokenizer.encode("is this review good"))
-    assert config.num_tokens == len(config.init_ids)
-    assert PromptConfig.from_text(tokenizer, "good", num_tokens=30).num_tokens == 30
+    assert config.num_tokens == len(config.init_ids) > 1
+    assert PromptConfig(text="good", num_tokens=30).with_tokenizer(tokenizer).num_tokens == 30
     with pytest.raises(ConfigError, match="has no tokens"):
-        PromptConfig.from_text(tokenizer, "")
+        PromptConfig(text="").with_tokenizer(tokenizer)
+    with pytest.raises(ConfigError, match="one of the two"):
+        PromptConfig(text="good", init_ids=(1,))
+    with pytest.raises(ConfigError, match="`with_tokenizer` makes tokens of it"):
+        add_adapter(decoder(), "early", PromptConfig(text="good"))
 
 
 def test_ids_are_given_out_once_and_unknown_ones_are_refused():

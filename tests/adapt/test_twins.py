@@ -1,12 +1,16 @@
-"""Adapted models in the engine's fused form, under the compiler, with recomputed activations and in bfloat16."""
+"""Adapted models in the engine's fused form, compiled, with recomputed activations and in bfloat16."""
 
 import pytest
 import torch
 
-from lavra.adapt.config import BottleneckConfig, IA3Config, LoraConfig, PrefixConfig, PromptConfig
 from lavra.adapt.inject import activate, activated, add_adapter, virtual_ids
+from lavra.adapt.methods.bottleneck import BottleneckConfig
+from lavra.adapt.methods.ia3 import IA3Config
+from lavra.adapt.methods.lora import LoraConfig
+from lavra.adapt.methods.prefix import PrefixConfig
+from lavra.adapt.methods.prompt import PromptConfig
 from lavra.engine.runners.fused import fuse
-from lavra.model import KVCache
+from lavra.model.cache import KVCache
 from lavra.train.compile import checkpointed_activations
 from tests.adapt.peers import randomize
 from tests.adapt.test_inject import run, tiny
@@ -31,7 +35,7 @@ def adapted(family="llama"):
 
 
 def rows_with(model, *names):
-    """One row a name, virtual tokens in front where the adapter has some, else two tokens more."""
+    """A row for each name, with the adapter's virtual tokens first if it has some, else two more tokens."""
     fronts = [virtual_ids(model, name) if name in ("prompt", "prefix") else (1, 2) for name in names]
     return torch.tensor([[*front, *range(5, 11)] for front in fronts])
 

@@ -1,4 +1,4 @@
-"""Adapters open over their models: what `lavra finetune` and PEFT wrote, with the logits they had there."""
+"""Adapters open over their models: folders of `lavra finetune` and of PEFT give the same logits as before saving."""
 
 import json
 import shutil
@@ -10,18 +10,20 @@ import torch
 import transformers as hf
 
 import lavra
-from lavra.adapt.config import PromptConfig
 from lavra.adapt.inject import add_adapter
+from lavra.adapt.methods.prompt import PromptConfig
+from lavra.adapt.methods.table import method_starts
 from lavra.adapt.peft_write import save_adapter
 from lavra.api.fill import mask_filler
 from lavra.api.serving import start_engine
 from lavra.base.card import read_card
 from lavra.base.errors import CheckpointError, ContextLengthError, InputError
+from lavra.base.native_library import native_library
 from lavra.base.types import GenerateRequest, ScoreRequest
 from lavra.model.checkpoint import load_checkpoint
 from lavra.runs.finetune import finetune, prepare
 from lavra.tasks.classify import CLASSIFY
-from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.predicting.headed import TextGroup
 from lavra.tasks.table import task_named
 from tests.adapt.peers import randomize
@@ -32,11 +34,16 @@ TEXTS = ["the film was good", "a sad day in porto", "it is"]
 TASKS = {"several": "classify", "number": "classify", "pair": "classify"}
 
 
-def tuned(tmp_path, kind, method=Method.LORA, family="bert", base=None):
-    """A finetuned adapter, and the run it came from."""
+def tuned(tmp_path, kind, method="lora", family="bert", base=None):
+    """A finetuned adapter, and the run that made it."""
     data = write(tmp_path / "data.jsonl", rows(kind, 24))
     config = FinetuneConfig(
-        task=task_named(TASKS.get(kind, kind)), data=data, method=method, steps=2, batch_size=8, heldout_fraction=0.2
+        task=task_named(TASKS.get(kind, kind)),
+        data=data,
+        method=method_starts()[method],
+        steps=2,
+        batch_size=8,
+        heldout_fraction=0.2,
     )
     run = prepare(config, base or base_folder(tmp_path / "base", family))
     randomize(run.recipe.module())
@@ -52,10 +59,10 @@ def read(headed, texts=TEXTS):
 @pytest.mark.parametrize(
     ("family", "method"),
     [
-        pytest.param(family, method, id=f"{family}-{method.value}")
+        pytest.param(family, method, id=f"{family}-{method}")
         for family in ("bert", "llama")
-        for method in Method
-        if method is not Method.FULL and (family, method) != ("bert", Method.PREFIX)  # an encoder keeps no keys
+        for method in method_starts()
+        if method != "full" and (family, method) != ("bert", "prefix")  # an encoder keeps no keys
     ],
 )
 def test_a_finetuned_classifier_opens_again_with_equal_logits(tmp_path, family, method):
@@ -72,7 +79,7 @@ def test_a_finetuned_classifier_opens_again_with_equal_logits(tmp_path, family, 
 @pytest.mark.parametrize("kind", ["several", "number", "rerank", "ner", "qa", "choice"])
 def test_every_head_opens_again(tmp_path, kind):
     run = tuned(tmp_path, kind)
-    again = lavra.load(tmp_path / "made").predictor
+    again = lavra.load(tmp_path / "made", runner="torch").predictor
     assert again.headed.model.task == run.recipe.model.task
     torch.manual_seed(0)
     ids = torch.randint(5, 60, (2, 9))
@@ -81,7 +88,7 @@ def test_every_head_opens_again(tmp_path, kind):
 
 
 def test_an_adapter_over_a_model_with_that_head(tmp_path):
-    """Going on with a head that is there: it is saved with the adapter and opened over the base's."""
+    """Further training of an existing head: it is saved with the adapter and replaces the base's."""
     first = tmp_path / "first"
     first.mkdir()
     data = write(first / "data.jsonl", rows("classify", 24))
@@ -106,7 +113,7 @@ def test_saved_again_it_opens_again(tmp_path):
 
 def test_writers_and_embedders_open_with_their_adapters(tmp_path):
     run = tuned(tmp_path, "text2text", family="llama")
-    again = lavra.load(tmp_path / "made")
+    again = lavra.load(tmp_path / "made", runner="torch")
     ids = torch.randint(5, 60, (2, 9))
     with torch.no_grad():
         assert torch.equal(again.port.model(ids), run.recipe.module().eval()(ids))
@@ -120,7 +127,7 @@ def test_writers_and_embedders_open_with_their_adapters(tmp_path):
 @pytest.mark.parametrize("kind", ["classify", "ner", "qa"])
 @torch.no_grad()
 def test_peft_wrote_it(tmp_path, kind):
-    """Over a base that has the head; a PEFT adapter's own files do not say what outputs mean."""
+    """Over a base that has the head; a PEFT adapter's own files do not name the labels."""
     base = head_folder(kind, tmp_path / "base")
     model, tokenizer = peer(kind, base)
     names = {"classify": "SEQ_CLS", "ner": "TOKEN_CLS", "qa": "QUESTION_ANS"}
@@ -132,7 +139,7 @@ def test_peft_wrote_it(tmp_path, kind):
     row = tokenizer(TEXTS[0], return_tensors="pt")
     out = other(**row)
     expected = torch.stack((out.start_logits, out.end_logits), -1) if kind == "qa" else out.logits
-    ours = lavra.load(tmp_path / "made").predictor.headed.model(row["input_ids"])
+    ours = lavra.load(tmp_path / "made", runner="torch").predictor.headed.model(row["input_ids"])
     assert (ours - expected).abs().max() < 1e-4
 
 
@@ -140,14 +147,16 @@ def test_its_model_may_be_elsewhere(tmp_path):
     tuned(tmp_path, "classify")
     expected = lavra.load(tmp_path / "made").classify(TEXTS)
     shutil.move(tmp_path / "base", tmp_path / "moved")
-    with pytest.raises(InputError, match=r"the adapter .* belongs to .*, which is no folder here; name it with base="):
+    with pytest.raises(
+        InputError, match=r"the adapter .* belongs to .*, which is not a folder here; name it with base="
+    ):
         lavra.load(tmp_path / "made")
     assert lavra.load(tmp_path / "made", base=tmp_path / "moved").classify(TEXTS) == expected
-    with pytest.raises(InputError, match="is no adapter; leave base out"):
+    with pytest.raises(InputError, match="is not an adapter; leave base out"):
         lavra.load(tmp_path / "moved", base=tmp_path / "made")
 
 
-def test_what_cannot_be_opened(tmp_path):
+def test_unusable_folders_are_refused(tmp_path):
     tuned(tmp_path, "classify")
     path = tmp_path / "made" / "adapter_config.json"
     fields = json.loads(path.read_text())
@@ -158,21 +167,24 @@ def test_what_cannot_be_opened(tmp_path):
     with pytest.raises(InputError, match="does not say which model it belongs to"):
         lavra.load(tmp_path / "made")
     path.write_text(json.dumps({**fields, "base_model_name_or_path": "owner/model"}))
-    with pytest.raises(InputError, match="belongs to 'owner/model', which is no folder here"):  # nothing is fetched
+    with pytest.raises(InputError, match="belongs to 'owner/model', which is not a folder here"):  # nothing is fetched
         lavra.load(tmp_path / "made")
     path.write_text("[]")
     with pytest.raises(CheckpointError, match="holds a list instead of fields"):
         lavra.load(tmp_path / "made")
 
 
-VIRTUAL = [("llama", Method.PROMPT), ("llama", Method.PREFIX), ("t5", Method.PROMPT), ("t5", Method.PREFIX)]
+NATIVE = pytest.mark.skipif(native_library() is None, reason="the native library is not built here")
+RUNNERS = ["torch", pytest.param("native", marks=NATIVE)]
+VIRTUAL = [("llama", "prompt"), ("llama", "prefix"), ("t5", "prompt"), ("t5", "prefix")]
 
 
+@pytest.mark.parametrize("runner", RUNNERS)
 @pytest.mark.parametrize(("family", "method"), VIRTUAL)
-def test_a_soft_prompt_of_a_writer_stands_before_every_text(tmp_path, family, method):
-    """Beside whole passes over the model, without a cache; and what it scores is what training measured."""
+def test_a_soft_prompt_of_a_writer_stands_before_every_text(tmp_path, family, method, runner):
+    """Equal to whole passes over the model without a cache; its scores are the training's."""
     run = tuned(tmp_path, "text2text", method, family)
-    opened = lavra.load(tmp_path / "made")
+    opened = lavra.load(tmp_path / "made", runner=runner)
     port, sources = opened.port, ["where is ana", "who saw rui in the day"]
     requests = [GenerateRequest(prompt=source, max_tokens=6) for source in sources]
     plain = lavra.load(tmp_path / "base")
@@ -190,13 +202,13 @@ def test_a_soft_prompt_of_a_writer_stands_before_every_text(tmp_path, family, me
 
 
 def front_and_ids(recipe, port, request):
-    """Virtual ids, what the encoder reads (None for a decoder), and what the decoder reads at first."""
-    front, reading = list(recipe.virtual), port.reading
-    if reading.decoder_start is None:
-        return front, None, reading.prompt_ids(request)
+    """Virtual ids, the encoder's input (None for a decoder), and the decoder's first input."""
+    front, encoding = list(recipe.virtual), port.encoding
+    if encoding.decoder_start is None:
+        return front, None, encoding.prompt_ids(request)
     if recipe.virtual_in_target:
-        return front, reading.source_ids(request), [reading.decoder_start]
-    return [], [*front, *reading.source_ids(request)], [reading.decoder_start]
+        return front, encoding.source_ids(request), [encoding.decoder_start]
+    return [], [*front, *encoding.source_ids(request)], [encoding.decoder_start]
 
 
 @torch.no_grad()
@@ -209,9 +221,9 @@ def logits_by_hand(recipe, port, request, written):
 
 
 def written_alone(recipe, port, request):
-    written = []
+    written, num_tokens = [], 1 + max(port.tokenizer.backend.get_vocab(with_added_tokens=True).values())
     while len(written) < request.max_tokens and (not written or written[-1] not in port.stop_ids):
-        written.append(int(logits_by_hand(recipe, port, request.prompt, written)[-1, : port.num_tokens].argmax()))
+        written.append(int(logits_by_hand(recipe, port, request.prompt, written)[-1, :num_tokens].argmax()))
     return tuple(written)
 
 
@@ -220,14 +232,18 @@ def nats_by_hand(recipe, port, tokens, source):
     return float(torch.nn.functional.cross_entropy(logits, torch.tensor(tokens), reduction="sum"))
 
 
-def test_a_soft_prompt_of_an_embedder(tmp_path):
-    run = tuned(tmp_path, "embed", Method.PROMPT)
-    assert lavra.load(tmp_path / "made").embed(TEXTS) == pytest.approx(run.recipe.embed(TEXTS), abs=1e-5)
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("method", ["prompt", "lora"])
+def test_an_embedders_adapter(tmp_path, runner, method):
+    run = tuned(tmp_path, "embed", method)
+    assert lavra.load(tmp_path / "made", runner=runner).embed(TEXTS) == pytest.approx(run.recipe.embed(TEXTS), abs=1e-5)
 
 
-def test_an_encoders_soft_prompt_is_scored_with_and_nothing_else_ignores_it(tmp_path):
-    run = tuned(tmp_path, "embed", Method.PROMPT)
-    opened, plain = lavra.load(tmp_path / "made"), lavra.load(tmp_path / "base")
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_an_encoders_soft_prompt_is_scored_with_and_nothing_else_ignores_it(tmp_path, runner):
+    run = tuned(tmp_path, "embed", "prompt")
+    opened, plain = lavra.load(tmp_path / "made", runner=runner), lavra.load(tmp_path / "base")
+    reference = lavra.load(tmp_path / "made", runner="torch").port.model
     (score,) = opened.port.score([ScoreRequest(text="ana saw rui")])
     tokenizer, front = opened.tokenizer, list(run.recipe.virtual)
     ids = tokenizer.encode("ana saw rui", add_special_tokens=True)
@@ -235,7 +251,7 @@ def test_an_encoders_soft_prompt_is_scored_with_and_nothing_else_ignores_it(tmp_
     for place in range(1, len(ids) - 1):
         hidden = [*front, *ids[:place], tokenizer.mask_id, *ids[place + 1 :]]
         with torch.no_grad():
-            logits = opened.port.model(torch.tensor([hidden]))[0, len(front) + place]
+            logits = reference(torch.tensor([hidden]))[0, len(front) + place]
         expected.append(float(logits.log_softmax(-1)[ids[place]]))
     assert list(score.logprobs) == pytest.approx(expected, abs=1e-4)
     assert list(score.logprobs) != pytest.approx(list(plain.score("ana saw rui").logprobs), abs=1e-3)
@@ -245,8 +261,8 @@ def test_an_encoders_soft_prompt_is_scored_with_and_nothing_else_ignores_it(tmp_
 
 
 def test_a_soft_prompt_takes_the_models_room_and_not_the_texts(tmp_path):
-    """A sentence encoder's own bound is on texts: 16 tokens of them, behind 20 virtual ones."""
-    run = tuned(tmp_path, "embed", Method.PROMPT)
+    """A sentence encoder's own limit applies to texts: 16 tokens, after 20 virtual tokens."""
+    run = tuned(tmp_path, "embed", "prompt")
     (tmp_path / "base" / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 16}))
     (tmp_path / "base" / "modules.json").write_text(json.dumps([{"type": "sentence_transformers.models.Transformer"}]))
     opened = lavra.load(tmp_path / "made")
@@ -256,14 +272,14 @@ def test_a_soft_prompt_takes_the_models_room_and_not_the_texts(tmp_path):
         opened.embed([f"{fits} day"])
 
 
-def test_a_soft_prompt_guesses_for_nobody(tmp_path):
-    tuned(tmp_path, "text2text", Method.PROMPT, "llama")
+def test_a_soft_prompt_has_no_draft_model(tmp_path):
+    tuned(tmp_path, "text2text", "prompt", "llama")
     with pytest.raises(InputError, match="the draft is a soft prompt"):
         start_engine(lavra.load(tmp_path / "base"), draft=lavra.load(tmp_path / "made"))
 
 
-def test_what_does_not_fit_behind_a_soft_prompt(tmp_path):
-    tuned(tmp_path, "text2text", Method.PROMPT, "llama")
+def test_texts_too_long_behind_a_soft_prompt_are_refused(tmp_path):
+    tuned(tmp_path, "text2text", "prompt", "llama")
     opened = lavra.load(tmp_path / "made")  # 96 positions, 20 of them virtual
     written = opened.generate((7,) * 70, max_tokens=30)
     assert written.usage.prompt_tokens + written.usage.completion_tokens <= 76
@@ -276,7 +292,7 @@ def test_what_does_not_fit_behind_a_soft_prompt(tmp_path):
 
 
 def test_a_soft_prompt_that_says_of_no_task_is_refused(tmp_path):
-    run = tuned(tmp_path, "classify", Method.PROMPT)
+    run = tuned(tmp_path, "classify", "prompt")
     bare = base_folder(tmp_path / "bare")
     model, _ = load_checkpoint(bare)
     add_adapter(model, "default", PromptConfig(num_tokens=3))

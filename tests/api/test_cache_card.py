@@ -1,4 +1,4 @@
-"""The card of a smaller key-value cache, beside transformers with a cache that rounds."""
+"""The card of a smaller key-value cache, compared with transformers and a cache that rounds."""
 
 import json
 
@@ -16,15 +16,15 @@ from lavra.cli.main import main
 from lavra.compression.card import Bars, QualityError
 from lavra.compression.config import CompressConfig
 from lavra.compression.texts import named_texts
-from lavra.model import save_checkpoint
-from lavra.tokens import Tokenizer
+from lavra.model.checkpoint import save_checkpoint
+from lavra.tokens.tokenizer import Tokenizer
 from tests.compression.conftest import STORY
 from tests.compression.quality import read_quality
 from tests.generate.tiny import tiny_in_process
 
 
 def _in_255_steps(x):
-    """Between a head's least and largest channel; both ends of the scale in 16 bits."""
+    """Round to 255 steps between a head's smallest and largest channel; both ends of the scale in 16 bits."""
     middle = ((x.amax(-1, keepdim=True) + x.amin(-1, keepdim=True)) / 2).bfloat16().float()
     scale = ((x - middle).abs().amax(-1, keepdim=True) / 127).bfloat16().float()
     return torch.round((x - middle) / scale) * scale + middle
@@ -37,7 +37,7 @@ ROUNDED = {
 
 
 class RoundingCache(hf.DynamicCache):
-    """Gives attention rounded keys and values, the newest too."""
+    """Gives attention rounded keys and values, including the newest."""
 
     def __init__(self, round_one):
         super().__init__()
@@ -49,7 +49,7 @@ class RoundingCache(hf.DynamicCache):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """The speed by a few tokens."""
+    """Measure the speed with a few tokens."""
     monkeypatch.setattr("lavra.compression.folder._WRITTEN", 4)
 
 
@@ -108,7 +108,7 @@ def test_a_card_alone_comes_out(stories, text, tmp_path, capsys):
 
 # Of an encoder-decoder's tokens only the hidden ones are asked for.
 @pytest.mark.parametrize(("family", "num_tokens"), [("llama", 400), ("t5", 1500)])
-def test_what_costs_too_much_has_no_card_unless_allowed(family, num_tokens, tmp_path, monkeypatch):
+def test_a_cache_that_costs_too_much_has_no_card_unless_allowed(family, num_tokens, tmp_path, monkeypatch):
     monkeypatch.setitem(cache_card.BARS, "kv-int8", Bars(bits_increase=1.0, mean_kl=1e-7, mean_cosine=0.0))
     model = tiny_in_process(family)
     save_checkpoint(model.model, tmp_path / "model")
@@ -125,7 +125,7 @@ def test_what_costs_too_much_has_no_card_unless_allowed(family, num_tokens, tmp_
     assert read_quality(out).allowed_miss
 
 
-def test_what_has_no_cache_is_refused_by_name(tmp_path):
+def test_models_without_a_cache_are_refused_by_name(tmp_path):
     model = tiny_in_process("bert")
     save_checkpoint(model.model, tmp_path / "model")
     model.tokenizer.save(tmp_path / "model")
@@ -133,7 +133,7 @@ def test_what_has_no_cache_is_refused_by_name(tmp_path):
     text = named_texts(tmp_path / "heldout.txt")
     with pytest.raises(InputError, match="is an encoder"):
         measure_cache(tmp_path / "model", tmp_path / "out", CompressConfig(to="kv-int8"), text)
-    with pytest.raises(ConfigError, match="int8 is no cache; give kv-int8"):
+    with pytest.raises(ConfigError, match="int8 is not a cache; give kv-int8"):
         measure_cache(tmp_path / "model", tmp_path / "out", CompressConfig(to="int8"), text)
-    with pytest.raises(ConfigError, match="looks at no calibration text"):
+    with pytest.raises(ConfigError, match="uses no calibration text"):
         CompressConfig(to="kv-int8", calibration=tmp_path)

@@ -59,7 +59,7 @@ class TestEncoder(EmbedderConformance):
 
     def make_embedder(self):
         model = tiny_in_process(self.family)
-        return TorchEmbedder(model.model, model.reading, EmbeddingConfig(), batch_tokens=12)
+        return TorchEmbedder(model.model, model.encoding, EmbeddingConfig(), batch_tokens=12)
 
 
 class TestDecoder(TestEncoder):
@@ -71,7 +71,7 @@ class TestEncoderOfAnEncoderDecoder(TestEncoder):
 
 
 class TestLoaded(EmbedderConformance):
-    """`lavra.load`'s model is an embedder too."""
+    """The model of `lavra.load` is an embedder too."""
 
     @pytest.fixture(autouse=True)
     def _model(self, minilm):
@@ -145,7 +145,7 @@ def test_a_pooling_folder_decides(tmp_path):
         ({"pooling_mode_mean_tokens": True}, ("Transformer", "Pooling", "Dense")),
     ],
 )
-def test_what_is_not_supported_is_refused_not_ignored(tmp_path, pooling, kinds):
+def test_unsupported_settings_are_refused_not_ignored(tmp_path, pooling, kinds):
     write_modules(tmp_path, pooling, *kinds)
     with pytest.raises(CheckpointError, match=r"supported"):
         read_embedding_config(tmp_path)
@@ -164,7 +164,7 @@ QUERY = "Represent this sentence for searching: "
 
 @pytest.fixture
 def prompted(minilm_folder, tmp_path):
-    """MiniLM with prompts, one of them the default, and a mean over the text alone where asked for."""
+    """MiniLM with prompts, one of them the default, and optionally a mean over the text alone."""
 
     def make(**pooling):
         folder = shutil.copytree(minilm_folder, tmp_path / "prompted", dirs_exist_ok=True)
@@ -183,7 +183,7 @@ def prompted(minilm_folder, tmp_path):
 
 
 def test_the_prompt_of_the_folder_stands_before_every_text(minilm, prompted, tmp_path, caplog):
-    """As SentenceTransformer.encode: the default prompt, unless one is named or given."""
+    """As SentenceTransformer.encode: the default prompt, unless the call names or gives another."""
     with caplog.at_level("INFO", logger="lavra"):
         model = prompted()
     assert "is put before every text to embed" in caplog.text
@@ -204,7 +204,7 @@ def test_the_prompt_of_the_folder_stands_before_every_text(minilm, prompted, tmp
 
 
 def test_a_pooling_that_leaves_the_prompt_out(prompted, peer):
-    """`include_prompt: false`, by hand: the states read the prompt, the mean does not take its tokens."""
+    """`include_prompt: false`, computed by hand: the states read the prompt, the mean leaves its tokens out."""
     model, texts = prompted(include_prompt=False), ["who wrote it", "a much longer text than that, to be padded to"]
     hidden, mask = peer([QUERY + text for text in texts])
     skipped = int(peer([QUERY])[1].sum()) - 1  # [CLS] and the prompt
@@ -222,25 +222,25 @@ def test_a_default_prompt_that_is_not_there_is_refused(tmp_path):
         read_embedding_config(tmp_path)
 
 
-def test_settings_nobody_knows_are_named(tmp_path, caplog):
+def test_unknown_settings_are_named(tmp_path, caplog):
     """Older folders name the file of the settings after their model."""
     write_modules(tmp_path, {"pooling_mode_mean_tokens": True}, "Transformer", "Pooling")
     (tmp_path / "sentence_roberta_config.json").write_text(json.dumps({"max_seq_length": 9, "mask_prompt": True}))
     assert read_embedding_config(tmp_path).max_tokens == 9
-    assert "ignored settings lavra does not know, which may change vectors: mask_prompt" in caplog.text
+    assert "settings that lavra does not know are ignored, and vectors may differ: mask_prompt" in caplog.text
 
 
 def test_white_space_at_the_ends_is_not_read():
     """As sentence-transformers strips texts before it tokenizes them."""
     port = tiny_in_process()
-    embedder = TorchEmbedder(port.model, port.reading, EmbeddingConfig())
+    embedder = TorchEmbedder(port.model, port.encoding, EmbeddingConfig())
     np.testing.assert_array_equal(embedder.embed([" \n Lily loved  "]), embedder.embed(["Lily loved"]))
 
 
 def test_lowercasing_happens_before_tokenizing():
     port = tiny_in_process()
-    plain = TorchEmbedder(port.model, port.reading, EmbeddingConfig())
-    lower = TorchEmbedder(port.model, port.reading, EmbeddingConfig(lowercase=True))
+    plain = TorchEmbedder(port.model, port.encoding, EmbeddingConfig())
+    lower = TorchEmbedder(port.model, port.encoding, EmbeddingConfig(lowercase=True))
     np.testing.assert_array_equal(lower.embed(["LILY"]), plain.embed(["lily"]))
 
 
@@ -253,7 +253,7 @@ def test_fill_mask_equals_transformers(tmp_path):
     save_checkpoint(port.model, tmp_path)
     peer = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path).eval()
     text = "she loved [MASK] play [MASK]"
-    ids = port.reading.source_ids(text)
+    ids = port.encoding.source_ids(text)
     gaps = [place for place, token in enumerate(ids) if token == port.tokenizer.mask_id]
     with torch.no_grad():
         expected = peer(torch.tensor([ids])).logits[0, gaps].log_softmax(-1).topk(3)
@@ -267,7 +267,7 @@ def test_fill_mask_equals_transformers(tmp_path):
         fill_mask(tiny_in_process(), "a [MASK]")
 
 
-def test_batches_hold_so_many_tokens_with_what_fills_them_up():
+def test_batches_hold_a_number_of_tokens_including_padding():
     rows = [[0] * length for length in (5, 1, 9, 2, 2, 30)]
     batches = list(batches_of_tokens(rows, 10))
     assert sorted(index for batch in batches for index in batch) == list(range(len(rows)))

@@ -1,4 +1,4 @@
-"""Gaps of texts, against `transformers`' own pipeline."""
+"""Filled gaps of texts, against the pipeline of `transformers`."""
 
 import math
 
@@ -7,11 +7,13 @@ import torch
 import transformers
 
 import lavra
-from lavra.api.fill import TorchMaskFiller, mask_filler, target_id
+from lavra.api.fill import fill_mask, mask_filler, target_id
+from lavra.api.torch_fill import TorchMaskFiller
 from lavra.base.errors import ConfigError, ContextLengthError, InputError
+from lavra.base.native_library import native_library
 from lavra.base.ports import MaskFiller
 from lavra.base.types import FillRequest
-from lavra.model import families
+from lavra.model.families import table as families
 from lavra.testing.mask_filler import MaskFillerConformance
 from lavra.tokens.config import TokenizerConfig
 from lavra.tokens.train import train_tokenizer
@@ -28,7 +30,7 @@ MODELS = {
 
 
 def random_folder(family, folder, *, spare=0, head=True):
-    """A random model as `transformers` writes it, with a trained tokenizer, and rows of the embedding to spare."""
+    """A random model saved by `transformers`, with a trained tokenizer and unused rows of the embedding."""
     size = {"bert": 120, "roberta": 300}[family]
     tokenizer = train_tokenizer(TEXTS, TokenizerConfig(kind=families.family(family).tokenizer, vocab_size=size))
     config, model, settings = MODELS[family]
@@ -57,6 +59,18 @@ def folder(request, tmp_path_factory):
     return random_folder(request.param, tmp_path_factory.mktemp(request.param))
 
 
+@pytest.fixture(params=["torch", "native"])
+def runner(request):
+    if request.param == "native" and native_library() is None:
+        pytest.skip("the native library is not built here")
+    return request.param
+
+
+@pytest.fixture
+def model(folder, runner):
+    return lavra.load(folder, runner=runner)
+
+
 def peer(folder):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     return transformers.pipeline("fill-mask", model=str(folder), tokenizer=tokenizer)
@@ -67,11 +81,10 @@ def as_peer(found):
 
 
 class TestConformance(MaskFillerConformance):
-    """Both kinds of tokenizer; a model with rows to spare, which are no tokens, is below."""
+    """Both kinds of tokenizer; a model with unused rows, which are no tokens, is below."""
 
     @pytest.fixture(autouse=True)
-    def _model(self, folder):
-        model = lavra.load(folder)
+    def _model(self, model):
         self.filler, tokenizer = mask_filler(model.port), model.tokenizer
         self.num_tokens, self.mask = tokenizer.vocab_size, tokenizer.token(tokenizer.mask_id)
         self.words = [(word, target_id(tokenizer, word)) for word in ("a", "b", "d")]
@@ -80,8 +93,8 @@ class TestConformance(MaskFillerConformance):
         return self.filler
 
 
-def test_the_pipeline_says_the_same(folder):
-    pipeline, model = peer(folder), lavra.load(folder)
+def test_the_pipeline_says_the_same(folder, model):
+    pipeline = peer(folder)
     mask = model.tokenizer.token(model.tokenizer.mask_id)
     (found,) = model.fill_mask(f"She loved to {mask} outside.", top_k=7)
     expected = pipeline(f"She loved to {mask} outside.", top_k=7)
@@ -90,8 +103,8 @@ def test_the_pipeline_says_the_same(folder):
     assert [one.text for one in found] == [one["token_str"].strip() for one in expected]
 
 
-def test_targets_as_the_pipeline_scores_them(folder):
-    pipeline, model = peer(folder), lavra.load(folder)
+def test_targets_as_the_pipeline_scores_them(folder, model):
+    pipeline = peer(folder)
     mask = model.tokenizer.token(model.tokenizer.mask_id)
     words = [model.tokenizer.token(number) for number in (60, 40, 80, 60)]
     (found,) = model.fill_mask(f"a {mask} c", targets=words)
@@ -103,8 +116,8 @@ def test_targets_as_the_pipeline_scores_them(folder):
 
 
 @pytest.mark.parametrize("family", MODELS)
-def test_rows_to_spare_are_no_candidates(family, tmp_path):
-    model = lavra.load(random_folder(family, tmp_path, spare=9))
+def test_rows_to_spare_are_no_candidates(family, runner, tmp_path):
+    model = lavra.load(random_folder(family, tmp_path, spare=9), runner=runner)
     mask, size = model.tokenizer.token(model.tokenizer.mask_id), model.tokenizer.vocab_size
     (found,) = model.fill_mask(mask, top_k=size)
     assert {one.token for one in found} == set(range(size))
@@ -113,9 +126,8 @@ def test_rows_to_spare_are_no_candidates(family, tmp_path):
             model.fill_mask(mask, top_k=top_k)
 
 
-def test_a_batch_says_what_each_text_alone_says(folder, monkeypatch):
+def test_a_batch_says_what_each_text_alone_says(model, monkeypatch):
     monkeypatch.setattr("lavra.api.fill.LOGITS_BYTES", 4000)  # the gaps of a text in several parts
-    model = lavra.load(folder)
     mask = model.tokenizer.token(model.tokenizer.mask_id)
     texts = [
         f"{mask}",
@@ -124,7 +136,7 @@ def test_a_batch_says_what_each_text_alone_says(folder, monkeypatch):
         f"def add(a, {mask}):",
         "x" + f" {mask}" * 9,
     ]
-    filler = TorchMaskFiller(model.port, batch_size=3)
+    filler = TorchMaskFiller(model.port, batch_size=3) if model.runner == "torch" else mask_filler(model.port)
     assert isinstance(filler, MaskFiller)
     together = filler.fill([FillRequest(text=text, top_k=4) for text in texts])
     monkeypatch.undo()
@@ -136,18 +148,16 @@ def test_a_batch_says_what_each_text_alone_says(folder, monkeypatch):
     assert filler.fill([]) == []
 
 
-def test_ids_are_used_as_they_are(folder):
-    model = lavra.load(folder)
+def test_ids_are_used_as_they_are(model):
     text = f"She {model.tokenizer.token(model.tokenizer.mask_id)}"
-    filler = TorchMaskFiller(model.port)
+    filler = mask_filler(model.port)
     ids = tuple(model.tokenizer.encode(text, add_special_tokens=True))
     assert filler.fill([FillRequest(text=ids)]) == filler.fill([FillRequest(text=text)])
     with pytest.raises(InputError, match="outside the vocabulary"):
         filler.fill([FillRequest(text=(*ids, 10_000))])
 
 
-def test_what_cannot_be_filled_says_why(folder):
-    model = lavra.load(folder)
+def test_texts_that_cannot_be_filled_give_the_reason(model):
     mask = model.tokenizer.token(model.tokenizer.mask_id)
     with pytest.raises(InputError, match="no gap to fill"):
         model.fill_mask("no gap")
@@ -159,7 +169,7 @@ def test_what_cannot_be_filled_says_why(folder):
         model.fill_mask(mask, targets=["\ud800"])
 
 
-def test_a_word_nobody_knows_is_no_target():
+def test_an_unknown_word_is_no_target():
     tokenizer = tiny_in_process("bert").tokenizer
     assert tokenizer.encode("漢") == [tokenizer.unk_id]
     with pytest.raises(InputError, match="not in the vocabulary"):
@@ -167,12 +177,14 @@ def test_a_word_nobody_knows_is_no_target():
     assert target_id(tokenizer, tokenizer.token(50)) == 50
 
 
-def test_only_an_encoder_with_its_head_fills_gaps(tmp_path):
-    headless = lavra.load(random_folder("bert", tmp_path, head=False))
+def test_only_an_encoder_with_its_head_fills_gaps(tmp_path, runner):
+    headless = lavra.load(random_folder("bert", tmp_path, head=False), runner=runner)
     assert mask_filler(headless.port) is None
     with pytest.raises(InputError, match="no masked-token head"):
         headless.fill_mask("a [MASK]")
+    with pytest.raises(InputError, match="no language-model head"):
+        headless.score("a")
     assert mask_filler(tiny_in_process()) is None
     with pytest.raises(InputError, match="left to right"):
-        TorchMaskFiller(tiny_in_process())
+        fill_mask(tiny_in_process(), "a [MASK]")
     assert isinstance(mask_filler(tiny_in_process("bert")), TorchMaskFiller)

@@ -1,4 +1,4 @@
-"""A GGUF file wherever a model's folder is taken: in Python, and in the verbs."""
+"""A GGUF file in place of a model's folder: in Python and in the verbs."""
 
 import json
 
@@ -14,9 +14,12 @@ from lavra.base.errors import CheckpointError, InputError
 from lavra.base.files import hash_file
 from lavra.cli.main import main
 from lavra.compression.gguf import GgufOptions, export_gguf
-from lavra.model import build_model, load_checkpoint, preset, save_checkpoint
+from lavra.model.build import build_model
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
+from lavra.model.families.table import preset
 from lavra.model.pooling import Pooling
-from lavra.tokens import TokenizerConfig, train_tokenizer
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.train import train_tokenizer
 
 TEXT = "One day a girl named Lily went to the park, and she was glad to be there. " * 40
 CHAT = (
@@ -54,7 +57,7 @@ def test_a_file_writes_scores_and_talks_as_its_folder_does(folder):
     assert file.tokenizer.vocab_size == own.tokenizer.vocab_size
 
 
-def test_what_is_saved_is_a_folder_that_says_what_it_was(folder, tmp_path):
+def test_a_saved_folder_names_its_gguf_source(folder, tmp_path):
     file = load(folder / "small-q8.gguf", runner="torch")
     file.save(tmp_path / "saved")
     card = read_card(tmp_path / "saved")

@@ -50,7 +50,7 @@ def test_transformers_opens_what_was_saved(folder, tmp_path):
     target = model.save(tmp_path / "copy")
     peer = transformers.AutoModelForCausalLM.from_pretrained(target)
     ids = transformers.AutoTokenizer.from_pretrained(target)("Once upon a time", return_tensors="pt").input_ids
-    assert ids[0].tolist() == model.port.reading.prompt_ids("Once upon a time")
+    assert ids[0].tolist() == model.port.encoding.prompt_ids("Once upon a time")
     loss = peer(ids, labels=ids).loss.item()
     logprobs = model.score("Once upon a time").logprobs
     assert -np.mean(logprobs) == pytest.approx(loss, abs=1e-4)
@@ -111,7 +111,7 @@ def test_hub_troubles_say_what_to_do(make_error, says, monkeypatch):
 
 
 def test_offline_a_hub_id_is_a_clear_error():
-    """No mock: the tests run with the hub switched off."""
+    """Without a mock: the tests run with the hub switched off."""
     with pytest.raises(InputError, match="someone/surely-not-cached"):
         lavra.load("someone/surely-not-cached")
 
@@ -124,7 +124,7 @@ def test_a_wrong_path_never_reaches_the_hub(name, monkeypatch):
         lavra.load(name)
 
 
-def test_what_cannot_be_opened_is_an_error_of_ours(folder, tmp_path):
+def test_unusable_folders_are_a_lavra_error(folder, tmp_path):
     with pytest.raises(InputError, match="is a file"):
         lavra.load(folder / "config.json")
     with pytest.raises(CheckpointError):

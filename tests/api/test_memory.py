@@ -1,4 +1,4 @@
-"""What an open model holds: expanded weights saved as they came, engines that hold them once, caches that cost use."""
+"""Memory of an open model: expanded weights saved unchanged, engines' weights held once, caches that grow with use."""
 
 import gc
 import sys
@@ -14,7 +14,9 @@ from lavra.base.errors import InputError
 from lavra.base.types import GenerateRequest
 from lavra.engine.runners.stores import FloatStore
 from lavra.model.checkpoint import load_checkpoint, save_checkpoint
-from lavra.quantize import SCHEMES, quantize_model, save_quantized
+from lavra.quantize.folder import save_quantized
+from lavra.quantize.scheme import SCHEMES
+from lavra.quantize.swap import quantize_model
 from tests.generate.tiny import tiny_model, tiny_tokenizer
 
 

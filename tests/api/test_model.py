@@ -1,4 +1,4 @@
-"""`TextModel`: plain arguments in, port requests out; chat; what needs more than a port."""
+"""`TextModel`: plain arguments become port requests; chat; methods beyond the port."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.generate.tiny import tiny_in_process, tiny_tokenizer
 
 
 class FakePort:
-    """Remembers what it was asked."""
+    """A port that remembers its requests."""
 
     def __init__(self):
         self.asked = []
@@ -59,7 +59,7 @@ def test_an_unknown_option_names_the_nearest():
         TextModel(FakePort(), runner="remote").generate("a", temprature=1.0)
 
 
-def test_what_is_not_behind_the_port_is_said():
+def test_methods_beyond_the_port_are_refused():
     model = TextModel(FakePort(), runner="remote")
     with pytest.raises(InputError, match="embeds"):
         model.embed(["a"])
@@ -102,7 +102,7 @@ def test_without_a_template_there_is_no_chat():
 def test_decoders_and_encoder_decoders_embed_too():
     for family in ("llama", "t5"):
         port = tiny_in_process(family)
-        embedder = TorchEmbedder(port.model, port.reading, EmbeddingConfig())
+        embedder = TorchEmbedder(port.model, port.encoding, EmbeddingConfig())
         model = TextModel(port, runner="torch", tokenizer=port.tokenizer, embedder=embedder)
         texts = ["Once upon a time", "She", "def add(a, b)"]
         vectors = model.embed(texts)

@@ -1,4 +1,4 @@
-"""`lavra.load` opens quantized folders like any other."""
+"""`lavra.load` opens quantized folders like any other folder."""
 
 import shutil
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import lavra
-from lavra.model import load_checkpoint
-from lavra.quantize import SCHEMES, quantize_model, save_quantized
+from lavra.model.checkpoint import load_checkpoint
+from lavra.quantize.folder import save_quantized
+from lavra.quantize.scheme import SCHEMES
+from lavra.quantize.swap import quantize_model
 
 
 @pytest.mark.data

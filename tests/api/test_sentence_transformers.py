@@ -1,4 +1,4 @@
-"""MiniLM's vectors are those of sentence-transformers, on real sentences in English and Portuguese."""
+"""MiniLM's vectors equal those of sentence-transformers on real sentences in English and Portuguese."""
 
 import importlib.util
 import json
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.data]
 
 
 def sentences(data):
-    """Two hundred: English and Portuguese questions, English and Portuguese sentences, a paragraph of each."""
+    """Two hundred English and Portuguese questions and sentences, and a paragraph of each language."""
     found = []
     for name in ("xquad/xquad.en.json", "faquad/dev.json"):
         articles = json.loads((data / "qa" / name).read_text(encoding="utf-8"))["data"]

@@ -1,4 +1,4 @@
-"""Sampling settings of a model's `generation_config.json`: used where a request says nothing, named where not done."""
+"""Settings of a model's `generation_config.json`: used where a request sets nothing, named where unsupported."""
 
 import json
 import logging
@@ -32,20 +32,21 @@ SAID = {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "top_k": 20, "repet
         ({"max_new_tokens": 77}, {"max_tokens": 77}),
     ],
 )
-def test_what_a_file_says(generation, settings, caplog) -> None:
+def test_settings_of_a_file_are_read(generation, settings, caplog) -> None:
     assert usual_settings(generation) == settings
     assert caplog.text == ""
 
 
-def test_what_lavra_does_not_do_is_named(caplog) -> None:
+def test_unsupported_settings_are_named(caplog) -> None:
     usual_settings(
         {"num_beams": 4, "no_repeat_ngram_size": 3, "typical_p": 1.0, "bad_words_ids": [[5]], "min_length": 0}
     )
-    assert "lavra does not do bad_words_ids=[[5]], no_repeat_ngram_size=3, num_beams=4, so texts may" in caplog.text
+    named = "bad_words_ids=[[5]], no_repeat_ngram_size=3, num_beams=4"
+    assert f"lavra does not support {named}, so texts may differ" in caplog.text
 
 
 def test_every_setting_of_transformers_is_known_or_would_be_named(caplog) -> None:
-    """Of the defaults of `GenerationConfig` none is named: they change nothing."""
+    """No default of `GenerationConfig` is named as unsupported, because defaults change nothing."""
     usual_settings({**GenerationConfig().to_dict(), "transformers_version": transformers.__version__})
     assert caplog.text == ""
 
@@ -83,7 +84,7 @@ def plain(tmp_path_factory):
 
 @pytest.fixture
 def sampled(plain, tmp_path):
-    """A tiny model whose folder says how to sample."""
+    """A tiny model whose folder has sampling settings."""
     folder = shutil.copytree(plain, tmp_path / "model")
     (folder / "generation_config.json").write_text(json.dumps({**SAID, "max_new_tokens": 6}))
     return folder

@@ -1,4 +1,4 @@
-"""Settings: one dataclass for Python, YAML and flags, and errors that name the nearest valid thing."""
+"""Settings: one dataclass for Python, YAML and flags, and errors that name the nearest valid word."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_plain_data_and_back_is_the_same_settings(outer: Outer) -> None:
 @settings(max_examples=60, deadline=None)
 @given(outers)
 def test_flags_and_back_is_the_same_settings(outer: Outer) -> None:
-    """Every setting typed as a flag (as `--name=value`, so that values may start with a dash) gives the same object."""
+    """Every setting given as a flag (as `--name=value`, so that values may start with a dash) gives the same object."""
     parser = argparse.ArgumentParser()
     add_flags(parser, Outer)
     typed = ["--budget=" + repr(abs(outer.budget)), f"--steps={outer.steps}", f"--kind={outer.kind}"]
@@ -168,7 +168,7 @@ def test_errors_name_the_value_the_place_and_the_remedy(mapping: dict[str, objec
 
 def test_a_required_setting_is_named_with_its_meaning() -> None:
     @dataclass(frozen=True, kw_only=True)
-    class Needs:
+    class CheckSubject:
         """A.
 
         Attributes:
@@ -178,7 +178,7 @@ def test_a_required_setting_is_named_with_its_meaning() -> None:
         width: int
 
     with pytest.raises(ConfigError, match="width: required but not given; it is: how wide it is"):
-        from_mapping(Needs, {})
+        from_mapping(CheckSubject, {})
 
 
 def test_docs_come_from_the_class_docstring_and_go_into_the_help() -> None:
@@ -206,7 +206,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) 
     assert read.extra is None
     with pytest.raises(ConfigError, match="--steps: 'many' is not a whole number"):
         from_flags(Outer, parser.parse_args(["--steps", "many"]))
-    with pytest.raises(ConfigError, match=r"--extra.width: asks for a part of what --no-extra turns off"):
+    with pytest.raises(ConfigError, match=r"--extra.width: sets a part of the settings that --no-extra turns off"):
         from_flags(Outer, parser.parse_args(["--no-extra", "--extra.width", "3"]))
 
 

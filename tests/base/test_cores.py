@@ -1,4 +1,4 @@
-"""Threads: fewer while cores are taken, as many as a container's quota, never against what the user set."""
+"""Threads: fewer while cores are busy, as many as a container's quota, never against the user's own setting."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def test_fewer_threads_while_cores_are_taken(
     assert choose_threads(sample_cores(), variables) == says
     assert variables == {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": threads, "LAVRA_THREADS": threads}
     assert threads_are_free(variables)
-    assert choose_threads(sample_cores(), variables) is None  # a process that lavra starts takes what was chosen
+    assert choose_threads(sample_cores(), variables) is None  # a process that lavra starts uses the chosen number
 
 
 @pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
-def test_what_the_user_set_is_left_alone(name: str) -> None:
+def test_the_users_settings_stay(name: str) -> None:
     variables = {"OMP_NUM_THREADS": "7", name: "3"}
     assert choose_threads(sample_cores(), variables) is None
     assert variables == {"OMP_NUM_THREADS": "7", name: "3"}

@@ -1,4 +1,4 @@
-"""A full disk is one error, whichever library met it, and what was there before is still there."""
+"""A full disk is one error for every library, and the previous files stay."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_a_kill_at_either_rename_loses_nothing(tmp_path: Path, rename: int) -> N
 
 
 def test_a_kill_after_both_renames_keeps_the_new_folder(tmp_path: Path) -> None:
-    """The old folder still lies beside: it must not come back."""
+    """The old folder is still beside the new one: it must not replace it."""
     target = tmp_path / "model"
     write(target, "new")
     write(tmp_path / ".old-model", "old")

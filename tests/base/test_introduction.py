@@ -1,4 +1,4 @@
-"""How a model is introduced: written to its card, read again, and taken from its evaluation where it has none."""
+"""A model's introduction: written to its card, read again, and taken from its evaluation where it has none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_what_is_written_is_read_and_the_identity_stays(folder) -> None:
+def test_a_written_introduction_is_read_and_the_identity_stays(folder) -> None:
     before = read_card(folder)
     told = Introduction(good_for="It finishes lines.", beginnings=("Once", "Uma vez"))
     write_introduction(folder, told)

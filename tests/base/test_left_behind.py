@@ -1,4 +1,4 @@
-"""What writing leaves behind: nothing beside the folder, and files that others may read."""
+"""After writing, no temporary file remains beside the folder, and others may read the files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def replace(target: Path, text: str) -> None:
         (work / "out.txt").write_text(text)
 
 
-def test_what_was_replaced_is_gone(tmp_path: Path) -> None:
+def test_replaced_files_are_gone(tmp_path: Path) -> None:
     for text in ("old", "new"):
         replace(tmp_path / "model", text)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -1,4 +1,4 @@
-"""Two processes never write to one place: the second is refused in words or waits, and a dead one is not in the way."""
+"""Two processes never write to one place: the second is refused with a message or waits; a dead one blocks nobody."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_second_may_wait(tmp_path: Path) -> None:
 
 
 def test_of_many_that_come_and_go_one_at_a_time_is_inside(tmp_path: Path) -> None:
-    """The lock file is removed at each end: one who opened the removed file must not think he holds the lock."""
+    """The lock file is removed at each end: a process that opened the removed file must not believe it has the lock."""
     inside, most = [0], [0]
 
     def come_and_go() -> None:

@@ -53,7 +53,7 @@ def test_latest_is_the_newest_and_no_by_product_of_up(workspace):
 
 
 @pytest.mark.parametrize("name", ["latest", "a/b", "../x", "", ".hidden", "x.gguf", "-x"])
-def test_what_cannot_be_a_name_is_refused_and_found_nowhere(name, workspace):
+def test_invalid_names_are_refused_and_never_found(name, workspace):
     put(workspace, "old")
     with pytest.raises(InputError, match="choose another"):
         check_name(name)
@@ -90,7 +90,7 @@ def test_names_of_folders_that_are_gone_are_no_names(workspace):
         ([], None),
     ],
 )
-def test_what_a_folder_holds(files, kind, tmp_path):
+def test_the_kind_of_a_folder_is_recognised(files, kind, tmp_path):
     for file in files:
         (tmp_path / file).write_text("{}")
     assert kind_of(tmp_path) == kind

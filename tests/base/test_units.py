@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them."""
+"""Durations and sizes in the forms that people write."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "m", "4 parsecs", "-3s", "1h30", "4m!", "nan", "1..2s"])
-def test_what_is_not_a_duration_is_refused(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not a duration; write one such as"):
         parse_duration(text)
 
@@ -53,7 +53,7 @@ def test_sizes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "MB", "-1MB", "4XB", "1e-9GB", "4 M B x"])
-def test_what_is_not_a_size_is_refused(text: str) -> None:
+def test_invalid_sizes_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not a size; write one such as"):
         parse_size(text)
 
@@ -69,7 +69,7 @@ def test_a_shown_size_reads_back_within_its_digits(size: int) -> None:
     assert parse_size(format_size(size)) == pytest.approx(size, rel=0.006)
 
 
-def test_what_is_shown() -> None:
+def test_durations_and_sizes_are_shown() -> None:
     assert [format_duration(s) for s in (0.4, 9.12, 59.7, 240, 245, 3600, 5400)] == [
         "0.4s",
         "9.1s",

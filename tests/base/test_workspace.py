@@ -1,4 +1,4 @@
-"""The workspace: where it is, what is in it, who may write."""
+"""The workspace: its place, its content, and who may write."""
 
 from __future__ import annotations
 

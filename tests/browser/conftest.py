@@ -4,9 +4,9 @@
         page = visit("http://127.0.0.1:8000/", width=360, dark=True)
         assert violations(page) == []
 
-`visit` opens a page in a context of its own (storage, cookies), fails the test afterwards where the page logged an
-error or asked any other host, and keeps a picture of each page of a test that failed in build/browser/.  Everything
-here is slow and skips where Chromium or axe-core is missing; `scripts/test_tools.sh` gets both.
+`visit` opens a page in its own context (storage, cookies).  It fails the test afterwards if the page logged an error or
+sent a request to another host, and keeps a picture of each page of a failed test in build/browser/.  Everything here is
+slow and skips where Chromium or axe-core is missing; `scripts/test_tools.sh` gets both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = Path(os.environ.get("LAVRA_AXE", ROOT / "build" / "axe" / "axe.min.js"))
-PATIENCE = 15  # seconds that a page may take to do what a test waits for
+PATIENCE = 15  # most seconds that a test waits for a page
 PICTURES = ROOT / "build" / "browser"
 FLAGS = [
     "--headless",
@@ -37,7 +37,7 @@ FLAGS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test of a browser is slow."""
+    """Mark every browser test as slow."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slow)
@@ -55,7 +55,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def chromium() -> Iterator[object]:
     """The browser; skips the test where there is none.
 
-    It ends with its module: while Playwright runs, its event loop does too, and no other test could call `asyncio.run`.
+    It ends with its module: Playwright's event loop runs as long as it does, and no other test could call
+    `asyncio.run`.
     """
     program = os.environ.get("LAVRA_CHROMIUM") or shutil.which("chromium")
     if not program:
@@ -69,7 +70,7 @@ def chromium() -> Iterator[object]:
 
 
 class Watched:
-    """What a page does besides what a test asks of it."""
+    """Errors, requests and messages of a page during a test."""
 
     def __init__(self, page, url: str) -> None:
         self.page, self.host = page, urlsplit(url).netloc
@@ -94,7 +95,7 @@ class Watched:
 
 @pytest.fixture
 def visit(chromium, request: pytest.FixtureRequest) -> Iterator[Callable[..., object]]:
-    """Opens a page in a context of its own.
+    """Open a page in its own context.
 
     `visit(url, width=1280, height=800, dark=False, javascript=True, touch=False, expected=())`; `expected` are patterns
     of messages that the page may log.
@@ -134,7 +135,7 @@ def visit(chromium, request: pytest.FixtureRequest) -> Iterator[Callable[..., ob
 
 @pytest.fixture(scope="session")
 def violations() -> Callable[..., list[str]]:
-    """What axe-core finds on a page, its best practices included; serious and worse unless told otherwise."""
+    """Violations that axe-core finds on a page, best practices included; by default serious ones and worse."""
     if not AXE.is_file():
         pytest.skip(f"{AXE} is not there; scripts/test_tools.sh axe fetches it from npm")
     source = AXE.read_text(encoding="utf-8")
@@ -155,14 +156,14 @@ def violations() -> Callable[..., list[str]]:
 
 
 def overflow(page) -> int:
-    """Pixels by which a page is wider than its window."""
+    """Number of pixels by which a page is wider than its window."""
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
 def wait_until(page, condition: str) -> None:
     """Wait until an expression holds; Playwright's own way is forbidden by a page's strict policy.
 
-    The page itself looks again and again, which costs less than asking it each time.
+    The page itself polls, which costs less than a call for each check.
     """
     waits = f"""async () => {{
         const end = performance.now() + {PATIENCE * 1000};

@@ -1,9 +1,9 @@
-"""Models that write what a test chooses, behind the real engine and the real server.
+"""Models that write texts chosen by a test, behind the real engine and the real server.
 
     with serving({"talker": {"Hello": ["Hi!", "Hi again!"]}}) as (url, runners):
         runners["talker"].seconds = 0.05  # for each token
 
-A question that is asked again gets the next of its replies, and after the last one the last one again.
+A repeated question gets the next of its replies; after the last reply, the last one again.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from lavra.engine import Engine
-from lavra.generate.plan import PromptReading, special_frame
-from lavra.server import ServedModel
+from lavra.engine.engine import Engine
+from lavra.generate.prompt_encoding import PromptEncoding, special_frame
+from lavra.server.served import ServedModel
 from tests.engine.scripted import ScriptedRunner
 from tests.generate.tiny import tiny_tokenizer
 from tests.server.conftest import running
@@ -34,12 +34,12 @@ GREEDY = {"temperature": 0.0}
 
 
 class ReplyingRunner(ScriptedRunner):
-    """Writes its reply to the last message of a person, or of a tool, then ends.
+    """Writes its reply to the last message of a person or a tool, then ends.
 
     Attributes:
-        replies: to each question; `None` is any other one.
-        seconds: that a token takes.
-        prompts: the texts that were read.
+        replies: replies to each question; `None` is any other question.
+        seconds: seconds for each token.
+        prompts: prompts that were read.
     """
 
     def __init__(self, tokenizer, replies):
@@ -48,7 +48,7 @@ class ReplyingRunner(ScriptedRunner):
         self.prompts, self._asked, self._given, self._scores = [], {}, {}, False
 
     def after(self, row, end):
-        self._scores = row.num_logits > 1  # of a text that is there, of which nothing is written
+        self._scores = row.num_logits > 1  # scoring a given text, without writing
         return super().after(row, end)
 
     def logits(self, tokens):
@@ -75,21 +75,21 @@ class ReplyingRunner(ScriptedRunner):
 
 
 def scripted_model(name, replies, *, chats=True, usual=GREEDY, **fields):
-    """A model whose folder names `usual`, and the runner that writes for it."""
+    """A model whose folder has `usual` settings, and the runner that writes for it."""
     tokenizer = tiny_tokenizer()
     if chats:
         tokenizer = tokenizer.with_chat_template(TEMPLATE)
     runner = ReplyingRunner(tokenizer, replies)
-    reading = PromptReading(
+    encoding = PromptEncoding(
         tokenizer=tokenizer, frame=special_frame(tokenizer), context=CONTEXT, vocab_size=tokenizer.vocab_size
     )
-    engine = Engine(runner, reading, stop_ids=frozenset({tokenizer.eos_id}))
+    engine = Engine(runner, encoding, stop_ids=frozenset({tokenizer.eos_id}))
     return ServedModel(name=name, tokenizer=tokenizer, engine=engine, usual=usual, **fields), runner
 
 
 @contextmanager
 def serving(models, *, indexes=(), **settings):
-    """A server of scripted models, as `name: replies`: its URL and the runners by name."""
+    """A server of scripted models, given as `name: replies`: its URL and the runners by name."""
     made = {name: scripted_model(name, replies) for name, replies in models.items()}
     with running([model for model, _ in made.values()], indexes=indexes, response_cache=0, **settings) as url:
         yield url, {name: runner for name, (_, runner) in made.items()}

@@ -1,4 +1,4 @@
-"""The chat page for everybody: light and dark, narrow, by keyboard, in Portuguese, and whatever is served."""
+"""The chat page's look: light and dark, narrow, by keyboard, in Portuguese, and with every kind of served model."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_conversation_by_keyboard_alone(server, visit) -> None:
 
 
 def tab_to(page, name, *, back=False):
-    """Press Tab until something of a name has the focus; each stop on the way can be seen."""
+    """Press Tab until an element with a name has the focus; each stop on the way is visible."""
     for _ in range(60):
         page.keyboard.press("Shift+Tab" if back else "Tab")
         at = page.evaluate(

@@ -1,4 +1,4 @@
-"""The chat page: Markdown, tables and code as elements, and nothing a model writes runs or loads."""
+"""The chat page: Markdown, tables and code become elements, and nothing in a model's text runs or loads."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_code_is_coloured_and_copied_as_it_was_written(server, visit) -> None:
 
 
 def test_nothing_that_a_model_writes_runs_or_loads(server, visit) -> None:
-    """The fixture fails the test for every request that leaves the server and every error that the page logs."""
+    """The fixture fails the test for every request to another host and every error in the page's log."""
     page = opened(visit, server[0])
     send(page, "Everything")
     until_done(page)
@@ -130,7 +130,7 @@ def test_nothing_that_a_model_writes_runs_or_loads(server, visit) -> None:
 
 
 def harmful(place):
-    """Elements and attributes that could run or load something, and links that lead where none may."""
+    """Elements and attributes that could run or load something, and links with forbidden targets."""
     elements = place.locator("script, img, svg, iframe, style, base, form, object, embed, link, details, video")
     names = place.locator("*").evaluate_all("all => all.flatMap(one => one.getAttributeNames())")
     links = place.locator("a").evaluate_all("all => all.map(one => one.href)")
@@ -181,7 +181,7 @@ def test_a_growing_text_is_drawn_without_touching_what_is_settled(server, visit)
 
 
 def test_blocks_of_a_growing_text_are_those_of_the_whole_and_cost_no_more(server, visit) -> None:
-    """Compared with marked over the whole text, at every length; and a long text is not read anew each time."""
+    """Compared with marked over the whole text, at every length; and a long text is not parsed anew each time."""
     page = opened(visit, server[0])
     texts = [RICH, "\n\n".join(ADVERSARIAL), "1. a\n\n\n2. b\n\n   more\n\npara\n===\n\n    code\n\ttab\r\nend\n"]
     for text in texts:

@@ -53,7 +53,7 @@ def close_settings(page):
 
 
 def body_sent(page, act):
-    """The JSON that the page asks for an answer with."""
+    """The JSON body of the page's request."""
     with page.expect_request(lambda one: one.method == "POST") as request:
         act()
     until_done(page)
@@ -102,7 +102,7 @@ def test_a_model_that_names_no_way_to_draw_is_drawn_balanced(visit) -> None:
             page.locator("#model").select_option(name)
             open_settings(page)
             assert page.locator(".presets [aria-pressed=true]").all_inner_texts() == [preset]
-            page.locator("#seed").fill("3")  # which is no way to draw: the preset stays
+            page.locator("#seed").fill("3")  # a seed is no preset: the preset stays
             assert page.locator(".presets [aria-pressed=true]").all_inner_texts() == [preset]
             close_settings(page)
             body = body_sent(page, lambda: send(page, "Hello"))
@@ -110,7 +110,7 @@ def test_a_model_that_names_no_way_to_draw_is_drawn_balanced(visit) -> None:
             assert (body["model"], told) == (name, {**sent, "seed": 3})
 
 
-def test_what_is_drawn_has_a_seed_that_the_answer_keeps(visit, tmp_path) -> None:
+def test_a_sampled_answer_keeps_its_seed(visit, tmp_path) -> None:
     model, _ = scripted_model("newcomer", REPLIES, usual={})
     with running([model]) as url:
         page = opened(visit, url)
@@ -128,7 +128,7 @@ def test_what_is_drawn_has_a_seed_that_the_answer_keeps(visit, tmp_path) -> None
     assert sorted(seeds) == sorted([first["seed"], second["seed"]])
 
 
-def test_answers_keep_to_a_schema_and_a_wrong_one_is_told_at_once(page) -> None:
+def test_answers_keep_to_a_schema_and_a_wrong_schema_is_reported_at_once(page) -> None:
     open_settings(page)
     page.locator("#schema").fill('{"type": "object"')
     page.locator(".wrong", has_text="Not kept").wait_for()
@@ -226,7 +226,7 @@ def test_probabilities_are_shown_on_demand_for_each_token(page) -> None:
     assert page.locator(".probabilities").count() == 0
 
 
-def test_a_refusal_is_told_and_retried(server, visit) -> None:
+def test_a_refusal_is_shown_and_can_be_retried(server, visit) -> None:
     page = opened(visit, server[0], expected=("429", "500"))
     send(page, "Hello")
     until_done(page)
@@ -254,7 +254,7 @@ def test_a_refusal_is_told_and_retried(server, visit) -> None:
     until_done(page)
     assert page.locator(".problem").count() == 0
     assert said(page)[-1] == "Yes."
-    assert page.locator(".versions").count() == 0  # an answer that failed is no version
+    assert page.locator(".versions").count() == 0  # an answer that failed is not a version
 
 
 def test_notes_are_folded_into_one_line(page) -> None:

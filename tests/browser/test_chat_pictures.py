@@ -2,7 +2,7 @@
 
     LAVRA_PICTURES=docs/chat-page pytest -m slow tests/browser/test_chat_pictures.py
 
-Without the variable they go into the test's own folder, and only their sizes are looked at.
+Without the variable they go into the test's own folder, and only their sizes are checked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The chat page: an answer goes on after a reload, after a break of the connection, and in another tab."""
+"""The chat page: an answer continues after a reload, after a broken connection, and in another tab."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.browser.test_chat_talk import opened, said, send, until_done
 from tests.server.conftest import running
 
 LONG = " ".join(f"word{n}" for n in range(60)) + "."
-SHORTER = " ".join(LONG.split()[:30])  # than the most tokens that are written where nobody says how many
+SHORTER = " ".join(LONG.split()[:30])  # shorter than the default limit of tokens
 PLACE = "Recife, no Nordeste do Brasil, perto do mar"
 CALL = f'<tool_call>\n{{"name": "weather", "arguments": {{"place": "{PLACE}"}}}}\n</tool_call>'
 BROKEN = ("Failed to load resource", "net::ERR")
@@ -74,7 +74,7 @@ def test_an_answer_goes_on_after_the_connection_broke(server, visit) -> None:
     assert len(server[1].prompts) == 1
 
 
-def test_what_was_stopped_stays_stopped_and_costs_nothing_more(server, visit) -> None:
+def test_a_stopped_answer_stays_stopped_and_costs_nothing_more(server, visit) -> None:
     page = opened(visit, server[0])
     send(page, "Count")
     until_word(page, 3)
@@ -119,7 +119,7 @@ def test_another_tab_can_stop_an_answer(server, visit) -> None:
     assert len(said(page)[1]) < len(LONG)
 
 
-def test_an_answer_that_the_server_forgot_is_told_and_retried(visit) -> None:
+def test_an_answer_dropped_by_the_server_is_reported_and_retried(visit) -> None:
     replies = {"talker": {"Count": [LONG]}}
     with serving(replies, drain_seconds=0.1) as (url, runners):
         runners["talker"].seconds = 0.01

@@ -42,7 +42,7 @@ def titles(page):
 
 
 def act(page, title, name):
-    """Choose from the menu of a conversation."""
+    """Choose an action from the menu of a conversation."""
     entry = page.locator(".conversations li", has_text=title)
     entry.locator("summary").click()
     entry.get_by_role("button", name=name, exact=True).click()
@@ -77,7 +77,7 @@ def test_a_conversation_is_renamed(page) -> None:
     assert len(said(page)) == 4
 
 
-def test_what_was_said_is_found(page) -> None:
+def test_texts_of_conversations_are_found(page) -> None:
     comet, recife = "What is a comet?", "Onde fica Recife?"
     ask(page, comet)
     ask(page, recife)
@@ -113,7 +113,7 @@ def test_a_deleted_conversation_can_be_had_back_and_else_is_gone(page) -> None:
 
 
 def stored(name, condition):
-    """An expression about the records of a store of the browser's."""
+    """A JavaScript expression over the records of a browser store."""
     return f"""new Promise(done => {{
         indexedDB.open("lavra-chat").onsuccess = ({{target: {{result}}}}) => {{
             result.transaction("{name}").objectStore("{name}").getAll().onsuccess = event => {{
@@ -185,7 +185,7 @@ def test_each_conversation_has_a_draft_that_outlives_a_reload(page) -> None:
     wait_until(page, "document.querySelector('#text').value === 'half a thought'")
 
 
-def test_what_was_written_outlives_a_server_that_is_gone(visit) -> None:
+def test_conversations_outlive_a_server_that_is_gone(visit) -> None:
     with serving({"talker": REPLIES}) as (url, _):
         page = opened(visit, url, expected=OFFLINE)
         ask(page, "What is a comet?")
@@ -204,7 +204,7 @@ def test_what_was_written_outlives_a_server_that_is_gone(visit) -> None:
 
 
 def send_at_once(texts):
-    """Press Enter in several tabs at one moment: a tab that knew the other's message first would go on from it."""
+    """Press Enter in several tabs at the same moment: a tab that saw the other's message would continue from it."""
     for page, text in texts.items():
         page.locator("#text").fill(text)
     moment = (time.time() + 1) * 1000
@@ -227,7 +227,7 @@ def test_tabs_add_to_one_conversation_and_see_one_another(server, page) -> None:
     page.locator("#send:enabled").wait_for()
     assert page.locator("#text").input_value() == "a draft here"
     send_at_once({page: "What is a comet?", other: "Onde fica Recife?"})
-    for one in (page, other):  # each was told, and goes on with its own
+    for one in (page, other):  # each tab has a message, and continues its own conversation
         until_done(one)
         wait_until(one, "document.querySelector('.versions span')?.textContent.endsWith('/2')")
     assert said(page)[2] == "What is a comet?"

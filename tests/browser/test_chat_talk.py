@@ -46,7 +46,7 @@ def until_done(page):
 
 
 def said(page):
-    """Texts of the messages that are shown, in their order."""
+    """Texts of the shown messages, in order."""
     return page.locator("article .said, article .answer").all_inner_texts()
 
 
@@ -139,7 +139,7 @@ def test_a_message_is_edited_and_both_branches_stay(server, page) -> None:
     assert said(page) == ["Hello", first, "And then?", "Then nothing."]
 
 
-def test_what_is_read_is_the_branch_that_is_shown(server, page) -> None:
+def test_the_model_reads_the_shown_branch(server, page) -> None:
     send(page, "Hello")
     until_done(page)
     first = said(page)[1]
@@ -167,7 +167,7 @@ def test_one_conversation_is_answered_while_another_one_goes_on(server, page) ->
     assert said(page) == ["And then?", "Then nothing."]
     send(page, "Count")
     page.locator(".answer", has_text="two").wait_for()
-    page.keyboard.press("Escape")  # stops this one alone
+    page.keyboard.press("Escape")  # stops only this answer
     page.locator(".facts", has_text="stopped by you").wait_for()
     wait_until(page, "document.querySelectorAll('.entry .at-work').length === 1")
     page.locator(".entry").last.click()

@@ -1,4 +1,4 @@
-"""The rating page as people meet it: by keyboard, on a phone, reloaded, offline, in the dark, by a screen reader."""
+"""The rating page in use: by keyboard, on a phone, reloaded, offline, in the dark, by a screen reader."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OFFLINE = ("Failed to load resource", "net::ERR")
 
 
 def answers():
-    """One long, one hostile, one empty, one in a script that is written from right to left."""
+    """Four answers: a long one, a hostile one, an empty one, and one in a right-to-left script."""
     texts = {"big": ["A long answer. " * 300, HOSTILE, "Ja."], "small": ["Short.", "", "שלום עולם"]}
     return [
         ModelAnswer(
@@ -49,7 +49,7 @@ def begin(page):
 
 
 def item_shown(store, annotator, page):
-    """The item on the page."""
+    """The item that the page shows."""
     place = int(page.locator("#item-title").inner_text().split()[1])
     return store.items[store.assignment(annotator, place).item], store.assignment(annotator, place)
 
@@ -59,7 +59,7 @@ def until_saved(page):
 
 
 def go_on(page, key="Enter"):
-    """Press a key that leads to another item, and wait for it."""
+    """Press a key that leads to another item, and wait for that item."""
     title = page.locator("#item-title").inner_text()
     page.keyboard.press(key)
     moved = f"document.querySelector('#item-title').textContent !== {json.dumps(title)}"
@@ -195,7 +195,7 @@ def test_two_annotators_at_once_do_not_meet(study, visit) -> None:
     assert [pages[number].locator("#count").inner_text().split()[0] for number in (1, 2)] == ["2", "1"]
 
 
-def test_what_is_chosen_while_the_server_is_gone_is_saved_when_it_is_back(tmp_path, visit) -> None:
+def test_choices_made_offline_are_saved_when_the_server_is_back(tmp_path, visit) -> None:
     store, tokens = new_store(tmp_path / "a.study", answers())
     with serving(store) as url:
         page = visit(f"{url}/#{tokens[1]}", expected=OFFLINE)
@@ -229,7 +229,7 @@ def test_errors_are_said_in_words(study, visit, violations, path, title) -> None
     assert not page.locator("#again").is_visible()
 
 
-def test_a_study_closed_while_somebody_rates(study, visit) -> None:
+def test_a_study_closed_during_rating(study, visit) -> None:
     store, links = study
     page = visit(links[1], expected=("409",))
     begin(page)
@@ -338,7 +338,7 @@ def test_keys_can_be_turned_off(study, visit) -> None:
 
 
 def test_the_results_are_those_that_were_clicked(study, visit) -> None:
-    """Another annotator's judgements beside those of the page, through to the ranking."""
+    """Another annotator's judgements and those of the page, up to the ranking."""
     store, links = study
     judge_all(store, 2, rate=lambda item: 4)
     page = visit(links[1])

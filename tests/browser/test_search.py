@@ -1,4 +1,4 @@
-"""The search page as people meet it: by keyboard, on a phone, in the dark, by a screen reader; hostile documents."""
+"""The search page in use: by keyboard, on a phone, in the dark, by a screen reader; hostile documents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def url():
 
 
 def pages():
-    """What would be a book of seven pages."""
+    """The text of a book with seven pages."""
     animals = ("antas", "bugios", "capivaras", "emas", "garças", "onças", "tucanos")
     return "".join(f"A página {number} fala de {one}. ".ljust(400) for number, one in enumerate(animals, start=1))
 
@@ -120,7 +120,7 @@ def test_hostile_documents_are_text(visit, url) -> None:
     assert page.title() == "Search · lavra"
 
 
-def test_what_is_not_supported_is_marked_in_words(visit, url) -> None:
+def test_unsupported_sentences_are_marked_in_words(visit, url) -> None:
     page = asked(visit, url)
     assert page.locator(".unsupported").count() == 1
     assert page.locator(".flag").inner_text() == "not supported: toy"

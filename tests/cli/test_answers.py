@@ -1,4 +1,4 @@
-"""`lavra answers`: what a teacher writes is kept as it wrote it, and a student learns from the file."""
+"""`lavra answers`: the teacher's answers are kept unchanged, and a student learns from the file."""
 
 import json
 
@@ -26,7 +26,7 @@ def teacher(tmp_path_factory):
 
 
 def asked(folder, count=60):
-    """Prompts alone, each once, with the space that parts them from their answers."""
+    """Prompts alone, each once, with the space between prompt and answer."""
     texts = dict.fromkeys(row["source"] + " " for row in rows("text2text", count, seed=5))
     return list(texts), write(folder / "prompts.jsonl", [{"prompt": text, "note": "not read"} for text in texts])
 
@@ -82,7 +82,7 @@ def written_alone(prompt):
         (["--columns", "prompt"], "role=column"),
     ],
 )
-def test_what_does_not_go_together_is_said(teacher, tmp_path, capsys, more, words):
+def test_contradictory_flags_are_refused(teacher, tmp_path, capsys, more, words):
     _, data = asked(tmp_path, 4)
     assert answers(teacher, "--data", data, "--out", tmp_path / "answers.jsonl", *more) == 2
     assert words in capsys.readouterr().err

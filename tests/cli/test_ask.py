@@ -10,11 +10,11 @@ import pytest
 from lavra.base.card import add_metrics, read_card, write_card
 from lavra.base.retrieval import Answer, AnswerMode, Citation
 from lavra.base.types import Completion
-from lavra.cli import answering, serve
 from lavra.cli.ask import source_lines
 from lavra.cli.main import main
 from lavra.ground.entailment import METRIC
 from lavra.rag.answering.writer import AnswerWriter
+from lavra.verbs import answering, serving
 from tests.rag.answering.library import TEXTS
 from tests.rag.answering.models import Scripted, lay_out
 from tests.server.conftest import running
@@ -25,7 +25,7 @@ BRIDGE = "When was the Tyne Bridge opened?"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A workspace with an index, and the folder it was made of."""
+    """A workspace with an index, and the indexed folder."""
     folder = tmp_path_factory.mktemp("asked")
     for name, text in TEXTS.items():
         path = folder / "docs" / name.replace(".pdf", ".txt")
@@ -103,7 +103,7 @@ def test_conditions_and_groups(ask):
         ([" "], "the question is empty"),
         (["why " * 12_500], "the question has 50,000 characters"),
         ([BRIDGE, "--where", "colour=red"], "no document has a field 'colour'"),
-        ([BRIDGE, "--where", "red"], "is no condition"),
+        ([BRIDGE, "--where", "red"], "is not a condition"),
         ([BRIDGE, "--k", "0"], "it must be at least 1"),
         ([BRIDGE, "--index", "dogs"], "lavra index FOLDER --index dogs"),
         ([BRIDGE, "--mode", "generated"], "there is no model"),
@@ -111,7 +111,7 @@ def test_conditions_and_groups(ask):
         (["--json"], "none is given"),
     ],
 )
-def test_what_is_refused(ask, words, told):
+def test_errors_are_refused_with_one_line(ask, words, told):
     status, said, complaint = ask(*words)
     assert (status, said) == (2, "")
     assert told in complaint
@@ -123,7 +123,7 @@ def test_no_index_names_the_command(tmp_path, capsys):
     assert "lavra index FOLDER" in capsys.readouterr().err
 
 
-def test_a_file_that_is_gone_is_told(ask, place):
+def test_an_absent_file_is_reported(ask, place):
     path = place.docs / "history" / "bridges.txt"
     path.rename(place.docs / "kept")
     try:
@@ -146,7 +146,7 @@ def test_a_conversation(ask, monkeypatch):
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """A model that writes what it is told, wherever a model is opened."""
+    """A model that writes a given text, wherever a model is opened."""
     models = []
 
     def use(says):
@@ -173,7 +173,7 @@ def test_the_mode_is_decided_once(ask, place, scripted):
     assert (kept["model"], kept["generated"]) == ("cheese", 0.0)
     assert len(models) == 1
     _, again, notes_again = ask(BRIDGE, model="cheese")
-    assert len(models) == 1  # the card said that it would not be asked
+    assert len(models) == 1  # the card says that no model is needed
     assert again == said
     assert "cheese scored" in notes_again
 
@@ -228,7 +228,7 @@ def test_an_entailment_head_is_asked_where_its_card_says_so_alone(ask, tmp_path,
 
 
 class Rewording:
-    """A model that always writes one text, and keeps what it was asked."""
+    """A model that always writes the same text, and keeps its prompts."""
 
     def __init__(self, text):
         self.text, self.asked = text, []
@@ -259,7 +259,7 @@ VAGUE = "Whatever became of yonder contraption?"
         (("--hyde",), "The Tyne Bridge was opened in 1928 by King George V.", 1),
     ],
 )
-def test_what_a_model_writes_is_searched_for_too(ask, reworded, flags, written, count):
+def test_a_models_rewordings_are_searched_too(ask, reworded, flags, written, count):
     quoting = ("--json", "--mode", "extractive")
     plain = json.loads(ask(VAGUE, *quoting)[1])
     model = reworded(written)
@@ -272,7 +272,7 @@ def test_what_a_model_writes_is_searched_for_too(ask, reworded, flags, written, 
 
 def test_a_reranker_here_or_behind_a_url_orders_the_passages(ask, tmp_path):
     folder = head_folder("rerank", tmp_path)
-    with running([serve.open_model(f"rank={folder}", serve.ServeSettings())]) as url:
+    with running([serving.open_model(f"rank={folder}", serving.ServeSettings())]) as url:
         asked = [BRIDGE, "--json", "--reranker"]
         here, there, second = (
             json.loads(ask(*asked, one)[1])["passages"] for one in (str(folder), f"{url}/v1#rank", f"{url}/v2")

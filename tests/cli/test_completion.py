@@ -1,4 +1,4 @@
-"""The shells themselves complete with the scripts that are printed."""
+"""Real shells complete commands with the printed scripts."""
 
 from __future__ import annotations
 

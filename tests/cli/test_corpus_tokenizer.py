@@ -13,8 +13,8 @@ import tokenizers
 from lavra.base.card import read_card
 from lavra.base.lock import locked
 from lavra.cli.main import main
-from lavra.text import Corpus
-from lavra.tokens import Tokenizer
+from lavra.text.corpus import Corpus
+from lavra.tokens.tokenizer import Tokenizer
 
 SENTENCE = "the model reads clean text and writes more of it than anyone would care to read on a rainy day in May"
 
@@ -85,7 +85,7 @@ def test_nothing_is_replaced_unasked(texts: Path, tmp_path: Path, capsys: pytest
     assert main(["corpus", str(texts)]) == 0
     first = read_card(tmp_path / "w" / "corpora" / "texts").id
     assert main(["corpus", str(texts), "--seed", "1"]) == 2
-    assert "exists; choose another --name, or say --replace" in capsys.readouterr().err
+    assert "exists; choose another --name, or set --replace" in capsys.readouterr().err
     assert main(["corpus", str(texts), "--seed", "1", "--replace"]) == 0
     assert read_card(tmp_path / "w" / "corpora" / "texts").id != first
     # a folder of the user's own is not replaced even when asked

@@ -1,4 +1,4 @@
-"""`lavra distill`: the student is saved whole, measured beside its teacher, and what does not fit is said at once."""
+"""`lavra distill`: the student is saved whole and measured beside its teacher; errors come before training."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,7 @@ from lavra.base.card import read_card
 from lavra.base.errors import ResumeError
 from lavra.cli.main import main
 from lavra.distillation.head_cache import HeadCache
-from lavra.model import load_checkpoint, save_checkpoint
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
 from lavra.model.task_folder import load_task_model
 from lavra.runs import finetune as finetuning
 from lavra.runs.distill import distill_folder, prepare
@@ -87,14 +87,14 @@ def test_a_student_may_begin_as_another_model(classifier, tmp_path, capsys):
     teacher, data = classifier
     base = teacher.parent / "base"
     arguments = ["distill", str(teacher), "--task", "classify", "--data", str(data), *USUAL, "--json"]
-    # Both begin as the base with a fresh head, and too slow a rate to leave it: what they are is what they began as.
+    # Both start as the base with a new head, and the rate is too low to change them.
     slow = ["--steps", "1", "--learning-rate", "1e-9", "--student", str(base), "--baseline", "1"]
     assert main([*arguments, *slow, "--out", str(tmp_path / "slow")]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["untaught"] == told["student"] == told["baselines"][0]
     student = load_task_model(tmp_path / "slow")
     assert student.config.num_layers == 2  # all of what it began as
-    # Adam's first step is of the rate's size whatever the gradient, so that only that much can differ.
+    # Adam's first step has the rate's size for any gradient, so nothing can differ by more.
     ours, its = student.backbone.state_dict(), load_checkpoint(base)[0].state_dict()
     assert all(torch.allclose(ours[name], its[name], atol=1e-7) for name in ours.keys() & its.keys())
     assert student.task == load_task_model(teacher).task
@@ -106,7 +106,7 @@ def test_a_student_may_begin_as_another_model(classifier, tmp_path, capsys):
 
 
 def test_rows_have_room_in_both(classifier, tmp_path, capsys):
-    """A student of 16 positions reads the rows its teacher of 96 reads: cut to 16, and told."""
+    """A student of 16 positions reads the rows of its teacher of 96 positions: cut to 16, with a warning."""
     teacher, _ = classifier
     model, short = load_checkpoint(teacher.parent / "base")[0], tmp_path / "short"
     model.embedding.position.weight.data = model.embedding.position.weight.data[:16].clone()
@@ -173,7 +173,7 @@ def test_a_cached_teacher_teaches_the_same(tmp_path, capsys, task, family):
     ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("live", "read"))
     apart = sum(float((one - theirs[name]).abs().sum()) for name, one in ours.items())
     assert apart / sum(one.numel() for one in ours.values()) < 1e-3  # a step is 3e-3
-    if task == "classify":  # another seed holds out other samples: those that are new are asked about
+    if task == "classify":  # another seed holds out other samples: only the new ones are computed
         before = len(HeadCache(tmp_path / "cache"))
         for more in (cached, []):
             assert main([*arguments, *more, "--seed", "5", "--out", str(tmp_path / f"five{len(more)}")]) == 0
@@ -184,7 +184,7 @@ def test_a_cached_teacher_teaches_the_same(tmp_path, capsys, task, family):
     other.mkdir()
     stranger, _ = taught(other, task, family, epochs=0.5)
     assert main(["distill", str(stranger), *arguments[2:], *cached, "--out", str(tmp_path / "out")]) == 2
-    assert "was kept of another teacher" in capsys.readouterr().err
+    assert "was written for another teacher" in capsys.readouterr().err
     hotter = ["--temperature", "3", *cached, "--out", str(tmp_path / "out")]
     assert main([*arguments, *hotter]) == (0 if task == "classify" else 2)
     assert task == "classify" or "at temperature 2.0 and the run wants" in capsys.readouterr().err
@@ -203,7 +203,7 @@ def test_a_writer_teaches_a_writer(tmp_path, capsys):
     assert load_checkpoint(out)[0].config.num_layers == 1
 
 
-def test_what_does_not_fit_is_said_before_anything_is_trained(classifier, tmp_path, capsys):
+def test_mismatched_models_are_refused_before_training(classifier, tmp_path, capsys):
     teacher, data = classifier
     base, stranger = base_folder(tmp_path / "base"), base_folder(tmp_path / "stranger", "gpt2")
     double = write(tmp_path / "double.jsonl", [*rows("classify"), {"text": "", "label": "yes"}])

@@ -14,11 +14,12 @@ from lavra.evaluation.result_file import read_evaluation, write_evaluation
 from lavra.evaluation.results import EvaluationResult
 from lavra.evaluation.run import ModelIdentity
 from lavra.evaluation.task_files.prompting import ChatSettings
+from lavra.verbs import evaluating
 from tests.evaluation.toy import CHOICES, WRITING, ToyScorer, rows, write_task
 
 
 class Contrary(ToyScorer):
-    """Another model: it prefers what the toy does not."""
+    """Another model, with the opposite preferences of the toy."""
 
     def _score(self, request):
         score = super()._score(request)
@@ -32,16 +33,17 @@ class Contrary(ToyScorer):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Runs the verb with toys for models: `toy`, `other` and `deaf`, which gives no log-probabilities."""
+    """Run the verb with toy models: `toy`, `other` and `deaf`, which gives no log-probabilities."""
     models = {"toy": ToyScorer(), "other": Contrary(), "deaf": ToyScorer(has_logprobs=False)}
 
     @contextmanager
-    def opened(name, settings):
+    def opened(name, settings, workspace=None):
         identity = ModelIdentity(name=name, hash=name)
         tokens = PromptTokens(encode=lambda text: list(map(ord, text)))
-        yield verb.EvaluatedModel(port=models[name], identity=identity, tokens=tokens, chat=ChatSettings())
+        yield evaluating.EvaluatedModel(port=models[name], identity=identity, tokens=tokens, chat=ChatSettings())
 
-    monkeypatch.setattr(verb, "_model", opened)
+    monkeypatch.setattr(evaluating, "open_evaluated", opened)
+    monkeypatch.setattr(verb, "open_evaluated", opened)
     monkeypatch.setenv("LAVRA_WORKSPACE", str(tmp_path / "workspace"))
     monkeypatch.delenv("LAVRA_DATA", raising=False)
     write_task(tmp_path, "choosing", CHOICES, rows(20))
@@ -64,7 +66,7 @@ def test_a_table_and_the_files_that_are_named(run):
         "--json", out, "--markdown", table, "--log-samples", samples,
     )  # fmt: skip
     assert "choosing  acc" in said.out
-    assert "contamination is unknown" in said.err
+    assert "note: the contamination is unknown" in said.err  # a word, not the flag --contamination
     layout = json.loads(out.read_text(encoding="utf-8"))
     assert layout["n-samples"]["choosing"] == {"original": 20, "effective": 10}
     assert layout["config"]["limit"] == 10
@@ -129,7 +131,7 @@ def test_tasks_are_listed(run):
         (("toy", "--compare", "toy", "--tasks", "choosing"), "names a model twice"),
         (("toy", "--tasks", "choosing", "--samples", "[1]"), "--samples"),
         (("toy", "--tasks", "choosing", "--samples", '{"choosing": [99]}'), r"99 is outside 0..19"),
-        (("toy", "--tasks", "choosing", "--data", "not/there"), "is no folder"),
+        (("toy", "--tasks", "choosing", "--data", "not/there"), "is not a folder"),
         (("toy", "--tasks", "choosing", "--context", "9"), "the tokenizer that counts them"),
         (("toy", "--tasks", "choosing", "--num-fewshot", "-1"), "--num-fewshot is -1"),
     ],

@@ -1,4 +1,4 @@
-"""`lavra evaluate`: where scores go besides the terminal, and GLUE scored twice."""
+"""`lavra evaluate`: other outputs of scores than the terminal, and GLUE scored twice."""
 
 from __future__ import annotations
 

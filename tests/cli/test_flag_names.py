@@ -1,4 +1,4 @@
-"""Errors speak of flags in the shell and of arguments in Python."""
+"""Errors name flags in the shell and arguments in Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from lavra.base.errors import ConfigError, LavraError
 from lavra.cli.flag_names import in_flags, setting_names
 from lavra.cli.main import VERBS, main, verb_parser
-from lavra.text import CorpusConfig
+from lavra.text.config import CorpusConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 GIVEN = {
@@ -32,7 +32,7 @@ WRONG = ("-1", "0", "7", "1e9", "-0.5", "nope", "")
 
 
 def refused(verb: str) -> Iterator[tuple[str, str, str]]:
-    """(flag, as Python says it, as the shell does) of each value of each flag that a verb's settings refuse."""
+    """(flag, Python's message, shell's message) of each value of each flag that a verb's settings refuse."""
     parser = verb_parser(verb, importlib.import_module(VERBS[verb].module))
     names = setting_names(parser)
     for flag, action in parser._option_string_actions.items():
@@ -81,7 +81,7 @@ def test_the_shell_hears_of_flags_and_a_file_of_settings(tmp_path: Path, capsys:
         ("a/max_tokens.txt and 'max_tokens' and my_max_tokens stay", None),
         ("`unknown` stays, and so does max_tokensx", None),
         ("n has no model", "--n has no model"),
-        ("the n is no setting here", None),
+        ("the n is not a setting here", None),
         ("max_tokens=3 is too much", "--max-tokens=3 is too much"),
     ],
 )
@@ -100,12 +100,12 @@ def texts_of_errors(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def says_both(node: ast.AST) -> bool:
-    """Whether it is `setting(flag, argument)`, which words a remedy for the shell and for Python."""
+    """Whether it is a call `setting(flag, argument)`, which words a remedy for the shell and for Python."""
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setting"
 
 
 def test_no_error_below_the_command_line_speaks_of_flags() -> None:
-    """Whole commands are commands in Python too: `lavra finetune --task rerank`."""
+    """Whole commands are allowed in Python too: `lavra finetune --task rerank`."""
     for path in ROOT.glob("lavra/**/*.py"):
         if (
             path.relative_to(ROOT).parts[1] in ("cli", "doctor") or path == ROOT / "lavra/base/config.py"

@@ -1,4 +1,4 @@
-"""Every verb that writes, on a disk that fills up: one line with path, need and room, and nothing half-written."""
+"""Every verb that writes, on a disk that fills up: one line with path, need and free space, and no partial file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """What the verbs start from, on another disk."""
+    """Inputs of the verbs, on another disk."""
     folder, draw = tmp_path_factory.mktemp("made"), random.Random(0)
     (folder / "texts").mkdir()
     for number in range(40):

@@ -1,4 +1,4 @@
-"""`lavra index`: what it prints, what it keeps of an index that is there, and what it refuses."""
+"""`lavra index`: its output, what it keeps of an existing index, and its refusals."""
 
 import json
 from importlib import resources
@@ -9,8 +9,8 @@ import pytest
 from lavra.base.errors import InputError
 from lavra.base.workspace import Workspace
 from lavra.cli.main import main
-from lavra.cli.retrieval import find_index, open_for_search, packaged_folder, usual_encoder
 from lavra.rag.index.open import open_index
+from lavra.verbs.retrieval import find_index, open_for_search, packaged_folder, usual_encoder
 from tests.rag.index.toys import write
 from tests.remote.test_embeddings import double
 from tests.runs.tasks import base_folder
@@ -64,7 +64,7 @@ def test_settings_and_sources_stay_until_they_are_given_anew(docs, capsys):
         assert (index.config.chunking.overlap, index.table.documents()) == (16, ["docs/a.txt", "docs/b.txt"])
 
 
-def test_what_cannot_be_done_is_one_line(docs, capsys):
+def test_impossible_requests_are_one_line(docs, capsys):
     (docs.parent / "empty").mkdir()
     assert "no file or folder was named, and there is no index yet" in refused(capsys)
     assert "empty: there is no file in it" in refused(capsys, "empty", "--encoder", "none")
@@ -73,11 +73,11 @@ def test_what_cannot_be_done_is_one_line(docs, capsys):
     assert "--access is 'hr'; write it as PATTERN=group,group" in refused(capsys, "docs", "--access", "hr")
     assert "--meta has a fact called 'access'" in refused(capsys, "docs", "--meta", "access=hr")
     said(capsys, "docs", "--encoder", "none")
-    assert "is no source of this index" in refused(capsys, "--forget", "elsewhere")
+    assert "is not a source of this index" in refused(capsys, "--forget", "elsewhere")
     assert "no file or folder is left" in refused(capsys, "--forget", "docs")
 
 
-def test_check_says_what_is_whole_and_what_is_not(docs, capsys):
+def test_check_names_whole_and_damaged_parts(docs, capsys):
     said(capsys, "docs", "--encoder", "none")
     assert "documents     passed: 2 texts are what was read" in said(capsys, "--check")
     (docs / "a.txt").unlink()
@@ -104,7 +104,7 @@ def test_an_index_is_searched_with_the_encoder_it_was_made_with(docs, capsys, tm
     with pytest.raises(InputError, match=rf"made with {first}.* and {second}.*is another encoder.*lavra index --index"):
         open_for_search(folder, encoder=str(second))
     first.rename(tmp_path / "moved")
-    with pytest.raises(InputError, match=r"cannot be opened.*say where it is with --encoder"):
+    with pytest.raises(InputError, match=r"cannot be opened.*say where it is with `encoder`"):
         open_for_search(folder)
     open_for_search(folder, encoder=str(tmp_path / "moved")).index.close()
     said(capsys, "--index", "docs", "--encoder", "none")

@@ -1,4 +1,4 @@
-"""`lavra evaluate --judge`: what is printed and written, and which settings go together."""
+"""`lavra evaluate --judge`: its output, its files, and which settings exclude one another."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_settings_that_do_not_go_together_are_refused(files: Path) -> None:
         EvaluateSettings(rubric="quality")
     with pytest.raises(ConfigError, match="--answers"):
         EvaluateSettings(judge="judge")
-    with pytest.raises(ConfigError, match="leave one of the two out"):
+    with pytest.raises(ConfigError, match="tasks are for a model; give one of the two"):
         settings(files, "a", tasks=("arc_easy",))
 
 

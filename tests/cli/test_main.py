@@ -21,7 +21,7 @@ from lavra.cli.main import EXIT_ERROR, EXIT_INTERRUPTED, VERBS, Verb, main
 
 
 def verb_that(does: Callable[[argparse.Namespace], int], **attributes: str) -> ModuleType:
-    """A verb module with one flag, put where `main` looks for it."""
+    """A verb module with one flag, in the place where `main` looks for it."""
     module = ModuleType("lavra_test_verb")
     module.HELP = "Does what the test says."
     module.EXAMPLES = "\nlavra probe --flag 3\n"
@@ -34,7 +34,7 @@ def verb_that(does: Callable[[argparse.Namespace], int], **attributes: str) -> M
 
 @pytest.fixture
 def probe(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Adds a verb `probe` that does what the test wants."""
+    """Add a verb `probe` whose action the test gives."""
 
     def add(does: Callable[[argparse.Namespace], int], **attributes: str) -> None:
         monkeypatch.setitem(sys.modules, "lavra_test_verb", verb_that(does, **attributes))
@@ -62,12 +62,17 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
 
 WRONG = (
     "finetune m --task clasify --data x",
+    "finetune m --task classify --data x --method lora --rank 0",
+    "finetune m --task classify --data x --method prompt --rank 4",
     "up --budget soon",
     "pretrain --family bort",
     "doctor m --family bert",
     "compress m --to int9",
     "serve m --port x",
     "generate m p --top-p high",
+    "chat m --temperature -1",
+    "chat m --top-p 1.5",
+    "ask q --temperature 101",
     "corpus --heldout-fraction x",
     "distill m --task tag --data d --baseline -1",
     "predict m --columns x",

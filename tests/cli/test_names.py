@@ -1,23 +1,27 @@
-"""Names in the verbs: `lavra list`, `lavra rm`, and what a word means where a model is wanted."""
+"""Names in the verbs: `lavra list`, `lavra rm`, and the meaning of a word in place of a model."""
 
 import json
 from types import SimpleNamespace
 
 import pytest
 
-from lavra.adapt.config import LoraConfig
 from lavra.adapt.inject import add_adapter
+from lavra.adapt.methods.lora import LoraConfig
 from lavra.adapt.peft_write import save_adapter
 from lavra.api.find import find_folder
 from lavra.api.load import load
 from lavra.base.errors import InputError
+from lavra.base.events import subscribed
 from lavra.base.names import ModelNames
 from lavra.base.workspace import Workspace
 from lavra.cli.main import main
-from lavra.cli.up import _give_names
 from lavra.compression.gguf import GgufOptions, export_gguf
-from lavra.model import build_model, preset, save_checkpoint
-from lavra.tokens import TokenizerConfig, train_tokenizer
+from lavra.model.build import build_model
+from lavra.model.checkpoint import save_checkpoint
+from lavra.model.families.table import preset
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.train import train_tokenizer
+from lavra.verbs.up import give_names
 
 TEXT = "One day a girl named Lily went to the park. " * 20
 
@@ -99,10 +103,10 @@ def test_an_unknown_name_is_refused_with_the_nearest(workspace, capsys):
 
 
 def test_a_model_is_removed_whole_with_its_names(workspace, capsys):
-    assert "mine is what copy, taught were made from; remove them too, or say --force" in (
+    assert "copy, taught were made from mine; remove them too, or say --force" in (
         refused(capsys, "rm", "mine", "--yes").replace("taught, copy", "copy, taught")
     )
-    assert "say --yes" in refused(capsys, "rm", "copy")  # nobody at the keyboard
+    assert "say --yes" in refused(capsys, "rm", "copy")  # no terminal, so no confirmation
     assert "did you mean 'mine'" in refused(capsys, "rm", "mien", "--yes")
     assert (workspace.models / "pretrain-3fa2").is_dir()
     removed = json.loads(said(capsys, "rm", "mine", "taught", "copy", "--yes", "--json"))["removed"]
@@ -137,7 +141,7 @@ def test_up_calls_what_it_made(workspace, capsys):
     made = SimpleNamespace(
         model=workspace.models / "pretrain-3fa2", adapter=workspace.models / "taught", stages=(stage, skipped)
     )
-    _give_names("books", made, workspace)
+    give_names("books", made, workspace)
     given = ModelNames(workspace).given
     assert given == {
         "mine": "pretrain-3fa2",
@@ -146,6 +150,8 @@ def test_up_calls_what_it_made(workspace, capsys):
         "books-encoder": "copy",
     }
     made.model = workspace.models / "copy"
-    _give_names("books", made, workspace)
-    assert "note: books was pretrain-3fa2, and is copy now" in capsys.readouterr().err
+    said: list[object] = []
+    with subscribed(lambda name, fields: said.append((name, fields["text"]))):
+        give_names("books", made, workspace)
+    assert said == [("note", "books was pretrain-3fa2, and is copy now")]
     assert "cannot be a model's name" in refused(capsys, "up", "--name", "a/b")

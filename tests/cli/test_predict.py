@@ -1,13 +1,14 @@
-"""`lavra predict`: texts in a table, files as lines of JSON with scores where labels are known, and what is refused."""
+"""`lavra predict`: texts as a table, files as lines of JSON with scores where labels are known, and refusals."""
 
 import json
 
 import pytest
 
 import lavra
+from lavra.api.native_headed import NativeHeadedModel
 from lavra.cli.main import EXIT_ERROR, main
 from lavra.data.labelled.samples import TextSample
-from lavra.model.heads import TaskModel
+from lavra.tasks.predicting.torch_headed import TorchHeadedModel
 from lavra.tasks.scoring.heads import score_task
 from tests.api.test_fill import random_folder
 from tests.runs.tasks import rows, write
@@ -120,13 +121,17 @@ def test_every_task_reads_its_file(predict, folders, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_labelled_file_costs_no_more_than_one_without_labels(predict, folders, tmp_path, kind, monkeypatch):
-    forward, costs = TaskModel.forward, []
+    costs = []
 
-    def counted(self, ids, **more):
-        costs[-1] += ids.numel()
-        return forward(self, ids, **more)
+    def counted(logits):
+        def count(self, rows):
+            costs[-1] += sum(map(len, rows.encoded.ids))
+            return logits(self, rows)
 
-    monkeypatch.setattr(TaskModel, "forward", counted)
+        return count
+
+    for runner in (NativeHeadedModel, TorchHeadedModel):
+        monkeypatch.setattr(runner, "logits", counted(runner.logits))
     labelled = samples_of(kind)
     bare = [{name: value for name, value in row.items() if name not in LABELLED} for row in labelled]
     for name, samples, scored in (("labelled", labelled, 12), ("bare", bare, 0)):
@@ -150,13 +155,13 @@ def test_labels_the_model_does_not_know_are_said(predict, folders, tmp_path):
     assert "nothing is scored: label 'perhaps' is not the model's (no, maybe, yes)" in said
 
 
-def test_what_is_too_long_names_its_line_or_is_cut_and_counted(predict, folders, tmp_path):
+def test_overlong_lines_are_named_or_cut_and_counted(predict, folders, tmp_path):
     path = write(tmp_path / "data.jsonl", [{"text": "a", "label": "yes"}, {"text": "a " * 100, "label": "no"}])
     _, said = predict(folders["classify"], "--input", path, status=EXIT_ERROR)
     assert f"{path}:2: the text is 102 tokens and a row holds 64" in said
     out, said = predict(folders["classify"], "--input", path, "--truncate")
     assert ["warnings" in one for one in lines_of(out)] == [False, True]
-    assert "1 samples were not read as they stand" in said
+    assert "1 samples were cut or changed" in said
     _, said = predict(folders["classify"], "a " * 100, "--truncate")
     assert "102 tokens" in said
 
@@ -185,7 +190,7 @@ def test_troubles_of_the_file_are_reported(predict, folders, tmp_path):
         ("classify", [], "give texts, or a file with --input"),
         ("classify", ["a", "--input", "b.csv"], "not both"),
         ("classify", ["a", "--task", "ner"], "made for classify and --task is tag"),
-        ("classify", ["a", "b", "--task", "rerank"], "3 labels apart"),
+        ("classify", ["a", "b", "--task", "rerank"], "this model has 3 labels"),
         ("classify", ["a", "--pair"], "1 texts are given and a pair has two"),
         ("classify", ["a", "--out", "b.jsonl"], "--out is for the lines of a file"),
         ("classify", ["a", "--columns", "text"], "write role=column"),
@@ -196,7 +201,7 @@ def test_troubles_of_the_file_are_reported(predict, folders, tmp_path):
         ("classify", ["--input", "none.csv"], "none.csv"),
     ],
 )
-def test_what_cannot_be_asked(predict, folders, kind, arguments, says):
+def test_unusable_inputs_are_refused(predict, folders, kind, arguments, says):
     _, said = predict(folders[kind], *arguments, status=EXIT_ERROR)
     assert says in said
 

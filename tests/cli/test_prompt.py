@@ -1,4 +1,4 @@
-"""`lavra prompt` on a tiny real model: what is printed, what is JSON, exit statuses, and what is refused."""
+"""`lavra prompt` on a tiny real model: its text, its JSON, exit statuses and refusals."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import lavra
 from lavra.cli.main import EXIT_ERROR, main
 from lavra.model.checkpoint import save_checkpoint
-from lavra.prompts import read_prompt, render
-from lavra.tokens import DEFAULT_CHAT_TEMPLATE
+from lavra.prompts.prompt_file import read_prompt
+from lavra.prompts.render import render
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_model, tiny_tokenizer
 
 FILE = """\
@@ -153,7 +154,7 @@ def test_a_failing_test_ends_with_1_and_passing_ones_with_0(
     assert out.count("pass  example") == found["passed"]
     assert out.count("FAIL  example") == 4 - found["passed"]
     assert f"{found['passed']} of 4 pass" in out
-    text = FILE.partition("examples:")[0] + "examples:\n"  # the same prompt, expecting what the model says
+    text = FILE.partition("examples:")[0] + "examples:\n"  # the same prompt, with the model's own answers expected
     for one in found["tests"]:
         text += f"  - {json.dumps({'input': one['input'], 'expected': one['actual']})}\n"
     passing = tmp_path / "passing.yaml"
@@ -209,12 +210,12 @@ def test_compare(model: Path, file: Path, tmp_path: Path, capsys: pytest.Capture
         (("render", "FILE", "--var", "review"), "has no '='; write name=value"),
         (("render", "FILE", "--var", "reviw=x"), "there is no variable 'reviw'; did you mean 'review'?"),
         (("render", "FILE", "--var", "review=x", "--var", "review=y"), "gives 'review' twice"),
-        (("render", "FILE", "--var", "review=x", "--calibrate"), "`lavra prompt render` does not look at calibrate"),
+        (("render", "FILE", "--var", "review=x", "--calibrate"), "`lavra prompt render` does not use calibrate"),
         (("render", "FILE", "--var", "review=x", "--strict"), "no model is named to count them"),
         (("render", "FILE", "--var", "review=x", "--shots", "9"), "shots=9 is over the 4 examples there are"),
         (("inspect", "FILE"), "no model is named; say --model FOLDER"),
-        (("test", "FILE", "--model", "x", "--price.input", "1", "--price.output", "1"), "does not look at price"),
-        (("test", "FILE", "--var", "review=x"), "does not look at var"),
+        (("test", "FILE", "--model", "x", "--price.input", "1", "--price.output", "1"), "does not use price"),
+        (("test", "FILE", "--var", "review=x"), "does not use var"),
         (("compare", "FILE"), "no labelled set is named; say --data FILE"),
         (("render", "none.yaml"), "none.yaml: cannot be read"),
     ],
@@ -229,7 +230,7 @@ def test_mistakes_are_one_line(
     assert says in captured.err
 
 
-def test_unused_variables_are_told_on_stderr(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unused_variables_are_named_on_stderr(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(FILE.replace("variables:\n", "variables:\n  - {name: tone, description: x, default: y}\n"))
     assert run("render", file, "--var", "review=x") == 0
     assert "no template names 'tone'" in capsys.readouterr().err

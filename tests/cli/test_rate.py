@@ -1,4 +1,4 @@
-"""`lavra rate` from answers to results, without a page; and what it refuses."""
+"""`lavra rate` from answers to results, without a page; and its refusals."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_closed_study_is_opened_again(files) -> None:
         (["new", "b.study", "--answers", "big.jsonl", "--pairwise"], "all answers are of big"),
         (["new", "b.study", "--answers", "big.jsonl", "--models", "m"], "--models and --prompts belong together"),
         (["results", "b.study"], "there is no study b.study"),
-        (["results", "a.study", "--port", "1"], "does not look at --port"),
+        (["results", "a.study", "--port", "1"], "does not use --port"),
         (["results", "a.study", "more"], "takes the study alone"),
         (["export", "a.study"], "say --out FILE"),
         (["export", "a.study", "--out", "a.xlsx"], ".jsonl or .csv"),
@@ -115,7 +115,7 @@ def test_a_closed_study_is_opened_again(files) -> None:
         (["serve", "a.study", "--address", "box"], "--address is 'box'"),
     ],
 )
-def test_what_is_refused(files, capsys, words, message) -> None:
+def test_errors_are_refused_with_one_line(files, capsys, words, message) -> None:
     new()
     capsys.readouterr()
     assert main(["rate", *words]) == EXIT_ERROR
@@ -143,7 +143,7 @@ def test_models_write_the_answers_now(files, capsys, lavra_data) -> None:
 
 @contextmanager
 def served(study):
-    """`lavra rate serve` in a process of its own, which never outlives the test; what it says of itself."""
+    """`lavra rate serve` in a separate process, stopped with the test; yields its output."""
     command = [sys.executable, "-m", "lavra", "rate", "serve", study, "--port", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:

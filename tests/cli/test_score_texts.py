@@ -1,8 +1,7 @@
-"""`lavra evaluate --predictions`, and what `lavra evaluate` knows of a model's training text."""
+"""`lavra evaluate --predictions`, and what `lavra evaluate` knows about a model's training text."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -11,9 +10,10 @@ import sacrebleu
 
 from lavra.base.card import write_card
 from lavra.base.errors import InputError
-from lavra.cli.contamination import known_corpora
+from lavra.base.workspace import Workspace
 from lavra.cli.main import main
 from lavra.text.corpus import build_corpus
+from lavra.verbs.contamination import known_corpora
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ def test_files_are_compared_and_written(
         (["--predictions", "OUT", "--references", "REF", "--tasks", "piqa"], "scored without a model"),
         (["model", "--predictions", "OUT", "--references", "REF"], "model is named beside --predictions"),
         (["--predictions", "OUT", "--references", "REF", "--metrics", "blue"], "did you mean 'bleu'"),
-        (["--predictions", "OUT", "--references", "none.txt"], "none.txt is no file"),
+        (["--predictions", "OUT", "--references", "none.txt"], "none.txt is not a file"),
     ],
 )
-def test_what_does_not_go_together_is_refused(
+def test_contradictory_settings_are_refused(
     files: tuple[str, str], flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     places = {"OUT": files[0], "REF": files[1]}
@@ -65,28 +65,28 @@ def test_corpora_are_indexed_once_in_the_workspace_of_the_model(tmp_path: Path) 
     for at in range(6):
         (tmp_path / f"{at}.txt").write_text(" ".join(f"word{at}x{number}" for number in range(200)))
     corpus = build_corpus([tmp_path / f"{at}.txt" for at in range(6)], workspace / "corpora" / "text")
-    args = argparse.Namespace(workspace=tmp_path / "own", wait=False)
+    own = Workspace(tmp_path / "own")
     for name, parents in (("known", {"corpus": corpus.id}), ("part", {"corpus": corpus.id, "teacher": "0" * 16})):
         (workspace / "models" / name).mkdir(parents=True)
         write_card(workspace / "models" / name, kind="model", parents=parents, config={"name": name})
-    known = known_corpora(workspace / "models" / "known", (), args)
+    known = known_corpora(workspace / "models" / "known", (), own)
     assert known.check is not None
     assert known.notes == ()
     assert [path.name for path in (workspace / "indexes").iterdir()] == [f"ngrams-{corpus.id}"]
-    part = known_corpora(workspace / "models" / "part", (), args)
+    part = known_corpora(workspace / "models" / "part", (), own)
     assert part.check is not None
     assert "of a part of the training text only: the teacher" in part.notes[0]
-    named = known_corpora(None, (corpus.path,), args)
+    named = known_corpora(None, (corpus.path,), own)
     assert named.check is not None
     assert (tmp_path / "own" / "indexes" / f"ngrams-{corpus.id}").is_dir()
 
 
 def test_an_unknown_corpus_is_never_called_clean(tmp_path: Path) -> None:
-    args = argparse.Namespace(workspace=tmp_path, wait=False)
-    for folder, said in ((tmp_path, "has no lavra.json"), (None, "a URL does not tell")):
-        found = known_corpora(folder, (), args)
+    own = Workspace(tmp_path)
+    for folder, said in ((tmp_path, "has no lavra.json"), (None, "a URL does not name its model's texts")):
+        found = known_corpora(folder, (), own)
         assert found.check is None
         assert "contamination is unknown" in found.notes[0]
         assert said in found.notes[0]
     with pytest.raises(InputError, match=r"no lavra\.json"):
-        known_corpora(None, (tmp_path,), args)
+        known_corpora(None, (tmp_path,), own)

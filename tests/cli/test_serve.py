@@ -23,9 +23,11 @@ from lavra.base.native_library import native_library
 from lavra.base.types import GenerateRequest
 from lavra.cli import serve
 from lavra.cli.main import main
-from lavra.model import num_parameters, save_checkpoint
-from lavra.server import ModelTable
+from lavra.model.checkpoint import save_checkpoint
+from lavra.model.transformer import num_parameters
+from lavra.server.served import ModelTable
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from lavra.verbs import serving
 from tests.generate.tiny import tiny_in_process
 
 
@@ -40,7 +42,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_where_it_listens_and_ends_when_told(folder, how):
+def test_it_prints_its_address_and_ends_on_a_signal(folder, how):
     command = [sys.executable, "-m", "lavra", "serve", f"mine={folder}", "--port", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         said = json.loads(process.stdout.readline())
@@ -55,7 +57,7 @@ def test_it_says_where_it_listens_and_ends_when_told(folder, how):
 
 
 def test_a_model_answers_to_every_name_it_is_given(folder):
-    model = serve.open_model(f"mine, gpt-4o-mini,other={folder}", serve.ServeSettings(cache_tokens=512))
+    model = serving.open_model(f"mine, gpt-4o-mini,other={folder}", serving.ServeSettings(cache_tokens=512))
     table = ModelTable([model])
     try:
         assert [one.name for one in table] == ["mine"]
@@ -64,7 +66,7 @@ def test_a_model_answers_to_every_name_it_is_given(folder):
         table.close()
     for wrong in (f"mine,={folder}", f"={folder}"):
         with pytest.raises(InputError, match="empty name"):
-            serve.open_model(wrong, serve.ServeSettings())
+            serving.open_model(wrong, serving.ServeSettings())
 
 
 @pytest.mark.slow
@@ -89,20 +91,20 @@ def test_a_decoder_is_served_without_torch(folder):
 def test_keys_come_from_a_file_and_the_environment_only(tmp_path, monkeypatch):
     (tmp_path / "keys").write_text("one\n\n two \n")
     monkeypatch.setenv("LAVRA_API_KEYS", "three, four")
-    assert list(serve.read_keys(tmp_path / "keys")) == ["three", "four", "one", "two"]
+    assert list(serving.read_keys(tmp_path / "keys")) == ["three", "four", "one", "two"]
     monkeypatch.delenv("LAVRA_API_KEYS")
-    assert serve.read_keys(None) == {}
+    assert serving.read_keys(None) == {}
     with pytest.raises(InputError, match="one key a line"):
-        serve.read_keys(tmp_path / "nowhere")
+        serving.read_keys(tmp_path / "nowhere")
 
 
 def test_a_key_has_groups_behind_it(tmp_path, monkeypatch):
     monkeypatch.setenv("LAVRA_API_KEYS", "three")
     (tmp_path / "keys").write_text("one crew,press\n  two\t*\nfour\n")
-    assert serve.read_keys(tmp_path / "keys") == {"three": (), "one": ("crew", "press"), "two": ("*",), "four": ()}
+    assert serving.read_keys(tmp_path / "keys") == {"three": (), "one": ("crew", "press"), "two": ("*",), "four": ()}
     (tmp_path / "keys").write_text("\none crew, press\n")
     with pytest.raises(InputError, match=":2: a line is a key"):
-        serve.read_keys(tmp_path / "keys")
+        serving.read_keys(tmp_path / "keys")
 
 
 def test_a_key_cannot_be_typed_where_others_read_it(folder, capsys):
@@ -111,19 +113,19 @@ def test_a_key_cannot_be_typed_where_others_read_it(folder, capsys):
 
 
 def test_settings_reach_server_engine_and_cache(folder):
-    settings = serve.ServeSettings(max_running=3, cache_tokens=256, cache_type="int8", lookup_tokens=2)
-    model = serve.open_model(f"mine={folder}", settings)
+    settings = serving.ServeSettings(max_running=3, cache_tokens=256, cache_type="int8", lookup_tokens=2)
+    model = serving.open_model(f"mine={folder}", settings)
     with model.engine as engine:
         assert model.name == "mine"
         assert engine.config.max_running == 3
         assert engine.config.lookup_tokens == 2
         assert engine.stats().num_blocks == 16
-    assert serve.open_model(str(folder), settings).name == folder.name
+    assert serving.open_model(str(folder), settings).name == folder.name
 
 
 def test_a_draft_model_guesses_and_must_share_the_tokenizer(folder, tmp_path):
-    settings = serve.ServeSettings(draft=str(folder), draft_tokens=3)
-    model = serve.open_model(f"mine={folder}", settings, serve.open_draft(settings))
+    settings = serving.ServeSettings(draft=str(folder), draft_tokens=3)
+    model = serving.open_model(f"mine={folder}", settings, serving.open_draft(settings))
     with model.engine as engine:
         found = engine.submit(GenerateRequest(prompt="She", max_tokens=12)).completion()
         assert engine.stats().accepted_tokens > 6  # it is the same model
@@ -132,20 +134,20 @@ def test_a_draft_model_guesses_and_must_share_the_tokenizer(folder, tmp_path):
     other = tiny_in_process("t5")
     save_checkpoint(other.model, tmp_path)
     other.tokenizer.save(tmp_path)
-    with pytest.raises(InputError, match="only a decoder can guess"):
-        serve.open_model(str(folder), serve.ServeSettings(), lavra.load(tmp_path))
+    with pytest.raises(InputError, match="the model that it guesses for are both decoders"):
+        serving.open_model(str(folder), serving.ServeSettings(), lavra.load(tmp_path))
 
 
 def test_traces_without_their_extra_are_refused_before_a_model_is_opened(folder, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "lavra.server.spans", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    monkeypatch.setattr(serve, "load", lambda *_, **__: pytest.fail("a model is opened"))
+    monkeypatch.setattr(serving, "load", lambda *_, **__: pytest.fail("a model is opened"))
     assert main(["serve", str(folder), "--traces", "http://127.0.0.1:4318"]) == 2
     assert "pip install 'lavra[otel]'" in capsys.readouterr().err
 
 
 def test_a_served_model_is_in_memory_once(folder, monkeypatch):
-    """Engine and embedder share one fused copy; the matrices it was made of are gone."""
+    """Engine and embedder share one fused copy; the original matrices are freed."""
     loaded = []
 
     def load(path, **how):
@@ -154,8 +156,8 @@ def test_a_served_model_is_in_memory_once(folder, monkeypatch):
         return model
 
     expected = lavra.load(folder).embed(["She loved"])
-    monkeypatch.setattr(serve, "load", load)
-    model = serve.open_model(f"mine={folder}", serve.ServeSettings())
+    monkeypatch.setattr(serving, "load", load)
+    model = serving.open_model(f"mine={folder}", serving.ServeSettings())
     gc.collect()
     assert [one() for one in loaded] == [None]
     assert np.allclose(model.vectors().embed(["She loved"]), expected, atol=1e-5)
@@ -168,15 +170,15 @@ def test_a_chat_template_is_chosen_by_name_or_file(folder, tmp_path, monkeypatch
     tables = []
 
     def served(app, config, on_ready):
-        tables.append(app.state.edge.models)
+        tables.append(app.state.server_state.models)
         on_ready("http://127.0.0.1:1")
 
-    monkeypatch.setattr(serve, "serve", served)
+    monkeypatch.setattr(serving, "serve", served)
     said = [{"role": "user", "content": "why"}]
     for chosen, written in (("chatml", "<|im_start|>user\nwhy<|im_end|>"), (str(tmp_path / "mine.jinja"), "Q: why A:")):
         assert main(["serve", str(folder), "--cache-tokens", "256", "--chat-template", chosen]) == 0
         (model,) = tables[-1]
-        assert written in model.talker.text(said)
+        assert written in model.conversation_writer.text(said)
         tables[-1].close()
     capsys.readouterr()
     assert main(["serve", str(folder), "--chat-template", "chatlm"]) == 2
@@ -185,16 +187,16 @@ def test_a_chat_template_is_chosen_by_name_or_file(folder, tmp_path, monkeypatch
     assert "one model's" in capsys.readouterr().err
 
 
-def test_what_stands_in_for_a_template_is_said_at_the_start(tmp_path, monkeypatch, capsys):
+def test_a_substitute_template_is_named_at_the_start(tmp_path, monkeypatch, capsys):
     plain = tiny_in_process(max_positions=256)
     save_checkpoint(plain.model, tmp_path)
     plain.tokenizer.save(tmp_path)
 
     def served(app, config, on_ready):
         on_ready("http://127.0.0.1:1")
-        app.state.edge.models.close()
+        app.state.server_state.models.close()
 
-    monkeypatch.setattr(serve, "serve", served)
+    monkeypatch.setattr(serving, "serve", served)
     assert main(["serve", str(tmp_path), "--cache-tokens", "256"]) == 0
     assert "no chat template, so ChatML stands in" in capsys.readouterr().err
 
@@ -208,7 +210,7 @@ def test_a_fingerprint_changes_with_what_decides_an_answer(folder, tmp_path):
     weights.write_bytes(changed)
 
     def fingerprint(place, **settings):
-        model = serve.open_model(f"mine={place}", serve.ServeSettings(cache_tokens=256, **settings))
+        model = serving.open_model(f"mine={place}", serving.ServeSettings(cache_tokens=256, **settings))
         ModelTable([model]).close()
         return model.fingerprint
 
@@ -225,10 +227,10 @@ def test_a_fingerprint_changes_with_what_decides_an_answer(folder, tmp_path):
 
 def test_one_draft_model_guesses_for_all(folder, monkeypatch):
     opened, tables = [], []
-    monkeypatch.setattr(serve, "load", lambda path, **how: (opened.append(path), lavra.load(path, **how))[1])
-    monkeypatch.setattr(serve, "serve", lambda app, config, on_ready: tables.append(app.state.edge.models))
+    monkeypatch.setattr(serving, "load", lambda path, **how: (opened.append(path), lavra.load(path, **how))[1])
+    monkeypatch.setattr(serving, "serve", lambda app, config, on_ready: tables.append(app.state.server_state.models))
     helper = f"{folder}/."  # the same folder under a name of its own
-    serve.serve_folders([f"one={folder}", f"two={folder}"], serve.ServeSettings(draft=helper, draft_tokens=3))
+    serve.serve_folders([f"one={folder}", f"two={folder}"], serving.ServeSettings(draft=helper, draft_tokens=3))
     assert opened.count(helper) == 1
     for model in tables[0]:
         with model.engine as engine:

@@ -16,14 +16,14 @@ import pytest
 from lavra.base.errors import InputError, UnknownDocumentError
 from lavra.base.retrieval import Question, SearchRequest
 from lavra.base.workspace import Workspace
-from lavra.cli import serve, serve_index
-from lavra.cli.answering import OpenedAnswerer
-from lavra.cli.serve_index import LiveIndex, open_served_index
 from lavra.rag.answering.answerer import DocumentAnswerer
 from lavra.rag.index.config import IndexConfig
 from lavra.rag.index.open import open_index
 from lavra.rag.index.update import update_index
 from lavra.rag.retrievers.build import build_retriever
+from lavra.verbs import live_index, serving
+from lavra.verbs.answering import OpenedAnswerer
+from lavra.verbs.live_index import LiveIndex, open_served_index
 from tests.text.made import make_pdf
 
 OAK = "An oak is a tree that lives for centuries. The oldest oak of Bulgaria was planted in the year 345."
@@ -109,7 +109,7 @@ def test_questions_on_many_threads_while_the_index_changes(folders):
     texts, folder = folders
     closed: list[int] = []
     live = LiveIndex(folder, opening(folder, closed), every=0.0)
-    stop, troubles = threading.Event(), []
+    stop, issues = threading.Event(), []
 
     def ask() -> None:
         while not stop.is_set():
@@ -118,8 +118,8 @@ def test_questions_on_many_threads_while_the_index_changes(folders):
                 assert "345" in answer.text
                 for one in answer.citations:
                     assert OAK[one.start : one.end] == one.text
-            except Exception as error:  # told below, on the main thread
-                troubles.append(error)
+            except Exception as error:  # raised below, on the main thread
+                issues.append(error)
                 return
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
@@ -131,7 +131,7 @@ def test_questions_on_many_threads_while_the_index_changes(folders):
     stop.set()
     for thread in threads:
         thread.join()
-    assert troubles == []
+    assert issues == []
     live.close()
     assert len(closed) == len(set(closed)) >= 2
 
@@ -162,7 +162,7 @@ def test_an_index_has_a_name_and_a_model_only_where_one_is_named(folders, monkey
         asked.append((config.index, config.model))
         return opening(folder, [])()
 
-    monkeypatch.setattr(serve_index, "open_answerer", opened)
+    monkeypatch.setattr(live_index, "open_answerer", opened)
     workspace = Workspace.open(folder.parents[1])
     for named, name in (("facts", "facts"), (f"mine={folder}", "mine"), (str(folder), "facts")):
         index = open_served_index(named, None, workspace)
@@ -176,12 +176,12 @@ def test_an_index_has_a_name_and_a_model_only_where_one_is_named(folders, monkey
 
 def test_the_first_model_writes_unless_another_is_named(monkeypatch):
     opened = []
-    monkeypatch.setattr(serve_index, "open_served_index", lambda named, model, workspace: opened.append((named, model)))
-    serve.open_indexes([], serve.ServeSettings(index=("a",)))
-    serve.open_indexes(["x=models/one", "two"], serve.ServeSettings(index=("a", "b")))
-    serve.open_indexes(["two"], serve.ServeSettings(index=("a",), answer_model="none"))
+    monkeypatch.setattr(live_index, "open_served_index", lambda named, model, workspace: opened.append((named, model)))
+    serving.open_indexes([], serving.ServeSettings(index=("a",)))
+    serving.open_indexes(["x=models/one", "two"], serving.ServeSettings(index=("a", "b")))
+    serving.open_indexes(["two"], serving.ServeSettings(index=("a",), answer_model="none"))
     assert opened == [("a", None), ("a", "models/one"), ("b", "models/one"), ("a", "none")]
-    assert serve.open_indexes(["two"], serve.ServeSettings()) == []
+    assert serving.open_indexes(["two"], serving.ServeSettings()) == []
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Standard streams in any encoding, closed, full or left by their reader: never a traceback."""
+"""Standard streams in any encoding, closed, full or abandoned by their reader: never a traceback."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def lavra(
 
 
 @pytest.mark.parametrize(("encoding", "errors"), [("iso8859-1", ""), ("cp1252", "strict"), ("ascii", "")])
-def test_what_an_encoding_cannot_hold_is_replaced_and_that_is_said_once(encoding: str, errors: str) -> None:
+def test_characters_outside_an_encoding_are_replaced_with_one_warning(encoding: str, errors: str) -> None:
     done = lavra("probe", encoding, errors=errors)
     assert done.returncode == 0
     assert done.stdout.decode(encoding) == TEXT.encode(encoding, "replace").decode(encoding) + "\n"

@@ -1,4 +1,4 @@
-"""Words of other programs lead to the flag they mean here, in every verb."""
+"""Other programs' words for flags lead to lavra's flag, in every verb."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_word_stands_once() -> None:
         ("distill --zzzzzz", "`lavra distill --help` lists the flags"),
     ],
 )
-def test_what_people_type_leads_to_the_flag(command: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_common_synonyms_lead_to_the_flag(command: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = command.split()
     assert main(arguments) == EXIT_ERROR
     said = capsys.readouterr().err

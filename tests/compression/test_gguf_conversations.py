@@ -1,8 +1,8 @@
 """A conversation is the same token ids in a training row, at the server and in llama.cpp with the exported file.
 
-llama.cpp is played from what stands in the file, as its sources have it: roles that the file does not name have ids all
-the same (llama-vocab.cpp), a template knows two of them, and a beginning of text that it writes is taken off where one
-is put in front anyway (common/chat.cpp, `apply`).
+The tests imitate llama.cpp from the file's content, following its sources: roles that the file does not name have ids
+all the same (llama-vocab.cpp), a template knows two of them, and a beginning-of-text token that the template writes is
+removed where one is added anyway (common/chat.cpp, `apply`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from lavra.compression.gguf import GgufOptions, export_gguf
 from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.turns import chat_rows
-from lavra.model import build_model, preset
-from lavra.server import ServedModel
+from lavra.model.build import build_model
+from lavra.model.families.table import preset
+from lavra.server.served import ServedModel
 from lavra.tasks.chat import CHAT
 from lavra.tasks.learning.labelled import read_labelled
 from lavra.tasks.learning.settings import FinetuneConfig
-from lavra.tokens import DEFAULT_CHAT_TEMPLATE, Parts, SpecialTokens, Tokenizer, TokenizerConfig, train_tokenizer
-from lavra.tokens.config import PATTERNS
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from lavra.tokens.config import PATTERNS, TokenizerConfig
+from lavra.tokens.parts import Parts, SpecialTokens
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.tokens.train import train_tokenizer
 from tests.server.conftest import running, served
 from tests.tokens.test_chat import LLAMA3
 
@@ -73,7 +77,7 @@ def trained(text, pattern):
 
 
 def with_roles(tokenizer, **roles):
-    """Another tokenizer's vocabulary under other roles, which puts nothing around a text."""
+    """Another tokenizer's vocabulary with other roles, which adds nothing around a text."""
     raw = json.loads(tokenizer.backend.to_str())
     raw["post_processor"] = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
     return Tokenizer(Parts(backend=Library.from_str(json.dumps(raw)), special=SpecialTokens(**roles)))
@@ -91,7 +95,7 @@ def vocabularies(story):
 
 
 class LlamaCpp:
-    """What llama.cpp reads of a conversation, from a file alone."""
+    """llama.cpp's reading of a conversation, from a file alone."""
 
     def __init__(self, path: Path) -> None:
         fields = {name: field.contents() for name, field in gguf.GGUFReader(str(path)).fields.items()}
@@ -121,7 +125,7 @@ class LlamaCpp:
         return [token for token, kind in zip(self.tokens, kinds, strict=True) if kind == gguf.TokenType.CONTROL]
 
     def _sentencepiece(self):
-        """The best pair first, the leftmost of equal ones; a space in front of all that follows a control token."""
+        """Merge the best pair first, the leftmost of equal ones; text after a control token starts with a space."""
         ids = {token: number for number, token in enumerate(self.tokens)}
         scores = self.fields["tokenizer.ggml.scores"]
         control = self._control()
@@ -150,7 +154,7 @@ class LlamaCpp:
         return encode
 
     def piece(self, number):
-        """A control token's text is its own; the token that stands for a missing one is whatever it is."""
+        """A control token's text is its name; the token for a missing role is arbitrary."""
         return self.tokens[number]
 
     def ids(self, messages, tools, *, to_speak):
@@ -169,7 +173,7 @@ class LlamaCpp:
 
 
 def as_llama_cpp_takes_them(messages):
-    """Parts joined by a line break, arguments parsed where a template wants objects (common/chat.cpp)."""
+    """Parts joined by a line break, and arguments parsed where a template expects objects (common/chat.cpp)."""
     found = []
     for message in messages:
         content = message["content"] or ""
@@ -197,19 +201,19 @@ def exported(tokenizer, path):
 
 
 def training_row(tokenizer, messages, tools, folder):
-    """Of a file a user may have, up to the last token that is learnt."""
+    """A training row of a user's file, up to the last token in the loss."""
     row = {"messages": messages, **({} if tools is None else {"tools": tools})}
     path = folder / "chats.jsonl"
     path.write_text(json.dumps(row), encoding="utf-8")
     data = read_labelled(FinetuneConfig(task=CHAT, data=path, heldout=path))
     table = chat_rows(data.train[:1], RowFormat(tokenizer=tokenizer, max_tokens=4000, on_long="refuse"))
-    assert table.troubles == ()
+    assert table.issues == ()
     return [*table.sequences.inputs[0].tolist(), int(table.sequences.labels[0][-1])]
 
 
 @pytest.fixture(scope="module")
 def url(vocabularies):
-    """A server of tokenizers, which have no model to write with."""
+    """A server of tokenizers without models."""
     named = [
         ServedModel(name=f"{name}, {template}", tokenizer=tokenizer.with_chat_template(source))
         for name, tokenizer in vocabularies.items()
@@ -250,7 +254,7 @@ def test_training_serving_and_export_read_the_same(url, vocabularies, tmp_path, 
 @pytest.mark.data
 @pytest.mark.parametrize("conversation", CONVERSATIONS)
 def test_a_vocabulary_of_sentencepiece_reads_the_same(stories, tmp_path, conversation):
-    """A published one: a space stands in front of all that follows a special token, as llama.cpp has it."""
+    """A published SentencePiece vocabulary: a space follows every special token, as in llama.cpp."""
     tokenizer = Tokenizer.load(stories).with_chat_template(DEFAULT_CHAT_TEMPLATE)
     messages, tools = CONVERSATIONS[conversation], TOOLS if conversation == "tools" else None
     theirs = exported(tokenizer, tmp_path / "x.gguf")
@@ -265,7 +269,7 @@ def test_a_vocabulary_of_sentencepiece_reads_the_same(stories, tmp_path, convers
 
 
 def test_a_chat_reads_what_the_template_shows(url):
-    """With functions offered, called and answered."""
+    """With functions that are offered, called and answered."""
     body = {"model": "writer", "messages": CONVERSATIONS["tools"][:-1], "tools": TOOLS}
     shown = ask(url, "/apply-template", **body)
     answer = httpx2.post(f"{url}/v1/chat/completions", json={**body, "max_tokens": 1, "seed": 0}, timeout=60).json()

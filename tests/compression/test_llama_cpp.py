@@ -1,6 +1,6 @@
 """llama.cpp opens our GGUF files and computes our numbers.
 
-Slow, and only where llama-cpp-python is installed: it comes as sources (docs/compression.md has the command).
+Slow, and only where llama-cpp-python is installed: it is distributed as sources (docs/compression.md has the command).
 """
 
 import numpy as np
@@ -10,8 +10,12 @@ import torch
 import lavra
 from lavra.compression.gguf import GgufOptions, export_gguf, load_gguf_weights
 from lavra.metrics.bits import bits_per_byte
-from lavra.model import build_model, load_checkpoint, preset
-from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
+from lavra.model.build import build_model
+from lavra.model.checkpoint import load_checkpoint
+from lavra.model.families.table import preset
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.tokens.train import train_tokenizer
 from tests.model.variants import scale_weights
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: docs/compression.md says how")
@@ -54,7 +58,7 @@ def our_greedy(model, ids, count):
 
 
 def exported(folder, kind, path):
-    """Our model with the weights of the file, its tokenizer, and llama.cpp with the file."""
+    """Our model with the file's weights, its tokenizer, and llama.cpp with the file."""
     model, config = load_checkpoint(folder, dtype=torch.float32)
     tokenizer = Tokenizer.load(folder)
     export_gguf(model, tokenizer, path, GgufOptions(kind=kind))
@@ -88,7 +92,7 @@ def test_bits_per_byte_are_ours_at_the_same_precision(kind, bound, stories, stor
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "gpt2", "falcon"])
 def test_every_decoder_computes_our_logits(family, story, tmp_path):
-    """Weights far from zero, so that a matrix in another's place would show."""
+    """Weights far from zero, so that an exchanged matrix would show."""
     tokenizer = train_tokenizer([story], TokenizerConfig(kind="bpe", vocab_size=320))
     shape = {"vocab_size": 320, "hidden_size": 64, "num_layers": 2, "num_heads": 4, "max_positions": 64}
     model = build_model(preset(family, **shape)).eval()

@@ -1,4 +1,4 @@
-"""Two models beside each other, and the card made of it."""
+"""Two models compared, and the resulting card."""
 
 from dataclasses import replace
 from itertools import count
@@ -11,8 +11,9 @@ from torch.nn import functional
 from lavra.base.errors import InputError
 from lavra.compression.card import BARS, QualityCard, QualityError, write_quality
 from lavra.compression.measure import Comparison, compare_models
-from lavra.compression.samples import Asked, QualitySample
-from lavra.model import build_model, preset
+from lavra.compression.samples import QualitySample, ScoredBatch
+from lavra.model.build import build_model
+from lavra.model.families.table import preset
 from tests.compression.quality import read_quality
 from tests.model.variants import ALL, VOCAB, ours_of, theirs
 
@@ -25,7 +26,7 @@ def sample(encoder_decoder=False):
     def batch(rows, time):
         said = time - 3 if encoder_decoder else time
         scored = torch.rand(rows, said, generator=draw) < 0.5
-        return Asked(
+        return ScoredBatch(
             input_ids=torch.randint(4, VOCAB, (rows, time), generator=draw),
             decoder_input_ids=torch.randint(4, VOCAB, (rows, said), generator=draw) if encoder_decoder else None,
             scored=scored,
@@ -73,7 +74,7 @@ def test_a_model_is_like_itself(tmp_path):
 
 
 def test_a_model_without_a_head_is_judged_by_the_means_of_the_tokens_asked_for():
-    """Row by row; frame tokens, which are not asked for, count for nothing."""
+    """Row by row; frame tokens, which are not requested, do not count."""
     config = replace(
         preset("bert", vocab_size=VOCAB, hidden_size=32, num_layers=1, num_heads=2, max_positions=32), has_head=False
     )
@@ -81,7 +82,7 @@ def test_a_model_without_a_head_is_judged_by_the_means_of_the_tokens_asked_for()
     for seed in (0, 1):
         torch.manual_seed(seed)
         models.append(build_model(config).eval())
-    with torch.no_grad():  # some of the way from one to the other: rows are unlike by far less than at random
+    with torch.no_grad():  # part of the way between the models: rows differ far less than random ones
         for ours, other in zip(models[1].parameters(), models[0].parameters(), strict=True):
             ours.copy_(0.7 * other + 0.3 * ours)
     asked, cosines = sample(), []
@@ -99,7 +100,7 @@ def test_a_model_without_a_head_is_judged_by_the_means_of_the_tokens_asked_for()
 
 
 def test_speeds_count_every_token_that_is_read(monkeypatch):
-    """Those that are asked for, and those that are only context."""
+    """Both the requested tokens and those that are only context."""
     model = build_model(
         preset("gpt2", vocab_size=VOCAB, hidden_size=32, num_layers=1, num_heads=2, max_positions=32)
     ).eval()
@@ -140,7 +141,7 @@ def card(target="int8", comparison=GOOD, **changes):
         ({"mean_cosine": 0.9989}, r"mean cosine is 0\.99890, under the bar of 0\.99900"),
     ],
 )
-def test_what_costs_too_much_is_refused_by_name_with_a_remedy(change, words):
+def test_a_missed_bar_is_refused_by_name_with_a_remedy(change, words):
     card().check()
     bad = card(comparison=replace(GOOD, **change))
     assert not bad.holds

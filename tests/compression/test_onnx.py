@@ -1,4 +1,4 @@
-"""ONNX Runtime computes our logits, whatever the batch and the length."""
+"""ONNX Runtime computes our logits for every batch size and length."""
 
 import importlib.util
 
@@ -11,7 +11,7 @@ import lavra.compression.onnx as module
 from lavra.base.errors import ConfigError, MissingDependencyError
 from lavra.compression.onnx import export_onnx
 from lavra.compression.onnx_folder import export_onnx_folder
-from lavra.model import Encoder, EncoderDecoder
+from lavra.model.transformer import Encoder, EncoderDecoder
 from tests.model.variants import ALL, VOCAB, ours_of, theirs
 
 runtime = pytest.importorskip("onnxruntime", reason="the extra test is not installed")
@@ -30,7 +30,7 @@ def rows(batch, time, seed=0):
 
 
 def computed(files, model, ids, mask, said, types):
-    """ONNX Runtime's answers by name, given what a tokenizer of `transformers` gives: int64 throughout."""
+    """ONNX Runtime's outputs by name, for a tokenizer output of `transformers`: int64 throughout."""
     sessions = [runtime.InferenceSession(str(path)) for path in files]
     given = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
     if isinstance(model, EncoderDecoder):
@@ -68,7 +68,7 @@ def test_logits_equal_ours(name, tmp_path):
 
 @pytest.mark.slow
 def test_a_folder_is_laid_out_as_other_tools_expect(minilm, tmp_path):
-    """onnx/model.onnx, and what `transformers` reads beside it; its tokenizer's output is the file's input as it is."""
+    """onnx/model.onnx, and `transformers`' files beside it; the tokenizer's output is the model's input."""
     out = tmp_path / "out"
     files = export_onnx_folder(minilm, out)
     assert [str(path.relative_to(out)) for path in files] == ["onnx/model.onnx"]
@@ -76,7 +76,7 @@ def test_a_folder_is_laid_out_as_other_tools_expect(minilm, tmp_path):
     assert hf.AutoConfig.from_pretrained(out).model_type == "bert"
     given = hf.AutoTokenizer.from_pretrained(out)(["a cat", "the dog sleeps here"], padding=True, return_tensors="pt")
     session = runtime.InferenceSession(str(files[0]))
-    given = {"token_type_ids": torch.zeros_like(given["input_ids"]), **given}  # as optimum does where there are none
+    given = {"token_type_ids": torch.zeros_like(given["input_ids"]), **given}  # as optimum does without them
     names = [one.name for one in session.get_inputs()]
     assert names == ["input_ids", "attention_mask", "token_type_ids"]
     found = session.run(["last_hidden_state"], {name: given[name].numpy() for name in names})[0]
@@ -87,7 +87,7 @@ def test_a_folder_is_laid_out_as_other_tools_expect(minilm, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "message"), [("mistral", "sliding window"), ("falcon-alibi", "ALiBi")])
-def test_what_cannot_be_exported_is_refused(name, message, tmp_path):
+def test_models_without_an_export_are_refused(name, message, tmp_path):
     model = ours_of(theirs(next(one for one in ALL if one.name == name)), tmp_path)
     with pytest.raises(ConfigError, match=message):
         export_onnx(model, tmp_path)

@@ -1,4 +1,4 @@
-"""A model that had been rounded to four bits before is recognised, or says so itself."""
+"""A model that was already rounded to four bits is recognised, or names the fact itself."""
 
 import json
 
@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from lavra.compression.provenance import rounded_reference
-from lavra.model import build_model, preset, save_checkpoint
-from lavra.quantize import SCHEMES
+from lavra.model.build import build_model
+from lavra.model.checkpoint import save_checkpoint
+from lavra.model.families.table import preset
 from lavra.quantize.modules import QuantizedMatrix
+from lavra.quantize.scheme import SCHEMES
 from lavra.quantize.swap import linear_names
 
 
@@ -25,7 +27,7 @@ def round_linears(model, round_one):
 
 
 def q4_1(weight):
-    """GGUF's Q4_1: sixteen steps from the least to the largest weight of each 32, by its definition."""
+    """GGUF's Q4_1 by its definition: sixteen steps from the smallest to the largest of each 32 weights."""
     blocks = weight.reshape(-1, 32)
     low = blocks.amin(1, keepdim=True).half().float()
     step = ((blocks.amax(1, keepdim=True) - low) / 15).half().float()

@@ -1,4 +1,4 @@
-"""Error-compensated rounding against the definition, written out slowly."""
+"""Error-compensated rounding against a slow implementation of the definition."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ GROUPS = Scheme(name="int4", bits=4, group_size=8)
 
 
 def drawn(rows, columns, seed, samples=200):
-    """Weights, and the Hessian of inputs that lean on each other."""
+    """Weights, and the Hessian of correlated inputs."""
     draw = torch.Generator().manual_seed(seed)
     mix = torch.randn(columns, columns, generator=draw)
     x = torch.randn(samples, columns, generator=draw) @ mix
@@ -26,7 +26,7 @@ def damped(hessian, share):
 
 
 def optimal_brain(weight, hessian, scale, scheme):
-    """Column by column, the inverse of what is left computed anew each time: no Cholesky factor, no blocks."""
+    """Column by column, with the inverse of the rest computed anew each time: no Cholesky factor, no blocks."""
     left, size = weight.double().clone(), scheme.group_size or weight.shape[1]
     integers = torch.zeros_like(left)
     for column in range(weight.shape[1]):
@@ -96,7 +96,7 @@ def test_inputs_that_lean_on_each_other_are_made_use_of():
 
 
 def test_going_over_it_often_leaves_nothing_to_gain():
-    """No single integer can be moved by one to lower an output's error."""
+    """No change of a single integer by one lowers an output's error."""
     weight, _, hessian = drawn(6, 16, seed=5)
     whole = damped(hessian, 0.01)
     integers, scale = round_compensated(weight, hessian, GROUPS, Compensation(sweeps=40))

@@ -1,4 +1,4 @@
-"""What a model is asked: every token once, and the same text whatever the model makes of it."""
+"""Samples for measuring a model: every token once, and the same text for every model."""
 
 import pytest
 import tokenizers as tokenizers_library
@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.compression.samples import sample_text
-from lavra.model import build_model, preset
+from lavra.model.build import build_model
+from lavra.model.families.table import preset
 from lavra.model.score import score_sequences
-from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.tokens.train import train_tokenizer
 
 SHAPE = {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "max_positions": 24}
 
@@ -65,7 +68,7 @@ def test_without_a_token_in_front_the_first_token_is_never_asked_for_nor_its_byt
 
 
 def unframed_tokenizer(story, folder):
-    """Byte-level BPE of another maker, without any special token."""
+    """Byte-level BPE from another library, without any special token."""
     backend = tokenizers_library.Tokenizer(tokenizers_library.models.BPE())
     backend.pre_tokenizer = tokenizers_library.pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = tokenizers_library.decoders.ByteLevel()
@@ -132,7 +135,7 @@ def rebuilt(source, target, sentinels):
     return out
 
 
-def test_what_cannot_be_asked_is_refused(tokenizers, story):
+def test_a_text_without_samples_is_refused(tokenizers, story):
     model = model_for("llama", tokenizers["llama"])
     with pytest.raises(InputError, match="too few"):
         sample_text(model, tokenizers["llama"], [""], max_tokens=100)

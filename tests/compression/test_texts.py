@@ -1,4 +1,4 @@
-"""Which text measures and which calibrates: what a user names, or what the model's own card leads to."""
+"""Texts for measuring and calibrating: the ones a user names, or those that the model's own card leads to."""
 
 import pytest
 
@@ -6,12 +6,13 @@ from lavra.base.card import write_card
 from lavra.base.errors import InputError
 from lavra.base.workspace import Workspace
 from lavra.compression.texts import corpus_texts, heldout_texts, named_texts
-from lavra.text import Corpus, CorpusConfig, build_corpus
+from lavra.text.config import CorpusConfig
+from lavra.text.corpus import Corpus, build_corpus
 
 
 @pytest.fixture
 def workspace(tmp_path):
-    """A corpus, tokens made of it and a model trained on those, as their cards have it."""
+    """A corpus, its tokens and a model trained on them, with their cards."""
     folder = tmp_path / "texts"
     folder.mkdir()
     for number in range(40):
@@ -54,7 +55,7 @@ def test_few_tokens_are_taken_from_all_over_a_corpus(workspace):
     assert places == list(range(0, len(everything), places[1]))
 
 
-def test_what_a_user_names_wins(workspace, tmp_path):
+def test_texts_named_by_the_user_win(workspace, tmp_path):
     (tmp_path / "other.txt").write_text("Something else.")
     texts = heldout_texts(workspace.models / "mine", tmp_path / "other.txt", [workspace], 100)
     assert [text.strip() for text in texts.documents()] == ["Something else."]

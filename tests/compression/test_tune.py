@@ -1,4 +1,4 @@
-"""Tuning: what is learned is stored as it was learned, and the model comes nearer to the original."""
+"""Tuning: learned values are stored unchanged, and the model comes nearer to the original."""
 
 import copy
 
@@ -10,11 +10,11 @@ from lavra.base.errors import ConfigError
 from lavra.compression.calibrate import Calibrator
 from lavra.compression.samples import sample_text
 from lavra.compression.tune import TuneConfig, TunedMatrix, tune
-from lavra.model import load_checkpoint
-from lavra.quantize import SCHEMES, PackedLayout, quantize_model
+from lavra.model.checkpoint import load_checkpoint
 from lavra.quantize.modules import QuantizedMatrix
-from lavra.quantize.swap import quantized_matrices
-from lavra.tokens import Tokenizer
+from lavra.quantize.scheme import SCHEMES, PackedLayout
+from lavra.quantize.swap import quantize_model, quantized_matrices
+from lavra.tokens.tokenizer import Tokenizer
 from tests.compression.test_calibrate import FIVE, batches, logits
 from tests.model.variants import ours_of, theirs
 
@@ -30,7 +30,7 @@ def test_before_the_first_step_it_computes_what_was_stored(name):
     assert torch.equal(learned.settled().scale, matrix.scale)
 
 
-def test_what_was_learned_is_stored():
+def test_learned_values_are_stored():
     draw = torch.Generator().manual_seed(0)
     learned = TunedMatrix(QuantizedMatrix.of(torch.randn(20, 64, generator=draw), SCHEMES["int4"]))
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_a_trained_model_comes_nearer_on_text_it_did_not_learn_from(stories):
     assert found[1] < 0.9 * found[0]
 
 
-def test_what_cannot_be_tuned_is_refused(minilm, tmp_path):
+def test_untunable_models_are_refused(minilm, tmp_path):
     model, _ = load_checkpoint(minilm)
     with pytest.raises(ConfigError, match="without a head"):
         tune(model, model, [])

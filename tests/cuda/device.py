@@ -1,6 +1,6 @@
-"""The device these tests compute on, and the reason they are skipped where there is none.
+"""The device of these tests, and the reason to skip them where there is no GPU.
 
-`LAVRA_TEST_DEVICE=cpu` runs the same code on the CPU, to find mistakes of the tests themselves.
+`LAVRA_TEST_DEVICE=cpu` runs the same code on the CPU, to find mistakes in the tests.
 """
 
 from __future__ import annotations
@@ -22,5 +22,5 @@ CPU = torch.device("cpu")
 
 
 def moved(model, device=DEVICE, dtype=None):
-    """A copy of a model on the device; the model itself stays where it is."""
+    """A copy of a model on the device; the original stays in place."""
     return copy.deepcopy(model).to(device, dtype)

@@ -1,4 +1,4 @@
-"""Adapters, heads, finetuning and distillation on a GPU: the CPU's losses and tokens, and runs that end well."""
+"""Adapters, heads, finetuning and distillation on a GPU: the CPU's losses and tokens, and good final scores."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 import lavra
-from lavra.adapt.config import BottleneckConfig, IA3Config, LoraConfig, PrefixConfig, PromptConfig
 from lavra.adapt.inject import virtual_ids
+from lavra.adapt.methods.bottleneck import BottleneckConfig
+from lavra.adapt.methods.ia3 import IA3Config
+from lavra.adapt.methods.lora import LoraConfig
+from lavra.adapt.methods.prefix import PrefixConfig
+from lavra.adapt.methods.prompt import PromptConfig
 from lavra.base.types import GenerateRequest
 from lavra.generate.in_process import InProcessModel
 from lavra.runs.distill import distill_folder
@@ -19,12 +23,14 @@ from lavra.runs.distill import prepare as prepare_lesson
 from lavra.runs.distill_settings import DistillRunConfig
 from lavra.runs.finetune import finetune, prepare
 from lavra.tasks.classify import CLASSIFY
-from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.table import task_named
-from lavra.train import Objective, token_loss, train
+from lavra.train.loop import train
+from lavra.train.objective import Objective, token_loss
 from tests.adapt.test_adapted_training import Prompted, Watch, adapted, config
 from tests.cuda.device import DEVICE, NEEDS_DEVICE, ON_CUDA
 from tests.engine import adapted as tiny
+from tests.runs.tasks import METHODS as ADAPTERS
 from tests.runs.tasks import base_folder, rows, write
 from tests.train.tiny import Ragged
 
@@ -83,16 +89,16 @@ def test_many_adapters_at_once_write_what_each_writes_alone():
 @pytest.mark.parametrize(
     ("kind", "family", "method"),
     [
-        ("classify", "bert", Method.LORA),
-        ("number", "bert", Method.FULL),
-        ("ner", "bert", Method.FULL),
-        ("qa", "bert", Method.FULL),
-        ("choice", "bert", Method.HOULSBY),
-        ("embed", "bert", Method.FULL),
-        ("rerank", "bert", Method.FULL),
-        ("chat", "llama", Method.LORA),
-        ("chat", "llama", Method.PROMPT),
-        ("text2text", "t5", Method.PREFIX),
+        ("classify", "bert", "lora"),
+        ("number", "bert", None),
+        ("ner", "bert", None),
+        ("qa", "bert", None),
+        ("choice", "bert", "houlsby"),
+        ("embed", "bert", None),
+        ("rerank", "bert", None),
+        ("chat", "llama", "lora"),
+        ("chat", "llama", "prompt"),
+        ("text2text", "t5", "prefix"),
     ],
 )
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
@@ -101,7 +107,7 @@ def test_finetuning_runs_where_the_device_is(tmp_path, kind, family, method, pre
     settings = FinetuneConfig(
         task=task,
         data=write(tmp_path / "data.jsonl", rows(kind)),
-        method=method,
+        method=ADAPTERS.get(method),
         batch_size=16,
         epochs=6.0,
         learning_rate=3e-3,
@@ -131,7 +137,7 @@ def test_a_student_is_taught_on_the_device(tmp_path):
     teacher = tmp_path / "teacher"
     finetune(prepare(settings, base_folder(tmp_path / "base")), teacher, quiet)
     asked = DistillRunConfig(task=CLASSIFY, data=data, layers=1, hidden=0.5, epochs=4.0, learning_rate=3e-3)
-    lesson = prepare_lesson(asked, teacher)
-    metrics = distill_folder(lesson, Path(tmp_path / "student"), quiet).metrics()
+    training_task = prepare_lesson(asked, teacher)
+    metrics = distill_folder(training_task, Path(tmp_path / "student"), quiet).metrics()
     assert metrics["student_parameters"] < metrics["teacher_parameters"]
     assert metrics["student"]["accuracy"] > metrics["majority"]

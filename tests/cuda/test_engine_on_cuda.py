@@ -1,4 +1,4 @@
-"""The engine and `lavra.load` on a GPU: the tokens, probabilities and vectors of the CPU, alone and in company."""
+"""The engine and `lavra.load` on a GPU: the CPU's tokens, probabilities and vectors, alone and in a batch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ import lavra
 from lavra.api.cache_config import ServingCacheConfig
 from lavra.api.serving import start_engine
 from lavra.base.types import GenerateRequest, SamplingConfig
-from lavra.engine import DraftModel, Engine, EngineConfig
+from lavra.engine.config import EngineConfig
+from lavra.engine.draft import DraftModel
+from lavra.engine.engine import Engine
 from lavra.engine.runners.torch import TorchRunner
 from lavra.generate.in_process import InProcessModel
-from lavra.model import save_checkpoint
-from lavra.quantize import SCHEMES, quantize_model, save_quantized
+from lavra.model.checkpoint import save_checkpoint
+from lavra.quantize.folder import save_quantized
+from lavra.quantize.scheme import SCHEMES
+from lavra.quantize.swap import quantize_model
 from lavra.testing.language_model import LanguageModelConformance
 from tests.cuda.device import CPU, DEVICE, NEEDS_CUDA, NEEDS_DEVICE, moved
 from tests.generate.tiny import TEXTS, tiny_in_process, tiny_model, tiny_tokenizer
@@ -38,7 +42,7 @@ def port_on(device: torch.device, family: str) -> InProcessModel:
 def engine_on(device: torch.device, family: str, *, num_blocks: int = 512, draft=None, **settings) -> Engine:
     port = port_on(device, family)
     runner = TorchRunner(port.model, port.config, num_blocks=num_blocks, block_size=4)
-    return Engine(runner, port.reading, stop_ids=frozenset(), config=EngineConfig(**settings), draft=draft)
+    return Engine(runner, port.encoding, stop_ids=frozenset(), config=EngineConfig(**settings), draft=draft)
 
 
 def prompts() -> list[tuple[int, ...]]:
@@ -59,7 +63,7 @@ def requests(sampled: bool = False) -> list[GenerateRequest]:
 
 @torch.no_grad()
 def gaps(family: str, prompt: tuple[int, ...], tokens: tuple[int, ...]) -> list[float]:
-    """How much likelier each written token was than the next best, on the CPU without an engine."""
+    """Log-probability of each written token minus the next best's, on the CPU without an engine."""
     port = port_on(CPU, family)
     if family == "t5":
         start = port.config.decoder_start_id if port.config.decoder_start_id is not None else port.config.pad_id
@@ -71,7 +75,7 @@ def gaps(family: str, prompt: tuple[int, ...], tokens: tuple[int, ...]) -> list[
 
 
 def same_up_to_ties(family: str, expected: list[tuple[int, ...]], found: list[tuple[int, ...]]) -> None:
-    """Equal, or parted where the two likeliest were as good as equal; and most of them equal to the end."""
+    """Equal, or different from a place where the two likeliest were nearly equal; and most are equal to the end."""
     equal = 0
     for prompt, want, got in zip(prompts(), expected, found, strict=False):
         equal += want == got
@@ -220,7 +224,7 @@ def test_gaps_are_filled_as_on_the_cpu(folders):
     assert there.score("She loved").logprobs == pytest.approx(here.score("She loved").logprobs, abs=1e-3)
 
 
-def test_what_is_saved_from_there_opens_here(folders, tmp_path):
+def test_a_model_saved_from_the_gpu_opens_on_the_cpu(folders, tmp_path):
     here, there = both(folders["llama"])
     again = lavra.load(there.save(tmp_path / "copy"), device="cpu")
     assert again.score(TEXT).logprobs == here.score(TEXT).logprobs

@@ -1,11 +1,12 @@
-"""The torch runner on a GPU under the conformance suite; what is right is what `transformers` computes on the CPU."""
+"""The torch runner on a GPU under the conformance suite; the reference is `transformers` on the CPU."""
 
 import pytest
 import torch
 
 from lavra.engine.runners.fused import fuse
-from lavra.quantize import SCHEMES, quantize_model
 from lavra.quantize.modules import QuantizedMatrix
+from lavra.quantize.scheme import SCHEMES
+from lavra.quantize.swap import quantize_model
 from tests.cuda.device import CPU, DEVICE, NEEDS_DEVICE, moved
 from tests.engine.test_fused import logits, made
 from tests.engine.test_torch_runner import BY_NAME, OnTorch
@@ -16,7 +17,7 @@ FAMILIES = ["llama-grouped", "mistral", "gpt2", "falcon-new", "falcon-alibi", "t
 
 
 class OnDevice(OnTorch):
-    """The peer computes in float32 on the CPU; ours has the peer's weights, which its type holds exactly."""
+    """The peer computes in float32 on the CPU; ours has the peer's weights, which its type represents exactly."""
 
     dtype = torch.float32
     tolerance = 2e-4
@@ -48,32 +49,32 @@ class TestBfloat16(OnDevice):
         cls.tolerance = 0.7 if cls.source else 0.25
 
 
-class Grouped(OnDevice):
+class GroupedHeads(OnDevice):
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
     def opened(cls, tmp_path_factory):
         cls.open("llama-grouped", tmp_path_factory.mktemp("model"))
 
 
-class TestWithoutRoomForCopies(Grouped):
+class TestWithoutRoomForCopies(GroupedHeads):
     def make_runner(self, num_blocks, block_size):
         runner = super().make_runner(num_blocks, block_size)
         runner._resident._most = 0
         return runner
 
 
-class TestBfloat16Cache(Grouped):
+class TestBfloat16Cache(GroupedHeads):
     cache_type = "bf16"
     tolerance = 0.1
 
 
-class TestInt8Cache(Grouped):
+class TestInt8Cache(GroupedHeads):
     cache_type = "int8"
     tolerance = 0.25
 
 
-class TestQuantized(Grouped):
-    """Weights of four bits are other weights: held to the same integers on the CPU."""
+class TestQuantized(GroupedHeads):
+    """Weights of four bits differ from the original: they are compared with the same integers on the CPU."""
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
@@ -112,7 +113,7 @@ def test_quantized_models_compute_what_they_do_on_the_cpu(family, scheme):
 
 
 def test_products_of_rounded_inputs_are_exact():
-    """Sums of integers have no order, so not a bit may differ; 1,500 inputs are more than are summed at once."""
+    """Sums of integers do not depend on the order, so every bit is equal; 1,500 inputs are more than one block."""
     generator = torch.Generator().manual_seed(0)
     matrix = QuantizedMatrix.of(torch.randn(70, 1500, generator=generator), SCHEMES["int8-dynamic"])
     x = torch.randn(3, 9, 1500, generator=generator)

@@ -1,4 +1,4 @@
-"""Training on a GPU: the CPU's losses, in both precisions, compiled, resumed, recomputed; and what memory is there."""
+"""Training on a GPU: the CPU's losses, in both precisions, compiled, resumed, recomputed; and the free memory."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from lavra.model.loss import chunk_rows, chunked_cross_entropy, compile_loss, us
 from lavra.pipeline.fit import memory_check
 from lavra.pipeline.heldout import fill_holes, score_documents
 from lavra.pipeline.plan import Plan
-from lavra.train import Objective, OptimizerConfig, TrainConfig, token_loss, train
+from lavra.train.config import OptimizerConfig, TrainConfig
 from lavra.train.estimate import training_memory
+from lavra.train.loop import train
+from lavra.train.objective import Objective, token_loss
 from tests.cuda.device import CPU, DEVICE, NEEDS_CUDA, NEEDS_DEVICE, ON_CUDA, moved
 from tests.train.test_checks import objective
 from tests.train.tiny import (
@@ -50,7 +52,7 @@ def run(objective=None, config=None, *, device=DEVICE, model=None, recorder=None
 
 @contextmanager
 def peak_memory():
-    """Most bytes taken on the GPU at a time within the block, what was there before left out; 0 elsewhere."""
+    """Peak of bytes on the GPU within the block above the bytes before it; 0 on other devices."""
     peak = [0]
     if ON_CUDA:
         torch.cuda.empty_cache()
@@ -152,7 +154,7 @@ def test_held_out_documents_cost_what_they_do_on_the_cpu(tmp_path):
 
 @pytest.mark.parametrize("compile", [False, True])
 def test_the_loss_in_several_chunks_is_the_plain_one(compile):
-    """The logits of so many rows are more than one chunk on either kind of device."""
+    """The logits of this many rows are more than one chunk on either kind of device."""
     torch.manual_seed(0)
     vocab, rows = 4096, chunk_rows(4096, DEVICE) + 100
     hidden, head = torch.randn(rows, 32, device=DEVICE), torch.randn(vocab, 32, device=DEVICE) * 0.3
@@ -188,7 +190,7 @@ def test_available_memory_is_what_is_free_on_the_gpu():
     assert available_memory() == pytest.approx(before, rel=0.01)
     held = torch.empty(2 << 30, dtype=torch.uint8, device=DEVICE)
     assert before - available_memory(DEVICE) == pytest.approx(held.nbytes, rel=0.02)
-    del held  # torch keeps it for whoever asks next: it is available, though the driver counts it as taken
+    del held  # torch caches it for later requests: it is available, though the driver counts it as used
     assert available_memory(DEVICE) == pytest.approx(before, rel=0.001)
 
 
@@ -222,12 +224,13 @@ def test_the_gpu_is_named_and_asked_for_bf16():
     assert bf16_pays(DEVICE)
 
 
-# What a launcher starts; one process, which is what one GPU has room for, but with NCCL and everything around it.
+# The program of a launcher: one process, because there is one GPU, but with NCCL and everything around it.
 PROGRAM = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from lavra.train import Parallel, train
+from lavra.train.config import Parallel
+from lavra.train.loop import train
 from tests.train.tiny import Recorder, ragged, settings, tiny_model
 recorder = Recorder()
 config = settings(4, accumulation=2, parallel=Parallel(sys.argv[3]), save_every=2)

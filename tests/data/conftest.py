@@ -1,4 +1,4 @@
-"""Tiny tokenizers as the five families have them, each with transformers' reading of the same folder."""
+"""Tiny tokenizers of the five families, each with transformers' tokenizer of the same folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ import pytest
 from tokenizers import processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from lavra.tokens import Parts, Tokenizer, TokenizerConfig, train_tokenizer
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.parts import Parts
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.tokens.train import train_tokenizer
 
 ACCENTS = ["Não há memória sem razão, nem razão sem memória. " * 20]
 
@@ -35,7 +38,7 @@ def _pair(tokenizer: Tokenizer, folder: object) -> Pair:
 
 
 def _roberta(tokenizer: Tokenizer) -> Tokenizer:
-    """Byte-level BPE framed as RoBERTa frames it: `<s> a </s></s> b </s>`, one token type."""
+    """Byte-level BPE framed as in RoBERTa: `<s> a </s></s> b </s>`, one token type."""
     backend = tokenizer.backend
     backend.add_special_tokens(["<s>", "</s>"])
     begin, end = backend.token_to_id("<s>"), backend.token_to_id("</s>")
@@ -45,7 +48,7 @@ def _roberta(tokenizer: Tokenizer) -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pair]:
-    """By kind: `bert` (WordPiece), `gpt2` and `roberta` (byte-level BPE), `t5` (Unigram)."""
+    """Tokenizers by kind: `bert` (WordPiece), `gpt2` and `roberta` (byte-level BPE), `t5` (Unigram)."""
     texts = [inspect.getsource(module) for module in (argparse, ast)] + ACCENTS
     configs = {
         "bert": TokenizerConfig(kind="wordpiece", vocab_size=600),

@@ -1,4 +1,4 @@
-"""A byte tokenizer with every special token the objectives ask for, and datasets of random bytes."""
+"""A byte tokenizer with every special token of the objectives, and datasets of random bytes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ByteTokenizer:
 def dataset_of(
     folder: Path, lengths: Sequence[int], tokenizer: ByteTokenizer | None = None, seed: int = 0
 ) -> TokenDataset:
-    """Documents of lower-case letters and spaces with these numbers of tokens (framing not counted)."""
+    """Documents of lower-case letters and spaces with these numbers of tokens (without framing)."""
     draw = np.random.default_rng(seed)
     letters = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz      ", dtype=np.uint8)
     documents = [

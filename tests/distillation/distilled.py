@@ -7,7 +7,8 @@ import torch
 from lavra.base.tasks import Problem
 from lavra.data.batch import IGNORE, Batch, FixedShape
 from lavra.data.rows.batch import TaskBatch
-from lavra.model import build_model, preset
+from lavra.model.build import build_model
+from lavra.model.families.table import preset
 from lavra.model.heads import add_task_head
 from lavra.tasks.answer import ANSWER
 from lavra.tasks.choose import CHOOSE
@@ -21,7 +22,7 @@ KINDS = ("llama", "gpt2", "falcon", "bert", "t5")
 
 
 def model_of(family="llama", *, layers=2, hidden=32, heads=2, seed=0, loud=True, **changes):
-    """Random weights large enough that logits are far from flat."""
+    """A model with random weights large enough that logits are far from flat."""
     config = preset(
         family, vocab_size=VOCAB, hidden_size=hidden, num_layers=layers, num_heads=heads, max_positions=32, **changes
     )
@@ -43,7 +44,7 @@ def task_model(task=CLASSIFY, labels=("a", "b", "c"), problem=None, family="bert
 
 
 def batch_of(family="llama", seed=0, rows=3):
-    """Two documents a row and some padding; labels on some positions only."""
+    """A batch with two documents in a row and some padding; only some positions have labels."""
     draw = torch.Generator().manual_seed(seed)
     ids = torch.randint(4, VOCAB, (rows, LENGTH), generator=draw)
     segments = torch.ones(rows, LENGTH, dtype=torch.int32)
@@ -97,7 +98,7 @@ def task_batch(task=CLASSIFY, problem=None, seed=0, rows=4, num_labels=3):
 
 
 class Made(FixedShape):
-    """A batch maker of a function from a number to a batch."""
+    """A batch maker that calls a function with the batch's number."""
 
     def __init__(self, make, length=1000):
         self.make, self.length = make, length

@@ -1,4 +1,4 @@
-"""Answers a teacher writes: what is kept and what is not, and that a call goes on where another broke off."""
+"""A teacher's answers: which are kept, and a call that continues where another stopped."""
 
 import json
 
@@ -8,7 +8,8 @@ from lavra.base.errors import ConfigError, InputError, LavraError
 from lavra.base.types import Completion, FinishReason, SamplingConfig
 from lavra.data.labelled.reading import read_samples
 from lavra.distillation.answers import CANCELLED, CUT, EMPTY, REPEATED, AnswersConfig, write_answers
-from lavra.remote import RemoteConfig, RemoteModel
+from lavra.remote.config import RemoteConfig
+from lavra.remote.model import RemoteModel
 from lavra.tasks.rewrite import REWRITE
 from tests.generate.tiny import tiny_in_process
 from tests.server.conftest import running, served
@@ -17,7 +18,7 @@ PROMPTS = [f"question {number}?" for number in range(10)]
 
 
 class Teacher:
-    """Answers as told, and fails when told."""
+    """Answers, and fails, as the test sets it."""
 
     def __init__(self, say=lambda request, sample: f"answer to {request.prompt}", fail_after=None):
         self.say, self.fail_after, self.asked = say, fail_after, []
@@ -49,7 +50,7 @@ def ask(teacher, path, prompts=PROMPTS, **settings):
     return write_answers(teacher, prompts, path, config, teacher_name="wise")
 
 
-def test_rows_say_who_wrote_them_how_and_when_and_the_readers_know_them(tmp_path):
+def test_rows_name_author_method_and_time_and_the_readers_accept_them(tmp_path):
     told = []
     config = AnswersConfig(batch_size=4, max_tokens=7, stop=("\n",))
     report = write_answers(
@@ -72,7 +73,7 @@ def test_rows_say_who_wrote_them_how_and_when_and_the_readers_know_them(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
-def test_what_is_no_answer_is_left_out_counted_and_kept_apart(tmp_path):
+def test_unusable_answers_are_left_out_counted_and_kept_apart(tmp_path):
     def say(request, sample):
         return {0: ("half", FinishReason.LENGTH), 1: " \n", 2: ("gone", FinishReason.CANCELLED)}.get(
             int(request.prompt.split()[1][:-1]), "same" if sample < 2 else "other"

@@ -1,4 +1,4 @@
-"""A teacher on disk says what the teacher says, of the batches it was asked about and of no others."""
+"""A teacher on disk equals the teacher on the batches that it has seen, and refuses others."""
 
 import pytest
 import torch
@@ -7,8 +7,8 @@ from lavra.base.errors import ConfigError, InputError
 from lavra.data.batch import IGNORE
 from lavra.distillation.cache import TeacherCache, TeacherCacheConfig, write_teacher_cache
 from lavra.distillation.config import DistillConfig, HiddenConfig
-from lavra.distillation.lesson import TeacherLesson, distill
-from lavra.model import save_checkpoint
+from lavra.distillation.training_task import DistillationTask, distill
+from lavra.model.checkpoint import save_checkpoint
 from tests.distillation.distilled import KINDS, VOCAB, Made, batch_of, model_of
 from tests.train.tiny import settings, weights
 
@@ -29,8 +29,8 @@ def test_with_all_tokens_kept_the_loss_is_the_teachers(family, tmp_path):
         batch, found = batch_of(family, number), []
         for teacher in (model_of(family), cache):
             student = model_of(family, layers=1, seed=1)
-            with TeacherLesson(student, teacher, made(family), config) as lesson:
-                loss = lesson.objective.loss(lesson.pupil, batch)
+            with DistillationTask(student, teacher, made(family), config) as training_task:
+                loss = training_task.objective.loss(training_task.student, batch)
                 loss.backward()
             found.append((loss.item(), student.embedding.token.weight.grad))
         assert found[1][0] == pytest.approx(found[0][0], rel=2e-3)  # sixteen bits
@@ -69,7 +69,7 @@ def test_a_student_learns_from_it_as_from_the_teacher(tmp_path):
     assert apart < moved / 20
 
 
-def test_progress_is_told_and_equal_batches_are_kept_once(tmp_path):
+def test_progress_is_reported_and_equal_batches_are_kept_once(tmp_path):
     told = []
     cache = write_teacher_cache(
         model_of(), made(length=2), tmp_path / "cache", TeacherCacheConfig(num_batches=5), lambda *now: told.append(now)
@@ -82,15 +82,15 @@ def test_other_data_a_longer_run_and_other_settings_are_refused(tmp_path):
     cache = written(tmp_path)
     student = model_of(layers=1)
     with pytest.raises(InputError, match="not this one"):
-        TeacherLesson(student, cache, made(first=100), DistillConfig())
+        DistillationTask(student, cache, made(first=100), DistillConfig())
     with pytest.raises(InputError, match="the run is longer"):
         distill(student, cache, Made(lambda number: batch_of(seed=number)), DistillConfig(), settings(5))
     with pytest.raises(ConfigError, match=r"written for 2\.0"):
-        TeacherLesson(student, cache, made(), DistillConfig(temperature=1.0))
+        DistillationTask(student, cache, made(), DistillConfig(temperature=1.0))
     with pytest.raises(ConfigError, match="student: encoder, teacher: decoder"):
-        TeacherLesson(model_of("bert"), cache, made("bert"), DistillConfig())
+        DistillationTask(model_of("bert"), cache, made("bert"), DistillConfig())
     with pytest.raises(ConfigError, match="not in a teacher's cache"):
-        TeacherLesson(student, cache, made(), DistillConfig(hidden=HiddenConfig()))
+        DistillationTask(student, cache, made(), DistillConfig(hidden=HiddenConfig()))
     with pytest.raises(ConfigError, match="teacher knows 64 tokens"):
         written(tmp_path, top_k=VOCAB + 1)
     with pytest.raises(ConfigError, match="num_batches is 0"):

@@ -1,4 +1,4 @@
-"""Hidden states and attention as `transformers` gives them, and the distances of two models'."""
+"""Hidden states and attention equal those of `transformers`, and the distances between two models'."""
 
 import pytest
 import torch
@@ -7,10 +7,10 @@ from torch.nn import functional
 from lavra.base.errors import ConfigError
 from lavra.distillation.config import AttentionConfig, DistillConfig, HiddenConfig
 from lavra.distillation.inside import attention_scores
-from lavra.distillation.lesson import TeacherLesson
 from lavra.distillation.match import as_deep
-from lavra.distillation.watch import Watch, stacks
-from lavra.model import EncoderDecoder
+from lavra.distillation.training_task import DistillationTask
+from lavra.distillation.watch import BlockRecorder, stacks
+from lavra.model.transformer import EncoderDecoder
 from tests.distillation.distilled import KINDS, Made, batch_of, model_of, task_batch, task_model
 from tests.model.variants import ALL, VOCAB, ours_of, theirs
 
@@ -20,11 +20,11 @@ NAMES = ("llama", "llama-grouped", "mistral", "qwen2", "gpt2", "gpt2-scaled-by-l
 
 @pytest.mark.parametrize("variant", [one for one in ALL if one.name in (*NAMES, "t5-v1.0")], ids=str)
 @torch.no_grad()
-def test_what_is_watched_is_what_transformers_shows(variant, tmp_path):
+def test_watched_states_equal_those_of_transformers(variant, tmp_path):
     model = ours_of(theirs(variant), tmp_path)
     peer = variant.model.from_pretrained(tmp_path, attn_implementation="eager").eval()
     places = [(stack, layer) for stack, blocks in stacks(model).items() for layer in range(len(blocks))]
-    watch = Watch(model, states=places, attention=places)
+    watch = BlockRecorder(model, states=places, attention=places)
     wanted = {"output_hidden_states": True, "output_attentions": True}
     if isinstance(model, EncoderDecoder):
         model(IDS, IDS[:, :5])
@@ -64,10 +64,10 @@ def test_a_model_is_not_far_from_itself_and_another_is(family, name):
     found = []
     for seed in (0, 1):
         student = model_of(family, layers=2, seed=seed)
-        with TeacherLesson(student, teacher, Made(lambda _: batch), CONFIGS[name]) as lesson:
-            whole = lesson.objective.loss(lesson.pupil, batch)
-        with TeacherLesson(student, teacher, Made(lambda _: batch), DistillConfig(share=0.5)) as lesson:
-            added = (whole - lesson.objective.loss(lesson.pupil, batch)) / batch.num_targets
+        with DistillationTask(student, teacher, Made(lambda _: batch), CONFIGS[name]) as training_task:
+            whole = training_task.objective.loss(training_task.student, batch)
+        with DistillationTask(student, teacher, Made(lambda _: batch), DistillConfig(share=0.5)) as training_task:
+            added = (whole - training_task.objective.loss(training_task.student, batch)) / batch.num_targets
         added.backward()
         found.append(added.item())
         assert (seed == 0) == (abs(found[-1]) < 1e-5)
@@ -78,21 +78,21 @@ def test_a_model_is_not_far_from_itself_and_another_is(family, name):
 
 @torch.no_grad()
 def test_the_whole_loss_adds_up_for_a_task():
-    """Against `Watch` and plain tensor code, padding left out."""
+    """Against `BlockRecorder` and plain tensor code, without padding."""
     student, teacher = task_model(layers=1, hidden=32, seed=1), task_model(layers=2, hidden=48, seed=2)
     batch = task_batch()
     config = DistillConfig(
         share=1.0, hidden=HiddenConfig(weight=0.5), attention=AttentionConfig(weight=3.0, compare="maps")
     )
-    with TeacherLesson(student, teacher, Made(lambda _: batch), config) as lesson:
-        whole = lesson.objective.loss(lesson.pupil, batch)
-        projection = lesson.pupil.projections["encoder_0"].weight
-    with TeacherLesson(student, teacher, Made(lambda _: batch), DistillConfig(share=1.0)) as lesson:
-        plain = lesson.objective.loss(lesson.pupil, batch)
+    with DistillationTask(student, teacher, Made(lambda _: batch), config) as training_task:
+        whole = training_task.objective.loss(training_task.student, batch)
+        projection = training_task.student.projections["encoder_0"].weight
+    with DistillationTask(student, teacher, Made(lambda _: batch), DistillConfig(share=1.0)) as training_task:
+        plain = training_task.objective.loss(training_task.student, batch)
     seen = []
     for model in (student, teacher):
         last = len(model.backbone.blocks) - 1
-        watch = Watch(model, states=[("encoder", last)], attention=[("encoder", last)])
+        watch = BlockRecorder(model, states=[("encoder", last)], attention=[("encoder", last)])
         model.backbone.hidden(batch.input_ids, attention_mask=batch.attention_mask)
         seen.append((watch.states["encoder", last], watch.attention["encoder", last]))
         watch.close()
@@ -115,16 +115,16 @@ def test_layers_are_matched_by_depth():
 def test_relations_take_other_widths_and_maps_do_not():
     student, teacher = model_of(hidden=32, heads=2), model_of(hidden=48, heads=4)
     made = Made(lambda _: batch_of())
-    with TeacherLesson(student, teacher, made, CONFIGS["relations"]) as lesson:
-        assert lesson.objective.loss(lesson.pupil, batch_of()).isfinite()
+    with DistillationTask(student, teacher, made, CONFIGS["relations"]) as training_task:
+        assert training_task.objective.loss(training_task.student, batch_of()).isfinite()
     for attention, message in (
         (AttentionConfig(), "2 heads cannot be compared with those of 4"),
         (AttentionConfig(compare="relations", relation_heads=5), "32 wide, which 5"),
     ):
         with pytest.raises(ConfigError, match=message):
-            TeacherLesson(student, teacher, made, DistillConfig(attention=attention))
+            DistillationTask(student, teacher, made, DistillConfig(attention=attention))
     with pytest.raises(ConfigError, match="give 2 numbers from 0 to 1"):
-        TeacherLesson(student, teacher, made, DistillConfig(hidden=HiddenConfig(layers=(1,))))
+        DistillationTask(student, teacher, made, DistillConfig(hidden=HiddenConfig(layers=(1,))))
     student, teacher = task_model(family="gpt2"), task_model(family="bert")
     with pytest.raises(ConfigError, match="stacks"):
-        TeacherLesson(student, teacher, made, DistillConfig(hidden=HiddenConfig()))
+        DistillationTask(student, teacher, made, DistillConfig(hidden=HiddenConfig()))

@@ -1,4 +1,4 @@
-"""Students made of some of a teacher's layers: equal with all of them, and what `transformers` makes of the rest."""
+"""Students made of some of a teacher's layers: equal with all layers, and equal to `transformers` without the rest."""
 
 import copy
 import itertools
@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError
 from lavra.distillation.shrink import evenly_spaced, shrink
-from lavra.model import EncoderDecoder, load_checkpoint, save_checkpoint
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
 from lavra.model.heads import add_task_head
 from lavra.model.task_folder import load_task_model, save_task_model
+from lavra.model.transformer import EncoderDecoder
 from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.learning.labelled import head_config
 from lavra.tasks.tag import TAG
@@ -58,7 +59,7 @@ def test_with_all_layers_it_is_the_teacher_and_a_copy(variant, tmp_path):
 
 @pytest.mark.parametrize("variant", ALL, ids=str)
 def test_half_the_layers_are_what_transformers_computes_without_the_others(variant, tmp_path):
-    """Its model with the second layer taken out of its module list, or its decoder cut in the same way."""
+    """Its model with the second layer removed from its module list, or its decoder shortened in the same way."""
     peer = theirs(variant)
     teacher = ours_of(peer, tmp_path / "teacher")
     student = shrink(teacher, layers=[1])
@@ -105,7 +106,7 @@ def test_the_student_of_an_uneven_pair_keeps_the_share(tmp_path):
     assert (student.config.num_layers, student.config.num_decoder_layers) == (1, 1)
 
 
-def test_what_is_not_there_is_refused(tmp_path):
+def test_absent_layers_are_refused(tmp_path):
     teacher = ours_of(theirs(next(one for one in ALL if one.name == "llama")), tmp_path)
     for arguments, message in (
         ({"num_layers": 3}, "3 layers are asked for"),

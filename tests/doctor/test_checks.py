@@ -1,4 +1,4 @@
-"""The list of checks is whole: each is done, has its line on the page, and stops nothing it should not."""
+"""The list of checks is complete: each check runs, is documented on the page, and stops nothing it should not."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ import pytest
 
 from lavra.base.checks import Check
 from lavra.doctor import checks
-from lavra.doctor.checks import CHECKS, CheckEntry, Needs, checks_of
+from lavra.doctor.checks import CHECKS, CheckEntry, CheckSubject, checks_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "doctor.md"
 
 
-@pytest.mark.parametrize("needs", Needs)
-def test_names_are_told_apart_and_stand_on_the_page(needs):
+@pytest.mark.parametrize("needs", CheckSubject)
+def test_names_are_distinct_and_on_the_page(needs):
     names = [entry.name for entry in CHECKS if entry.needs is needs]
     assert len(set(names)) == len(names) > 1
     cells = [row.split("|")[2] for row in PAGE.read_text(encoding="utf-8").splitlines() if row.count("|") == 4]
@@ -27,17 +27,17 @@ def listed(*entries):
     )
 
 
-def test_what_bars_ends_the_list_where_it_fails_and_only_there(monkeypatch):
+def test_a_barring_check_ends_the_list_where_it_fails_and_only_there(monkeypatch):
     one, failed = Check(name="one", passed=True, detail=""), Check(name="two", passed=False, detail="")
     untested = Check(name="three", passed=False, tested=False, detail="")
     entries = [
-        ("one", Needs.MACHINE, one, True),
-        ("other", Needs.FINETUNING, failed, True),
-        ("none", Needs.MACHINE, None, True),
-        ("three", Needs.MACHINE, untested, True),
-        ("two", Needs.MACHINE, failed, True),
-        ("last", Needs.MACHINE, one, False),
+        ("one", CheckSubject.MACHINE, one, True),
+        ("other", CheckSubject.FINETUNING, failed, True),
+        ("none", CheckSubject.MACHINE, None, True),
+        ("three", CheckSubject.MACHINE, untested, True),
+        ("two", CheckSubject.MACHINE, failed, True),
+        ("last", CheckSubject.MACHINE, one, False),
     ]
     monkeypatch.setattr(checks, "CHECKS", listed(*entries))
-    assert list(checks_of(Needs.MACHINE, None)) == [one, untested, failed]
-    assert list(checks_of(Needs.FINETUNING, None)) == [failed]
+    assert list(checks_of(CheckSubject.MACHINE, None)) == [one, untested, failed]
+    assert list(checks_of(CheckSubject.FINETUNING, None)) == [failed]

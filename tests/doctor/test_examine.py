@@ -1,4 +1,4 @@
-"""Doctor passes what will work, names what will not, and its command line says both."""
+"""Doctor passes settings that work, names those that do not, and its command line reports both."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lavra.base import native_library
 from lavra.base.workspace import Workspace
 from lavra.cli.main import main
 from lavra.doctor import machine
-from lavra.doctor.checks import CHECKS, Needs
+from lavra.doctor.checks import CHECKS, CheckSubject
 from lavra.doctor.examine import examine
 from lavra.doctor.machine import Machine, disk_check, native_check
 from lavra.pipeline import fit
 from lavra.pipeline.fit import DoesNotFitError, memory_check, must_pass, time_check
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import SHARES
-from lavra.train import TrainConfig
+from lavra.train.config import TrainConfig
 from lavra.train.estimate import training_memory
 from tests.pipeline.test_up import settings, silent, text
 from tests.train.test_checks import objective
@@ -53,13 +53,13 @@ def test_every_check_of_a_small_run_passes(text: Path, tmp_path: Path):
         "save and resume",
     ]
     assert {*wanted, "save and resume"} <= set(names)
-    assert names == [one.name for one in CHECKS if one.needs is not Needs.FINETUNING and one.name != "compiler"]
+    assert names == [one.name for one in CHECKS if one.needs is not CheckSubject.FINETUNING and one.name != "compiler"]
     assert [check for check in checks if check.failed] == []
     # Of documents as long as these no row of 64 tokens holds two.
     assert {check.name for check in checks if not check.tested} <= {"packed = unpacked"}
 
 
-def test_what_cannot_fit_is_refused_and_what_would_is_named(tmp_path: Path, monkeypatch):
+def test_settings_that_cannot_fit_are_refused_and_fitting_ones_named(tmp_path: Path, monkeypatch):
     config, batch = tiny_config(layers=8), objective(tmp_path, "llama", rows=8).batches.batch(0)
     needed, half = (training_memory(config, PLAN.train, batch.rows(0, rows), compiled=False).total for rows in (8, 4))
     monkeypatch.setattr(fit, "available_memory", lambda: 2 * needed)

@@ -1,4 +1,4 @@
-"""Doctor passes a finetuning run that is right, of every task and method, and finds each mistake planted in one."""
+"""Doctor passes a right finetuning run of every task and method, and finds each planted mistake."""
 
 import json
 from dataclasses import replace
@@ -15,7 +15,7 @@ from lavra.data.labelled.samples import PairSample, TextSample
 from lavra.data.rows.batches import RowBatches
 from lavra.data.rows.order import OrderConfig
 from lavra.doctor import finetuning as checks
-from lavra.doctor.checks import Needs, checks_of
+from lavra.doctor.checks import CheckSubject, checks_of
 from lavra.doctor.data import (
     balance_check,
     left_out_check,
@@ -37,10 +37,10 @@ from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.embed import EMBED
 from lavra.tasks.keys import plain
 from lavra.tasks.learning.losses import task_loss
-from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.table import task_named
-from lavra.train import train
-from tests.runs.tasks import base_folder, rows, write
+from lavra.train.loop import train
+from tests.runs.tasks import METHODS, base_folder, rows, write
 
 FAMILIES = ["gpt2", "llama", "falcon", "bert", "t5"]
 SEGMENTS = ("segments", "decoder_segments")
@@ -50,7 +50,7 @@ TRAINED = ["loss before training", "gradients reach what is trained", "save and 
 
 
 def different(found):
-    """Rows of one question once: whoever repeats them measures on what was learnt."""
+    """Rows of different questions: a repeated question would be both trained and measured."""
     seen = {}
     for row in found:
         seen.setdefault(str({name: value for name, value in row.items() if name not in ("label", "id")}), row)
@@ -60,17 +60,20 @@ def different(found):
 def ready(tmp_path, kind, family="bert", found=None, **settings):
     data = write(tmp_path / "data.jsonl", different(rows(kind, 60)) if found is None else found)
     base = base_folder(tmp_path / "base", family)
-    usual = {"batch_size": 8, "heldout_fraction": 0.2, "virtual_tokens": 4, "bottleneck": 8}
+    usual = {"batch_size": 8, "heldout_fraction": 0.2}
     return prepare(FinetuneConfig(task=task_named(TASKS.get(kind, kind)), data=data, **{**usual, **settings}), base)
 
 
 def with_objective(prepared, **changed):
-    return replace(prepared, lesson=replace(prepared.lesson, objective=replace(prepared.lesson.objective, **changed)))
+    return replace(
+        prepared,
+        training_task=replace(prepared.training_task, objective=replace(prepared.training_task.objective, **changed)),
+    )
 
 
 def with_table(prepared, table):
     made = with_objective(prepared, batches=RowBatches(table, OrderConfig(batch_size=8)))
-    return replace(made, lesson=replace(made.lesson, rows=table))
+    return replace(made, training_task=replace(made.training_task, rows=table))
 
 
 def fails(check, *words):
@@ -99,9 +102,9 @@ def fails(check, *words):
         ("text2text", "t5", ["targets read back as they are written, with an end", "packed = unpacked"]),
     ],
 )
-def test_what_is_right_passes(tmp_path, kind, family, own):
+def test_right_runs_pass(tmp_path, kind, family, own):
     found = list(
-        checks_of(Needs.FINETUNING, ready(tmp_path, kind, family, max_tokens=96))
+        checks_of(CheckSubject.FINETUNING, ready(tmp_path, kind, family, max_tokens=96))
     )  # two conversations fill a row
     assert {*COMMON, *TRAINED, *own} <= {check.name for check in found}
     for check in found:
@@ -110,19 +113,19 @@ def test_what_is_right_passes(tmp_path, kind, family, own):
         assert not check.remedy
 
 
-@pytest.mark.parametrize("method", [method for method in Method if method is not Method.FULL])
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_passes(tmp_path, method):
-    family = "llama" if method is Method.PREFIX else "bert"
-    for check in checks_of(Needs.FINETUNING, ready(tmp_path, "classify", family, method=method)):
+    family = "llama" if method == "prefix" else "bert"
+    for check in checks_of(CheckSubject.FINETUNING, ready(tmp_path, "classify", family, method=METHODS[method])):
         assert check.passed, check
 
 
 def test_the_model_is_as_it_was(tmp_path):
-    prepared = ready(tmp_path, "classify", method=Method.LORA)
+    prepared = ready(tmp_path, "classify", method=METHODS["lora"])
     module = prepared.recipe.module()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     training = module.training
-    list(checks_of(Needs.FINETUNING, prepared))
+    list(checks_of(CheckSubject.FINETUNING, prepared))
     assert module.training is training
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
     assert all(parameter.grad is None for parameter in module.parameters())
@@ -156,7 +159,7 @@ def test_lengths_are_those_of_whole_samples(tmp_path):
     lengths, sources = whole_lengths(prepared)
     samples = [prepared.data.train[number] for number in sources]
     assert lengths.tolist() == [len(prepared.tokenizer.encode(one.text, add_special_tokens=True)) for one in samples]
-    assert max(prepared.lesson.rows.lengths) == 6
+    assert max(prepared.training_task.rows.lengths) == 6
 
 
 def labelled(*labels):
@@ -167,7 +170,7 @@ def labelled(*labels):
     ("labels", "words"),
     [
         (["yes"] * 5 + ["no"], ["yes 5 (83%), no 1 (17%)", "of 1 labels (no)"]),
-        (["yes"] * 5, ["nothing to tell apart"]),
+        (["yes"] * 5, ["nothing to learn"]),
         ([("a", "b"), ("a",), ("a", "c"), ("c",)], ["of 1 labels (b)"]),
         ([0.5, 0.5, 0.5], ["numbers from 0.5 to 0.5", "right column"]),
     ],
@@ -182,7 +185,7 @@ def test_labels_that_can_be_learnt_pass():
     assert balance_check(EMBED, [PairSample(anchor="a", positive="b")]) is None
 
 
-def test_what_is_measured_on_and_learnt_from_is_found():
+def test_samples_both_trained_and_measured_are_found():
     train = [TextSample(text="A Fine Film.", label="yes"), TextSample(text="?!", label="no")]
     assert overlap_check(CLASSIFY, train, [TextSample(text="a fine day"), TextSample(text="!!")]).passed
     fails(
@@ -198,7 +201,7 @@ def test_what_is_measured_on_and_learnt_from_is_found():
 
 def test_labels_the_model_has_not_are_found(tmp_path):
     prepared = ready(tmp_path, "classify")
-    table = prepared.lesson.rows
+    table = prepared.training_task.rows
     fails(range_check(with_table(prepared, replace(table, targets=table.targets + 1))), "from 1 to 2", "no answer")
     other = replace(prepared, data=replace(prepared.data, labels=("yes", "no")))
     fails(range_check(other), "the model's labels are no, yes")
@@ -206,7 +209,7 @@ def test_labels_the_model_has_not_are_found(tmp_path):
 
 def test_ids_the_model_has_not_are_found(tmp_path):
     prepared = ready(tmp_path, "text2text", "llama")
-    table = prepared.lesson.rows
+    table = prepared.training_task.rows
     inputs = tuple(ids + 1000 for ids in table.sequences.inputs)
     strange = replace(table, sequences=replace(table.sequences, inputs=inputs))
     fails(range_check(with_table(prepared, strange)), "tokenizer it came with")
@@ -215,14 +218,14 @@ def test_ids_the_model_has_not_are_found(tmp_path):
 @pytest.mark.parametrize("kind", ["classify", "several", "number", "rerank", "choice"])
 def test_labels_of_other_texts_are_found(tmp_path, kind):
     prepared = ready(tmp_path, kind)
-    table = prepared.lesson.rows
+    table = prepared.training_task.rows
     fails(text_check(with_table(prepared, replace(table, targets=np.roll(table.targets, 1, axis=0)))), "are wrong")
 
 
 @pytest.mark.parametrize("kind", ["classify", "pair", "embed", "choice"])
 def test_texts_of_other_samples_are_found(tmp_path, kind):
     prepared = ready(tmp_path, kind)
-    table = prepared.lesson.rows
+    table = prepared.training_task.rows
     ids, types = (rows[2:] + rows[:2] for rows in (table.encoded.ids, table.encoded.types))
     moved = replace(table, encoded=replace(table.encoded, ids=ids, types=types))
     fails(text_check(with_table(prepared, moved)), "instead of")
@@ -230,7 +233,7 @@ def test_texts_of_other_samples_are_found(tmp_path, kind):
 
 def test_tags_beside_their_words_are_found(tmp_path):
     prepared = ready(tmp_path, "ner")
-    table = prepared.lesson.rows
+    table = prepared.training_task.rows
     good = text_check(prepared)
     assert good.passed
     assert "B-PER" in good.detail or "=O" in good.detail
@@ -257,12 +260,12 @@ def test_tags_of_single_characters_read_back(tmp_path, family):
 @pytest.mark.parametrize("shift", [(1, 1), (0, 1), (-1, 0)])
 def test_answers_beside_their_place_are_found(tmp_path, shift):
     prepared = ready(tmp_path, "qa")
-    table = prepared.lesson.rows
+    table = prepared.training_task.rows
     fails(text_check(with_table(prepared, replace(table, targets=table.targets + np.array(shift)))), "the answer of")
 
 
 def chat_with(prepared, change):
-    table = prepared.lesson.rows
+    table = prepared.training_task.rows
     labels = tuple(
         change(ids, row.copy()) for ids, row in zip(table.sequences.inputs, table.sequences.labels, strict=True)
     )
@@ -303,22 +306,22 @@ def test_a_loss_unlike_a_guess_is_found(tmp_path):
     loud = with_objective(prepared, loss=lambda model, batch: 9 * task_loss(model, batch))
     fails(guess_check(loud), "0.69", "is the column of labels the right one")
     faint = with_objective(prepared, loss=lambda model, batch: task_loss(model, batch) / batch.num_targets)
-    fails(guess_check(faint), "cannot be as good")
+    fails(guess_check(faint), "cannot reach this loss")
 
 
 def test_a_model_of_another_order_of_labels_is_found(tmp_path):
-    """A head that has learnt what it says, and data whose labels are the other way round."""
+    """A trained head, and data whose labels are in the other order."""
     prepared = ready(tmp_path, "classify", learning_rate=3e-3, epochs=10.0)
     taught(prepared)
     prepared.recipe.save(tmp_path / "base")
     again = prepare(prepared.config, tmp_path / "base")
     assert guess_check(again).passed
-    table = again.lesson.rows
+    table = again.training_task.rows
     fails(guess_check(with_table(again, replace(table, targets=1 - table.targets))), "in another order")
 
 
 def test_a_head_for_other_labels_is_no_head_that_goes_on(tmp_path):
-    """The run draws a fresh one, which has to guess."""
+    """The run creates a new head, which has to guess."""
     prepared = ready(tmp_path, "classify")
     prepared.recipe.save(tmp_path / "base")
     moods = {"yes": "glad", "no": "sad"}
@@ -327,7 +330,7 @@ def test_a_head_for_other_labels_is_no_head_that_goes_on(tmp_path):
     assert goes_on(prepare(prepared.config, tmp_path / "base"))
     assert not goes_on(again)
     faint = with_objective(again, loss=lambda model, batch: task_loss(model, batch) / batch.num_targets)
-    fails(guess_check(faint), "cannot be as good")
+    fails(guess_check(faint), "cannot reach this loss")
 
 
 def test_another_tokenizer_shows_in_the_loss(tmp_path):
@@ -343,26 +346,26 @@ def _crossed(vectors):
 
 
 def taught(prepared):
-    """The model of a run, trained."""
-    train(prepared.recipe.module(), prepared.lesson.objective, prepared.train)
+    """A trained model of a run."""
+    train(prepared.recipe.module(), prepared.training_task.objective, prepared.train)
 
 
 def test_pairs_of_strangers_are_worse_than_a_guess(tmp_path):
     prepared = ready(tmp_path, "embed", learning_rate=3e-3, epochs=6.0)
     assert guess_check(prepared).passed
-    apart = with_objective(prepared, loss=lambda model, batch: 3 * prepared.lesson.objective.loss(model, batch))
+    apart = with_objective(prepared, loss=lambda model, batch: 3 * prepared.training_task.objective.loss(model, batch))
     assert guess_check(apart).passed  # the guess is measured by the same loss
 
     def crossed(model, batch):
-        """Each anchor beside the positive of the next."""
-        return prepared.lesson.objective.loss(lambda *ids, **more: _crossed(model(*ids, **more)), batch)
+        """Each anchor with the positive of the next."""
+        return prepared.training_task.objective.loss(lambda *ids, **more: _crossed(model(*ids, **more)), batch)
 
     taught(prepared)
     assert guess_check(prepared).passed
     fails(guess_check(with_objective(prepared, loss=crossed)), "for a guess")
 
 
-def test_what_does_not_fit_is_refused_and_what_would_is_named(tmp_path, monkeypatch):
+def test_a_run_that_does_not_fit_is_refused_and_a_fitting_one_named(tmp_path, monkeypatch):
     prepared = ready(tmp_path, "classify")
     needed = prepared.footprint()
     monkeypatch.setattr(checks, "available_memory", lambda: 2 * needed.total)
@@ -372,7 +375,7 @@ def test_what_does_not_fit_is_refused_and_what_would_is_named(tmp_path, monkeypa
     fails(memory_check(prepared), "--batch-size 4 --accumulation 2")
     monkeypatch.setattr(checks, "available_memory", lambda: 1000)
     fails(memory_check(prepared), "--method lora")
-    assert [check.name for check in checks_of(Needs.FINETUNING, prepared)][-1] == "memory"  # nothing is trained
+    assert [check.name for check in checks_of(CheckSubject.FINETUNING, prepared)][-1] == "memory"  # nothing is trained
 
 
 def test_a_run_of_days_is_found(tmp_path):
@@ -385,7 +388,7 @@ def test_a_run_of_days_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_mask_nobody_looks_at_is_found(tmp_path, family):
+def test_an_ignored_mask_is_found(tmp_path, family):
     prepared = ready(tmp_path, "classify", family)
 
     def blind(model, batch):
@@ -411,7 +414,7 @@ def test_padding_that_is_learnt_is_found(tmp_path):
 )
 def test_rows_that_see_their_neighbours_are_found(tmp_path, kind, family):
     prepared = ready(tmp_path, kind, family, max_tokens=96)
-    loss = prepared.lesson.objective.loss
+    loss = prepared.training_task.objective.loss
 
     def leaky(model, batch):
         ones = {name: torch.ones_like(getattr(batch, name)) for name in SEGMENTS if getattr(batch, name) is not None}
@@ -443,18 +446,18 @@ def test_weights_no_gradient_reaches_are_found(tmp_path):
     detached = with_objective(prepared, loss=lambda model, batch: task_loss(model, batch).detach())
     fails(gradient_check(detached), "no gradient reaches")
     nothing = with_objective(prepared, loss=lambda model, batch: 0 * task_loss(model, batch))
-    fails(gradient_check(nothing), "nothing or not finite")
+    fails(gradient_check(nothing), "zero or not finite")
     module.requires_grad_(False)
     fails(gradient_check(prepared), "nothing is trained")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_depends_on_more_than_the_step_is_found(tmp_path, family):
+def test_batches_that_depend_on_more_than_the_step_are_found(tmp_path, family):
     prepared = ready(tmp_path, "classify", family)
-    table, asked = prepared.lesson.rows, [0]
+    table, asked = prepared.training_task.rows, [0]
 
     class Forgetful(FixedShape):
-        """Gives other batches each time it is asked."""
+        """Gives other batches in each call."""
 
         dropped_per_epoch = 0
 
@@ -466,7 +469,7 @@ def test_what_depends_on_more_than_the_step_is_found(tmp_path, family):
             return table.batch([0 if index == 0 else asked[0] % len(table)])
 
     assert resume_check(prepared).passed
-    fails(interrupted(prepared, replace(prepared.lesson.objective, batches=Forgetful())), "not exact")
+    fails(interrupted(prepared, replace(prepared.training_task.objective, batches=Forgetful())), "not exact")
 
 
 # ---------------------------------------------------------------- the verb
@@ -486,7 +489,7 @@ def test_the_verb_says_it_in_its_status(tmp_path, monkeypatch, capsys):
     assert "--method lora" in memory["remedy"]
 
 
-def test_what_was_not_tested_is_said_and_is_no_failure(tmp_path, monkeypatch, capsys):
+def test_untested_checks_are_named_and_do_not_fail(tmp_path, monkeypatch, capsys):
     done = [Check(name="one", passed=True, detail="a"), Check(name="two", passed=False, tested=False, detail="b")]
     monkeypatch.setattr(verb, "examine_finetuning", lambda *_: iter(done))
     words = ["doctor", str(base_folder(tmp_path / "base")), "--task", "chat", "--data", "x.jsonl"]

@@ -1,14 +1,18 @@
-"""Tiny models with several adapters at once, and what each says alone, plainly computed."""
+"""Tiny models with several adapters at once, and each adapter's output alone, computed plainly."""
 
 import copy
 import dataclasses
 
 import torch
 
-from lavra.adapt.config import IA3Config, LoraConfig, PrefixConfig, PromptConfig
 from lavra.adapt.inject import activate, activated, add_adapter, virtual_ids
+from lavra.adapt.methods.ia3 import IA3Config
+from lavra.adapt.methods.lora import LoraConfig
+from lavra.adapt.methods.prefix import PrefixConfig
+from lavra.adapt.methods.prompt import PromptConfig
 from lavra.api.torch_serving import engine_adapters
-from lavra.engine import Engine, EngineConfig
+from lavra.engine.config import EngineConfig
+from lavra.engine.engine import Engine
 from lavra.engine.runners.torch import TorchRunner
 from lavra.generate.in_process import InProcessModel
 from tests.adapt.peers import randomize
@@ -26,7 +30,7 @@ VIRTUAL = {"prompt": 5, "prefix": 6}
 
 
 def adapted(family="llama", names=tuple(CONFIGS)):
-    """A model in this process with these adapters, none of which acts."""
+    """A model in this process with these adapters, all inactive."""
     plain = tiny_in_process(family)
     model = copy.deepcopy(plain.model)
     for name in names:
@@ -41,7 +45,7 @@ def engine_over(model, *, num_blocks=64, block_size=4, draft=None, usual_adapter
     runner = TorchRunner(model.model, model.config, num_blocks=num_blocks, block_size=block_size)
     return Engine(
         runner,
-        model.reading,
+        model.encoding,
         stop_ids=model.stop_ids,
         config=EngineConfig(**settings),
         root="base",
@@ -53,7 +57,7 @@ def engine_over(model, *, num_blocks=64, block_size=4, draft=None, usual_adapter
 
 @torch.no_grad()
 def logits_alone(model, adapter, tokens, source=None):
-    """(T, V) logits of a text under one adapter, without a cache, virtual tokens left out of what is returned."""
+    """(T, V) logits of a text under one adapter, without a cache and without the virtual tokens' rows."""
     front = list(virtual_ids(model.model, adapter)) if adapter in VIRTUAL else []
     with activated(model.model, *([] if adapter is None else [adapter])):
         if source is None:
@@ -64,13 +68,13 @@ def logits_alone(model, adapter, tokens, source=None):
 
 
 def written_alone(model, request):
-    """Greedy tokens of a request up to the end of the text, one whole pass over the model for each."""
-    reading = model.reading
-    read = list(request.prompt) if isinstance(request.prompt, tuple) else reading.prompt_ids(request.prompt)
+    """Greedy tokens of a request up to the end of the text, one whole pass over the model for each token."""
+    encoding = model.encoding
+    read = list(request.prompt) if isinstance(request.prompt, tuple) else encoding.prompt_ids(request.prompt)
     source = None
-    if reading.decoder_start is not None:
-        source = list(request.prompt) if isinstance(request.prompt, tuple) else reading.source_ids(request.prompt)
-        read = [reading.decoder_start]
+    if encoding.decoder_start is not None:
+        source = list(request.prompt) if isinstance(request.prompt, tuple) else encoding.source_ids(request.prompt)
+        read = [encoding.decoder_start]
     first = len(read)
     while len(read) - first < request.max_tokens and (len(read) == first or read[-1] not in model.stop_ids):
         logits = logits_alone(model, request.adapter, read, source)[-1]

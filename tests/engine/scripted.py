@@ -1,7 +1,6 @@
-"""A runner without a model: its logits follow from the tokens that really are in the blocks it is given.
+"""A runner without a model: its logits are a function of the tokens in its blocks.
 
-Any mistake about blocks (a wrong one, one overwritten too early, one not copied) changes what it reads, and so what it
-says next.
+Any mistake with blocks (a wrong block, an early overwrite, a missing copy) changes its input, and so its next token.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class ScriptedRunner:
         return self.logits(read.tolist())
 
     def logits(self, tokens):
-        """Of the next token; with a period, texts repeat themselves and guesses are often right."""
+        """Logits of the next token; with a period, texts repeat themselves and guesses are often right."""
         seen = tokens[-3:] if self.period else tokens
         seed = zlib.crc32(np.asarray(seen, dtype=np.int64).tobytes())
         rng = np.random.default_rng(seed % self.period if self.period else seed)

@@ -1,4 +1,4 @@
-"""Many adapters over one base at once: whatever the company, each request gets what its adapter says alone."""
+"""Many adapters over one base at once: each request gets its adapter's own output in any company."""
 
 import threading
 from functools import cache
@@ -21,11 +21,12 @@ from lavra.api.torch_serving import engine_adapters
 from lavra.base.errors import ContextLengthError, InputError
 from lavra.base.ports import ForwardBatch, ForwardRow
 from lavra.base.types import GenerateRequest, SamplingConfig, ScoreRequest
-from lavra.engine import DraftModel, Engine, EngineAdapter
-from lavra.engine.adapters import Variants
+from lavra.engine.adapters import EngineAdapter, Variants
+from lavra.engine.draft import DraftModel
+from lavra.engine.engine import Engine
 from lavra.engine.runners.torch import TorchRunner
-from lavra.generate.front import Front
 from lavra.generate.in_process import InProcessModel
+from lavra.generate.virtual_tokens import VirtualTokens
 from lavra.testing.language_model import LanguageModelConformance
 from lavra.testing.runner import RunnerConformance
 from tests.adapt.peers import adapted_by_peft, base_folder, ours
@@ -52,7 +53,7 @@ def expected(family, adapter, prompt):
 
 @cache
 def cold(family, adapter, prompt):
-    """Of an engine that never saw anything else."""
+    """Output of an engine without earlier requests."""
     with engine_over(model_of(family)) as engine:
         request = GenerateRequest(prompt=prompt, max_tokens=MOST, adapter=adapter)
         return engine.submit(request).completion().tokens
@@ -112,7 +113,7 @@ company = {
     at_once=True,
 )
 def test_any_interleaving_gives_the_tokens_of_cold_runs(asked, num_blocks, max_running, more, guesses, at_once):
-    """Prefixes found, prompts read in parts, sequences preempted, guesses right and wrong: the same tokens."""
+    """Found prefixes, prompts read in parts, preempted sequences, right and wrong guesses: the same tokens."""
     check_company("llama", asked, num_blocks, max_running, more, guesses, at_once)
 
 
@@ -193,7 +194,7 @@ def front_logits(model, name):
 
 
 def test_logits_are_pefts(tmp_path):
-    """The engine's log-probabilities beside those of `peft` itself: LoRA, a soft prompt and a prefix in one pass."""
+    """The engine's log-probabilities against those of `peft`: LoRA, a soft prompt and a prefix in one pass."""
     base = base_folder("llama-grouped", tmp_path / "base")
     configs = {
         "lora": peft.LoraConfig(task_type="CAUSAL_LM", r=3, target_modules=["q_proj", "v_proj", "down_proj"]),
@@ -240,7 +241,7 @@ def test_an_unknown_adapter_is_refused_with_the_nearest_name():
 
 def test_the_room_is_less_by_the_virtual_tokens():
     with engine_over(model_of("llama")) as engine:  # a context of 64
-        assert [engine.room(name) for name in (None, "lora", "prompt", "prefix")] == [64, 64, 59, 58]
+        assert [engine.max_length(name) for name in (None, "lora", "prompt", "prefix")] == [64, 64, 59, 58]
         request = GenerateRequest(prompt=LONG * 4, max_tokens=12, adapter="prompt")
         completion = engine.submit(request).completion()
         assert len(completion.tokens) == 59 - 52
@@ -250,15 +251,15 @@ def test_the_room_is_less_by_the_virtual_tokens():
         with pytest.raises(ContextLengthError, match="61 tokens and 60 fit behind 5"):
             engine.score([ScoreRequest(text=(*LONG * 4, *LONG[:9]), adapter="prompt")])
         assert len(engine.score([ScoreRequest(text=(*LONG * 4, *LONG[:8]), adapter="prompt")])[0].logprobs) == 60
-    reading = model_of("llama").reading
+    encoding = model_of("llama").encoding
     with pytest.raises(InputError, match="no text fits behind them"):
-        Variants(reading, "", [EngineAdapter(name="x", front=Front(prompt=tuple(range(320, 383))))])
+        Variants(encoding, "", [EngineAdapter(name="x", front=VirtualTokens(prompt=tuple(range(320, 383))))])
     with pytest.raises(InputError, match="two adapters are called 'x'"):
-        Variants(reading, "", [EngineAdapter(name="x"), EngineAdapter(name="x")])
+        Variants(encoding, "", [EngineAdapter(name="x"), EngineAdapter(name="x")])
 
 
 def test_guessers_see_the_text_alone():
-    """A draft model knows no virtual token, and one that says what cannot be spelled is cut short."""
+    """A draft model knows no virtual token; a draft that cannot be spelled is cut."""
 
     model = model_of("llama")
     draft = DraftModel(ScriptedRunner(model.num_tokens + 40, num_blocks=40), most=3)
@@ -285,7 +286,7 @@ def test_samples_of_one_prompt_share_it_and_its_virtual_tokens():
     assert sorted(one.usage.cached_tokens for one in together) == [0, len(LONG), len(LONG)]
 
 
-def test_a_cancelled_request_is_told_of_its_virtual_tokens_too():
+def test_a_cancelled_request_counts_its_virtual_tokens_too():
     with engine_over(model_of("llama")) as engine:
         stream = engine.submit(GenerateRequest(prompt=LONG, max_tokens=40, adapter="prompt"))
         stream.cancel()
@@ -294,13 +295,13 @@ def test_a_cancelled_request_is_told_of_its_virtual_tokens_too():
 
 
 def test_the_runner_chooses_for_itself_while_the_model_is_used_elsewhere():
-    """An embedder, or a caller of the model, in another thread: neither sees what the other chose."""
+    """An embedder, or a caller of the model, in another thread: neither sees the other's choice."""
     model = adapted()
     text = TextModel(
         model,
         runner="torch",
         tokenizer=model.tokenizer,
-        embedder=TorchEmbedder(model.model, model.reading, EmbeddingConfig()),
+        embedder=TorchEmbedder(model.model, model.encoding, EmbeddingConfig()),
     )
     vectors = text.embed(["Once upon a time"])
     served = fused_model(text)
@@ -353,19 +354,19 @@ def test_versions_follow_the_weights():
 
 
 def test_no_two_adapters_share_blocks_however_they_are_named():
-    """Names and versions that read alike end to end; and one name whose weights have changed."""
-    reading = model_of("llama").reading
+    """Names and versions whose concatenations are equal; and one name whose weights have changed."""
+    encoding = model_of("llama").encoding
     named = [EngineAdapter(name=name, version=version) for name, version in (("a", "bc"), ("ab", "c"), ("abc", ""))]
-    variants = Variants(reading, "base", named)
+    variants = Variants(encoding, "base", named)
     roots = [variants.named(name).root for name in (None, "a", "ab", "abc")]
-    changed = Variants(reading, "base", [EngineAdapter(name="a", version="bd")])
-    other = Variants(reading, "bas", [EngineAdapter(name="ea", version="bc")])
+    changed = Variants(encoding, "base", [EngineAdapter(name="a", version="bd")])
+    other = Variants(encoding, "bas", [EngineAdapter(name="ea", version="bc")])
     roots += [changed.named("a").root, other.named("ea").root]
     assert len(set(roots)) == len(roots)
 
 
 class TestAnAdapterIsALanguageModel(LanguageModelConformance):
-    """A soft prompt in front of everything: the port's promises hold as without."""
+    """A soft prompt before everything: the port's promises hold as without it."""
 
     @pytest.fixture(autouse=True)
     def engine(self):
@@ -379,9 +380,9 @@ class TestAnAdapterIsALanguageModel(LanguageModelConformance):
 
 
 class OnAdapters(RunnerConformance):
-    """The torch runner with every kind of adapter, beside the model itself without a cache.
+    """The torch runner with every kind of adapter, compared with the model itself without a cache.
 
-    `wide` is so large that float32 itself is 2e-4 from float64, in logits of a deviation of 2.4.
+    `wide` is so large that float32 differs from float64 by 2e-4, in logits with a standard deviation of 2.4.
     """
 
     vocab_size = 320
@@ -419,7 +420,7 @@ class TestEncoderDecoderWithAdapters(OnAdapters):
 
 
 def test_one_target_over_other_sources_is_never_found_in_the_prefix_cache():
-    """What a decoder's tokens are worth depends on the source they attend to, so equal tokens are not equal blocks."""
+    """A decoder's hidden states depend on the source it attends to, so equal tokens are not equal blocks."""
     alone, target = tiny_in_process("t5"), "Once upon a time there was a little girl"
     sources = ("She loved to play outside.", "def add(a, b):", "She loved to play outside.")
     written = [GenerateRequest(prompt=target, given=source, max_tokens=6) for source in sources]

@@ -1,4 +1,4 @@
-"""Texts of many callers computed together, against the same texts computed alone."""
+"""Texts of many callers computed together, against the same texts alone."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ import pytest
 
 from lavra.adapt.embedding_folder import EmbeddingConfig
 from lavra.api.embed import TorchEmbedder
-from lavra.api.fill import TorchMaskFiller
+from lavra.api.torch_fill import TorchMaskFiller
 from lavra.base.errors import ContextLengthError, LavraError, OverloadedError
 from lavra.base.ports import MaskFiller
 from lavra.base.types import FillRequest
@@ -20,11 +20,11 @@ from tests.generate.tiny import tiny_in_process, tiny_tokenizer
 
 def real():
     model = tiny_in_process("bert")
-    return TorchEmbedder(model.model, model.reading, EmbeddingConfig())
+    return TorchEmbedder(model.model, model.encoding, EmbeddingConfig())
 
 
 class Gated:
-    """Lengths for vectors, once the gate is open."""
+    """Returns lengths as vectors after its gate opens."""
 
     def __init__(self):
         self.gate, self.batches = threading.Event(), []
@@ -38,7 +38,7 @@ class Gated:
 
 
 def together(embedder, requests):
-    """All requests at once, from threads of their own; what each gets or suffers."""
+    """Send all requests at once from separate threads; returns each result or error."""
     found = [None] * len(requests)
 
     def ask(number):
@@ -106,7 +106,7 @@ def test_company_does_not_matter_to_gaps():
         assert np.allclose([p for gap in gaps for _, p in gap], [p for gap in expected for _, p in gap], atol=1e-5)
 
 
-def test_what_arrives_meanwhile_is_one_batch_of_bounded_size():
+def test_texts_that_arrive_meanwhile_are_one_batch_of_bounded_size():
     gated = Gated()
     embedder = BatchingEmbedder(gated, most_texts=4)
     requests = [["a"], ["bb"], ["cc", "ccc"], ["d"], ["e"] * 6, ["f"]]
@@ -147,7 +147,7 @@ def test_the_queue_is_bounded_and_a_closed_one_refuses():
     more, others = together(embedder, [["b"], ["c"]])
     while len(embedder._waiting) < 2:
         time.sleep(0.001)
-    with pytest.raises(OverloadedError, match="2 requests wait already"):
+    with pytest.raises(OverloadedError, match="the queue is full: 2 of at most"):
         embedder.embed(["d"])
     gated.gate.set()
     for thread in (*threads, *others):

@@ -1,4 +1,4 @@
-"""The block pool against a naive account of who holds what."""
+"""The block pool against a naive record of holders."""
 
 import pytest
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ NUM_BLOCKS = 6
 
 
 class PoolMachine(RuleBasedStateMachine):
-    """Random holders take, find, share, publish and release; a dictionary says what is true."""
+    """Random holders take, find, share, publish and release blocks; a dictionary has the expected state."""
 
     def __init__(self):
         super().__init__()
@@ -73,7 +73,7 @@ class PoolMachine(RuleBasedStateMachine):
 TestPool = PoolMachine.TestCase
 
 
-def test_blocks_that_nobody_can_find_are_reused_before_those_somebody_can():
+def test_unfindable_blocks_are_reused_before_findable_ones():
     pool = BlockPool(3, 4)
     first, second, third = pool.take(3)
     pool.publish(first, b"a")
@@ -91,6 +91,6 @@ def test_a_hash_knows_everything_before():
     assert chain_hash(b"other model", [1, 2]) != one
 
 
-def test_releasing_what_nobody_holds_is_a_bug_that_shows():
+def test_releasing_a_free_block_is_an_assertion_error():
     with pytest.raises(AssertionError, match="released by nobody"):
         BlockPool(2, 4).release([0])

@@ -1,9 +1,9 @@
-"""32 requests together on trained weights: where the tokens are exactly those of each request alone, and where not.
+"""32 requests together on trained weights: where their tokens equal those of each request alone, and where not.
 
 A matrix product of 32 rows adds up in another order than that of one row, so log-probabilities differ in their last
-bits in every precision.  In float32 no choice hangs on those bits.  What is rounded coarsely afterwards magnifies them:
-one bit moves a value over the edge of a rounding step, of bfloat16, of a cache's integers, or of inputs in 8 bits.
-There texts may part, but only where two tokens were as good as equally likely.
+bits in every precision.  In float32 no choice depends on those bits.  Coarse rounding afterwards magnifies them: one
+bit moves a value over the edge of a rounding step, of bfloat16, of a cache's integers, or of inputs in 8 bits.  Texts
+may then differ, but only from a place where two tokens were nearly equally likely.
 """
 
 import os
@@ -18,10 +18,16 @@ from lavra.api.serving import start_engine
 from lavra.base.types import Document, GenerateRequest, SamplingConfig
 from lavra.data.pretraining.dataset import write_tokens
 from lavra.data.pretraining.next_token import NextToken, NextTokenConfig
-from lavra.engine import EngineConfig
-from lavra.model import build_model, preset, save_checkpoint
-from lavra.quantize import load_model, quantize_model, save_quantized, scheme_named
-from lavra.train import Objective, OptimizerConfig, TrainConfig, token_loss, train
+from lavra.engine.config import EngineConfig
+from lavra.model.build import build_model
+from lavra.model.checkpoint import save_checkpoint
+from lavra.model.families.table import preset
+from lavra.quantize.folder import load_model, save_quantized
+from lavra.quantize.scheme import scheme_named
+from lavra.quantize.swap import quantize_model
+from lavra.train.config import OptimizerConfig, TrainConfig
+from lavra.train.loop import train
+from lavra.train.objective import Objective, token_loss
 from tests.generate.tiny import TEXTS, tiny_tokenizer
 
 BEGINNINGS = (
@@ -50,7 +56,7 @@ def requests(sampling=GREEDY):
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
-    """A tiny model after a few steps, saved with its tokenizer."""
+    """A tiny model after a few training steps, saved with its tokenizer."""
     root, tokenizer = tmp_path_factory.mktemp("taught"), tiny_tokenizer()
     documents = [Document(id=str(number), text=text, source="", kind="text") for number, text in enumerate(TEXTS)]
     tokens = write_tokens(root / "tokens", documents, tokenizer)
@@ -69,7 +75,7 @@ def taught(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(request):
-    """Trained weights: stories260K where the real data are, else our own tiny model's."""
+    """Trained weights: stories260K where the real data is present, else our own tiny model."""
     if os.environ.get("LAVRA_DATA"):
         return request.getfixturevalue("lavra_data") / "weights" / "stories260K" / "hf"
     return request.getfixturevalue("taught")
@@ -77,7 +83,7 @@ def folder(request):
 
 @pytest.fixture(scope="module")
 def opened(folder, tmp_path_factory):
-    """Opens the weights in a precision, those in fewer bits from a folder of their own."""
+    """Open the weights in a precision; weights in fewer bits have their own folder."""
     root = tmp_path_factory.mktemp("smaller")
 
     def open_in(weights, dtype):
@@ -97,7 +103,7 @@ def opened(folder, tmp_path_factory):
 
 
 def together_and_alone(model, asked, cache_type):
-    """What each request is answered among the others and by an engine that serves it alone, nothing shared."""
+    """Answers to each request among the others, and from an engine that serves only this request."""
     cache = ServingCacheConfig(cache_tokens=4096, cache_type=cache_type)
     with start_engine(model, cache=cache) as engine:
         together = [completions[0] for completions in engine.generate(asked)]
@@ -131,7 +137,7 @@ def test_tokens_are_exact_where_nothing_is_rounded_while_it_is_computed(opened, 
     ],
 )
 def test_where_something_is_rounded_texts_part_only_between_equals(opened, weights, dtype, cache_type, bound):
-    """Not exact: log-probabilities are as near as the rounding allows, and so are two tokens where texts part."""
+    """Log-probabilities differ by no more than the rounding allows; at the first difference two tokens are as near."""
     together, alone = together_and_alone(opened(weights, dtype), requests(), cache_type)
     for ours, theirs in zip(together, alone, strict=True):
         for place, (token, expected) in enumerate(zip(ours.tokens, theirs.tokens, strict=False)):

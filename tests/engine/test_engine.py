@@ -1,4 +1,4 @@
-"""The engine: the port's conformance suite in every family, and what company must not change."""
+"""The engine: the port's conformance suite for every family, and independence from other requests."""
 
 import asyncio
 import dataclasses
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError, ContextLengthError, InputError, LavraError, OverloadedError
 from lavra.base.types import FinishReason, GenerateRequest, SamplingConfig, ScoreRequest
-from lavra.engine import DraftModel, Engine
+from lavra.engine.draft import DraftModel
+from lavra.engine.engine import Engine
 from lavra.engine.runners.torch import TorchRunner
 from lavra.testing.language_model import LanguageModelConformance
 from lavra.testing.stream import StreamConformance
@@ -55,14 +56,14 @@ class TestGuessing(Conformance):
 
 
 class TestDrafting(Conformance):
-    """A smaller model guesses; this one is another of the same vocabulary."""
+    """A smaller model guesses; here another model with the same vocabulary."""
 
     @pytest.fixture(autouse=True)
     def engine(self):
         small, model = tiny_in_process(seed=1), tiny_in_process()
         drafting = DraftModel(TorchRunner(small.model, small.config, num_blocks=64, block_size=4))
         runner = TorchRunner(model.model, model.config, num_blocks=64, block_size=4)
-        with Engine(runner, model.reading, stop_ids=model.stop_ids, draft=drafting) as self.made:
+        with Engine(runner, model.encoding, stop_ids=model.stop_ids, draft=drafting) as self.made:
             yield
         assert drafting.num_free == 64
 
@@ -72,7 +73,7 @@ class TestNoPrefixCache(Conformance):
 
 
 class TestPreempting(Conformance):
-    """Twelve blocks of four: two requests at once, and only just."""
+    """Twelve blocks of four: just enough for two requests."""
 
     prompts = ("The", "Once upon", "def add(a")
     settings: ClassVar = {"num_blocks": 12}
@@ -112,7 +113,7 @@ def test_tokens_are_those_of_the_process_without_an_engine(family):
 
 
 def alone(request, **settings):
-    """What the scripted model says when nobody else asks anything, plainly computed."""
+    """The scripted model's text without other requests, computed plainly."""
     runner = ScriptedRunner(320, **settings)
     tokens = list(request.prompt)
     for _ in range(request.max_tokens):
@@ -136,7 +137,7 @@ asked = st.lists(st.tuples(prompts, st.integers(1, 14), st.integers(0, 2)), min_
     pause=st.lists(st.booleans(), min_size=12, max_size=12),
 )
 def test_company_never_matters(asked, num_blocks, max_running, more, guesses, prefix_cache, period, pause):
-    """Whatever comes together with whatever else, in parts, preempted, guessed or found: the same tokens."""
+    """In any mix with others, in parts, preempted, guessed or found: the same tokens."""
     engine, runner = scripted_engine(
         num_blocks=num_blocks,
         period=period,
@@ -183,7 +184,7 @@ def test_guesses_save_passes_and_change_nothing():
     alike=st.booleans(),
 )
 def test_a_draft_model_changes_nothing(prompts, draft_blocks, num_blocks, alike):
-    """One that says the same, one that says something else, one without room: the same tokens."""
+    """An equal model, a different model, and one without space: the same tokens."""
     small = ScriptedRunner(320, num_blocks=draft_blocks, period=3 if alike else 5)
     draft = DraftModel(small, most=3)
     engine, _ = scripted_engine(num_blocks=num_blocks, period=3, draft=draft, max_running=4)
@@ -263,7 +264,7 @@ def test_samples_of_one_prompt_read_it_once():
     assert any(batch.copies for batch in runner.batches)
 
 
-def test_scored_positions_are_computed_whatever_is_cached():
+def test_scored_positions_are_computed_despite_the_cache():
     engine, runner = scripted_engine()
     tokens = tuple(range(20))
     with engine:
@@ -347,7 +348,7 @@ def test_the_queue_is_bounded():
     while engine.stats().running == 0:
         time.sleep(0.001)
     streams.extend(engine.submit(request) for _ in range(3))
-    with pytest.raises(OverloadedError, match="3 requests wait already, at most 3 may") as refused:
+    with pytest.raises(OverloadedError, match="the queue is full: 3 of at most 3 requests wait") as refused:
         engine.submit(request)
     assert refused.value.retry_after > 0
     runner.gate.release(100)
@@ -367,7 +368,7 @@ def test_a_request_that_waits_past_its_deadline_is_refused():
     engine.close()
 
 
-def test_what_goes_wrong_in_a_pass_ends_its_requests_and_nothing_else():
+def test_an_error_in_a_pass_ends_only_its_requests():
     class Failing(ScriptedRunner):
         def forward(self, batch):
             if any(9 in row.tokens for row in batch.rows):
@@ -435,7 +436,7 @@ def test_a_stream_can_be_awaited():
         assert [delta.completion is None for delta in deltas] == [True] * (len(deltas) - 1) + [False]
 
 
-def test_pieces_nobody_looked_at_are_one():
+def test_unread_pieces_are_joined():
     request = GenerateRequest(prompt=(1,), max_tokens=6, top_logprobs=2)
 
     async def late(engine):
@@ -491,7 +492,7 @@ def test_a_bias_and_min_tokens_reach_the_sampler():
         (GenerateRequest(prompt=(1,), top_logprobs=-1), ConfigError, "top_logprobs=-1"),
     ],
 )
-def test_what_cannot_be_served_is_refused_with_a_reason(request_, error, says):
+def test_unservable_requests_are_refused_with_a_reason(request_, error, says):
     engine, _ = scripted_engine(num_blocks=16)
     with engine, pytest.raises(error, match=says):
         engine.submit(request_)
@@ -525,7 +526,7 @@ def test_a_text_over_the_context_is_scored_in_windows_as_in_one_process():
     assert found[4].truncated_tokens == 99 - 64
 
 
-def test_a_fault_outside_a_pass_leaves_nobody_waiting(monkeypatch):
+def test_a_fault_outside_a_pass_ends_every_request(monkeypatch):
     engine, _ = scripted_engine()
 
     def broken():
@@ -554,7 +555,7 @@ def test_a_closed_engine_cancels_and_refuses():
 
 
 def test_scores_that_begin_alike_read_it_once():
-    """Blocks that requests of one call share are computed by one of them; four choices of a token are one reading."""
+    """One request computes the blocks that requests of one call share; four choices of one token are read once."""
     random = np.random.default_rng(0)
     shots, other = random.integers(0, 300, 70).tolist(), random.integers(0, 300, 40).tolist()
     questions = [(*shots, number, *random.integers(0, 300, 5)) for number in range(6)]
@@ -575,7 +576,7 @@ def test_scores_that_begin_alike_read_it_once():
 
 @pytest.mark.parametrize("settings", [{}, {"max_running": 2, "max_batch_tokens": 9}, {"prefix_cache": False}])
 def test_trees_of_texts_score_as_each_alone(settings):
-    """Whatever is shared, in small parts, with few blocks so that some are preempted; beside this process."""
+    """With anything shared, in small parts, with few blocks so that some are preempted; compared with this process."""
     model, random = tiny_in_process(), np.random.default_rng(1)
     texts = [tuple(random.integers(5, 60, 30).tolist())]
     for _ in range(25):

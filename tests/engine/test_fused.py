@@ -1,4 +1,4 @@
-"""A fused twin computes what its model does, shares nothing it may not, and leaves the model alone."""
+"""A fused twin computes the model's output, shares only what it may, and leaves the model unchanged."""
 
 import dataclasses
 import gc
@@ -11,9 +11,11 @@ from torch import nn
 from lavra.base.errors import LavraError
 from lavra.engine.runners.fused import FusedLinear, _size_for, fuse
 from lavra.engine.runners.torch import TorchRunner
-from lavra.model import build_model, preset
-from lavra.quantize import SCHEMES, quantize_model
+from lavra.model.build import build_model
+from lavra.model.families.table import preset
 from lavra.quantize.modules import QuantizedLinear
+from lavra.quantize.scheme import SCHEMES
+from lavra.quantize.swap import quantize_model
 
 SIZES = {"vocab_size": 96, "hidden_size": 64, "num_layers": 2, "num_heads": 4, "max_positions": 64}
 
@@ -42,7 +44,7 @@ def test_the_same_logits(family, dtype):
 
 
 def test_one_product_for_what_reads_the_same():
-    """q, k, v and both gates: four products a layer in the place of seven."""
+    """q, k, v and both gates: four products in a layer instead of seven."""
     twin = fuse(made("llama"))
     assert sum(isinstance(module, FusedLinear) for module in twin.modules()) == 4 * SIZES["num_layers"]
     assert not any(isinstance(module, nn.Linear) for module in twin.modules())
@@ -76,7 +78,7 @@ def test_an_engine_does_not_hold_the_float_matrices_twice():
 
 
 def test_products_are_made_for_few_sizes():
-    """A product is compiled for each, and kept: prompts of every length must not fill the memory."""
+    """A product is compiled for each size and kept: prompts of every length must not fill the memory."""
     sizes = [_size_for(rows) for rows in range(1, 1025)]
     assert all(rows <= size <= 1.25 * rows for rows, size in enumerate(sizes, start=1))
     assert len(set(sizes)) == 16 + 4 * 6
@@ -107,6 +109,6 @@ def test_a_fused_head_does_not_give_the_embedding_for_its_own_matrix():
 
 
 def test_a_twin_drops_nothing_out():
-    """Its own modules begin in training mode, in which BERT's attention would drop out."""
+    """Its own modules start in training mode, in which BERT's attention would apply dropout."""
     shape = preset("bert", vocab_size=64, hidden_size=32, num_layers=1, num_heads=2, max_positions=16)
     assert not any(module.training for module in fuse(build_model(shape).eval()).modules())

@@ -1,4 +1,4 @@
-"""The native runner under the conformance suite: every family and variant, with `transformers` as what is right."""
+"""The native runner under the conformance suite: every family and variant, with `transformers` as the reference."""
 
 import pytest
 import torch
@@ -8,7 +8,8 @@ from lavra.api.torch_serving import engine_adapters
 from lavra.base.errors import InputError
 from lavra.base.native_library import native_library
 from lavra.engine.runners.native import NativeRunner
-from lavra.quantize import SCHEMES, quantize_model
+from lavra.quantize.scheme import SCHEMES
+from lavra.quantize.swap import quantize_model
 from lavra.testing.runner import RunnerConformance
 from tests.engine.adapted import adapted
 from tests.engine.native_models import native_model
@@ -20,7 +21,7 @@ SERVED = sorted(set(BY_NAME) - {"llama-rope-dynamic"})
 
 
 class OnNative(RunnerConformance):
-    """Float32 sums in another order differ by some 1e-5."""
+    """Float32 sums in another order differ by about 1e-5."""
 
     vocab_size, block_size = VOCAB, 16
     cache_type = "model"
@@ -50,7 +51,7 @@ class TestEveryVariant(OnNative):
 
 
 class AgainstItself(OnNative):
-    """A text read alone, at once: whatever the batch, the bits are the same."""
+    """Against the text alone, in one pass: the bits are equal in every batch."""
 
     tolerance = 0.0
     scheme = half = None
@@ -101,7 +102,7 @@ class TestInt8Cache(AgainstItself):
 
 
 class TestWithAdapters(OnNative):
-    """Those that it computes, side by side; every bit as alone."""
+    """Adapters that it computes, side by side; every bit equals the adapter's alone."""
 
     vocab_size, tolerance, names, family = 320, 1e-3, ("lora", "wide", "prompt", "prefix"), "llama"
 

@@ -1,4 +1,4 @@
-"""The native sampler against exact distributions, and against the NumPy one draw by draw."""
+"""The native sampler against exact distributions, and against the NumPy sampler draw by draw."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from lavra.base.errors import InputError, LavraError
 from lavra.base.native_library import LIBRARY, NativeError, NativeLibrary, native_library
 from lavra.base.types import SamplingConfig
 from lavra.engine.native_sampler import choose_natively
-from lavra.engine.numpy_sampler import choose_in_numpy, scores_of
-from lavra.engine.sample_state import SampleState
+from lavra.engine.runners.native import NativeRunner
+from lavra.generate.numpy_sampler import choose_in_numpy, scores_of
+from lavra.generate.sample_state import SampleState
+from tests.engine.adapted import adapted
+from tests.engine.native_models import native_model
 
 BUILT = native_library()
 pytestmark = pytest.mark.skipif(BUILT is None, reason="the native library is not built (python native/build.py)")
@@ -25,7 +28,7 @@ ROUNDING = 2e-6  # how far float32 may move a weight or a sum of them, relative 
 
 
 class Bits:
-    """Stands for a matcher: a mask that is always the same."""
+    """A matcher with a constant mask."""
 
     def __init__(self, allowed):
         self._allowed = allowed
@@ -38,7 +41,7 @@ class Bits:
 
 
 class Cuts:
-    """What top-k, top-p and min-p leave of a row, in float64, and what they leave or cut by rounding alone."""
+    """Tokens of a row that top-k, top-p and min-p keep in float64, and those kept or cut by rounding alone."""
 
     def __init__(self, scores, config):
         self.config = config
@@ -52,7 +55,7 @@ class Cuts:
         self.limit = config.top_p * self.weights[by_count].sum()
 
     def above(self, token, *, nearly):
-        """Tokens likelier than one; those that rounding may make likelier or equal too, or not even those."""
+        """Tokens likelier than a given one; tokens that rounding may make likelier or equal; and neither."""
         own = self.weights[token]
         if nearly:
             return (self.weights >= own * (1 - ROUNDING)) & (self.scores != self.scores[token])
@@ -75,13 +78,13 @@ class Cuts:
         return config.top_p == 1 or self.weights[above].sum() < self.limit + slack
 
     def drawn(self, uniform, weights, slack=0.0):
-        """Tokens that a number may draw."""
+        """Tokens that a random number may draw."""
         ends = weights.cumsum()
         low, high = (uniform * ends[-1] + sign * (ends[-1] * ROUNDING + slack) for sign in (-1, 1))
         return np.flatnonzero((ends >= low) & (ends - weights <= high) & (weights > 0))
 
     def possible(self, uniforms):
-        """Tokens that some rounding draws."""
+        """Tokens that some rounding may draw."""
         found = set()
         for uniform in uniforms[:3]:
             drawn = self.drawn(uniform, self.weights)
@@ -129,7 +132,7 @@ configs = st.fixed_dictionaries(
     st.integers(0, 1000),
 )
 def test_a_token_is_one_that_the_exact_distribution_draws(vocab, scale, digits, rows, seed):
-    """Ties, forbidden ids, bias, penalties, flat and steep rows: only rounding may decide otherwise."""
+    """Ties, forbidden ids, bias, penalties, flat and steep rows: only rounding may change the token."""
     states = [state_of(vocab, **one, logit_bias={0: 3.0, 3: -100.0}, min_tokens=2, stop_ids=[4]) for one in rows]
     for step in range(3):
         logits = rows_of(seed + step, len(states), vocab, scale)
@@ -168,7 +171,7 @@ def test_the_two_samplers_disagree_in_less_than_one_draw_of_ten_thousand():
     ids=str,
 )
 def test_draws_have_the_exact_distribution(cuts):
-    """What is left after sorting and cutting, as Holtzman et al. 2020 and Nguyen et al. 2024 write it."""
+    """The distribution after sorting and cutting, as in Holtzman et al. 2020 and Nguyen et al. 2024."""
     logits = rows_of(3, 1, 50, 0.9)
     exact = np.exp(logits[0].astype(np.float64) / 0.9)
     ranked = np.argsort(-exact)[: cuts.get("top_k", 50)]
@@ -284,3 +287,15 @@ def test_ids_outside_the_vocabulary_are_an_error():
     ):
         with pytest.raises(NativeError, match=what):
             choose_natively(LIBRARIES[0], logits, [state])
+
+
+def test_a_runner_s_threads_choose_as_one_does():
+    runner = NativeRunner(native_model(adapted(names=("lora",)).model), num_blocks=1, threads=3)
+    logits = rows_of(2, 50, 700)
+    states = [state_of(700, seed=3, sample=n, temperature=n % 3 / 2, top_p=0.9, top_logprobs=n % 4) for n in range(50)]
+    for _ in range(20):
+        assert runner.choose(logits, states) == choose_natively(LIBRARIES[0], logits, states)
+    logits[40, 5] = np.nan
+    with pytest.raises(NativeError, match="NaN or infinite"):
+        runner.choose(logits, states)
+    assert runner.choose(logits[:40], states[:40])[39].token < 700

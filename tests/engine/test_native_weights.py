@@ -1,4 +1,4 @@
-"""Folders read as arrays hold what torch's own reading of them holds, bit by bit; damaged ones are refused."""
+"""Folders read as arrays equal torch's own reading bit by bit; damaged ones are refused."""
 
 import contextlib
 import json
@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from lavra.base.errors import CheckpointError
 from lavra.engine.runners.native_floats import NotNativeError
-from lavra.engine.runners.native_twin import stored_tensors
 from lavra.engine.runners.native_weights import open_weights
-from lavra.model import load_checkpoint, save_checkpoint
-from lavra.quantize import SCHEMES, PackedLayout, load_model, quantize_model, save_quantized
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
+from lavra.quantize.folder import load_model, save_quantized
+from lavra.quantize.scheme import SCHEMES, PackedLayout
+from lavra.quantize.swap import quantize_model
+from tests.engine.native_models import stored_tensors
 from tests.model.smollm2 import FILE, needs_smollm2
 from tests.model.variants import ALL, DECODERS, save_theirs, theirs
 
@@ -23,9 +25,9 @@ BY_NAME = {variant.name: variant for variant in ALL}
 SERVED = [variant for variant in DECODERS if variant.name != "llama-rope-dynamic"]
 
 
-def check_same(folder, model, dtype=None):
-    """Every tensor of a folder beside torch's, whose parameters may have been widened."""
-    found, expected = {one.name: one for one in open_weights(folder).read()}, list(stored_tensors(model))
+def check_same(folder, model, **options):
+    """Compare every tensor of a folder with torch's, whose parameters may have been widened."""
+    found, expected = {one.name: one for one in open_weights(folder, **options).read()}, list(stored_tensors(model))
     assert sorted(found) == sorted(one.name for one in expected)
     for one in expected:
         own = found[one.name]
@@ -73,10 +75,10 @@ def test_integers_of_both_layouts(name, layout, scheme, tmp_path):
 @pytest.mark.slow
 def test_blocks_of_a_gguf_file_become_the_floats_that_torch_gets():
     model, _ = load_checkpoint(FILE)
-    check_same(FILE, model)
+    check_same(FILE, model, as_floats=True)
 
 
-def test_what_only_torch_computes_is_said(tmp_path):
+def test_models_for_torch_alone_are_named(tmp_path):
     with pytest.raises(NotNativeError, match="dynamic"):
         open_weights(save_theirs(theirs(BY_NAME["llama-rope-dynamic"]), tmp_path))
 
@@ -99,7 +101,7 @@ def test_a_tensor_of_another_shape_is_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    """A small folder of floats and one of integers, each with the bytes of its weights."""
+    """A small folder of floats and one of integers, each with the number of bytes of its weights."""
     folder = save_theirs(theirs(BY_NAME["llama"]), tmp_path_factory.mktemp("float"))
     model, _ = load_checkpoint(folder)
     quantize_model(model, SCHEMES["int4"])
@@ -110,7 +112,7 @@ def sound(tmp_path_factory):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_whatever_bytes_a_file_has_it_is_read_or_refused(data, sound):
+def test_any_bytes_of_a_file_are_read_or_refused(data, sound):
     folder, file, whole = data.draw(st.sampled_from(sound))
     header = 8 + int.from_bytes(whole[:8], "little")
     damaged = bytearray(whole[: data.draw(st.sampled_from([len(whole), len(whole) - 1, header, header // 2, 7, 0]))])

@@ -1,4 +1,4 @@
-"""The library chooses where it is built, NumPy elsewhere."""
+"""The native library samples where it is built, NumPy elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from lavra.base.native_library import native_library
 from lavra.base.types import SamplingConfig
 from lavra.engine import sampler
-from lavra.engine.sample_state import SampleState
+from lavra.generate.sample_state import SampleState
 
 LOGITS = np.random.default_rng(0).standard_normal((1, 50)).astype(np.float32)
 

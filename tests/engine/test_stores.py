@@ -1,4 +1,4 @@
-"""What a store of integers gives back lies within half a step of what was written, wherever the vectors lie."""
+"""Values read from a store of integers are within half a step of the written ones, for any vectors."""
 
 import torch
 from hypothesis import given
@@ -28,7 +28,7 @@ def test_within_half_a_step_of_the_range(seed, channels, offset, spread):
 
 
 def test_channels_that_lean_to_one_side_are_kept_closer():
-    """Twice as close as steps around zero would, where all channels have one sign."""
+    """Twice as close as with steps around zero, where all channels have the same sign."""
     vectors = torch.rand(200, 1, 8, generator=torch.Generator().manual_seed(0)) + 1
     store = Int8Store((1, 200, 1, 8), CPU)
     found = store.write(torch.arange(200), vectors) - vectors

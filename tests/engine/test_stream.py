@@ -1,4 +1,4 @@
-"""Pieces on their way from a thread to an event loop: none is lost, fast ones come together, none waits long."""
+"""Pieces between a thread and an event loop: none is lost, fast ones are joined, none waits long."""
 
 import asyncio
 import itertools
@@ -29,7 +29,7 @@ async def read(stream: EngineStream) -> list[Delta]:
 
 @pytest.fixture
 def dear(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every flush seems to take ten seconds of the processor's time."""
+    """Every flush seems to take ten seconds of CPU time."""
     ticks = itertools.count(0, 10)
     monkeypatch.setattr(time, "thread_time", lambda: float(next(ticks)))
 
@@ -81,7 +81,7 @@ def test_no_piece_waits_longer_than_20_ms_for_others_however_dear_sending_is() -
 
 
 @pytest.mark.usefixtures("dear")
-def test_what_comes_while_a_piece_waits_goes_with_it() -> None:
+def test_pieces_that_come_while_one_waits_go_with_it() -> None:
     stream = EngineStream(lambda: None)
 
     async def run() -> list[tuple[int, ...]]:
@@ -99,7 +99,7 @@ def test_what_comes_while_a_piece_waits_goes_with_it() -> None:
     assert asyncio.run(run()) == [(0,), (1, 2, 3)]
 
 
-def test_what_was_written_before_a_failure_is_read_before_it() -> None:
+def test_pieces_before_a_failure_are_read_before_it() -> None:
     stream = EngineStream(lambda: None)
     for one in (piece(0), piece(1), RuntimeError("the pass failed")):
         stream.deliver(one)

@@ -1,4 +1,4 @@
-"""The torch runner under the conformance suite: every family and variant, with `transformers` as what is right."""
+"""The torch runner under the conformance suite: every family and variant, with `transformers` as the reference."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ import torch
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.ports import ForwardBatch
 from lavra.engine.runners.torch import TorchRunner
-from lavra.quantize import SCHEMES, quantize_model
+from lavra.quantize.scheme import SCHEMES
+from lavra.quantize.swap import quantize_model
 from lavra.testing.runner import RunnerConformance
 from tests.model.variants import DECODERS, ENCODER_DECODERS, VOCAB, ours_of, theirs
 
@@ -17,7 +18,7 @@ QUICK = {"llama-grouped", "llama-rope-yarn", "mistral", "qwen2", "gpt2", "falcon
 
 
 class OnTorch(RunnerConformance):
-    """Logits of these models have a deviation of several units; float32 sums in another order differ by some 1e-5."""
+    """Logits of these models have a deviation of several units; float32 sums in another order differ by about 1e-5."""
 
     vocab_size = VOCAB
     cache_type = "model"
@@ -51,7 +52,7 @@ class TestEveryVariant(OnTorch):
 
 
 class AgainstItself(OnTorch):
-    """What changes numbers on purpose is held to the same model without an engine."""
+    """Intended changes of numbers are compared with the same model without an engine."""
 
     change = staticmethod(lambda model: None)
 
@@ -71,7 +72,7 @@ class TestQuantized(AgainstItself):
 
 
 class TestWithoutRoomForCopies(AgainstItself):
-    """Rows that write are gathered from their blocks each time, where copies would take more than the blocks do."""
+    """Rows are gathered from their blocks for each token, where copies would take more memory than the blocks."""
 
     def make_runner(self, num_blocks, block_size):
         runner = super().make_runner(num_blocks, block_size)
@@ -105,7 +106,7 @@ def test_a_rounded_cache_really_rounds(tmp_path):
 
 @pytest.mark.parametrize("cache_type", ["model", "bf16", "int8"])
 def test_copies_hold_what_the_blocks_hold(tmp_path, cache_type):
-    """Rows come, go, fork and are preempted; with copies and without, every bit is the same."""
+    """Rows come, go, fork and are preempted; with and without copies, every bit is the same."""
     suite = OnTorch()
     suite.model, suite.cache_type = ours_of(theirs(BY_NAME["mistral"]), tmp_path), cache_type
     plain, copying = suite.make_runner(64, 4), suite.make_runner(64, 4)
@@ -136,7 +137,7 @@ def test_copies_hold_what_the_blocks_hold(tmp_path, cache_type):
         assert np.array_equal(plain.forward(batch), copying.forward(batch))
 
 
-def test_what_cannot_be_served_is_refused(tmp_path):
+def test_unservable_models_are_refused(tmp_path):
     model = ours_of(theirs(BY_NAME["llama-rope-dynamic"]), tmp_path)
     with pytest.raises(InputError, match="dynamic rope scaling"):
         TorchRunner(model, model.config, num_blocks=4)

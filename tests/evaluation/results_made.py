@@ -1,4 +1,4 @@
-"""Evaluation results with invented numbers, for tests of what shows them.
+"""Evaluation results with invented numbers, for tests of the pages that show them.
 
 `python tests/evaluation/results_made.py OUT.html` writes their section as a page, to look at after a change.
 """
@@ -130,7 +130,7 @@ def made_result(model: str = "models/toy") -> EvaluationResult:
 
 if __name__ == "__main__":
     from lavra.pipeline.sections.benchmarks import benchmarks_section
-    from lavra.report import Report
+    from lavra.report.page import Report
 
     found = benchmarks_section(made_result())
     Report(title="An evaluation", summary=found.summary, sections=(found,)).write(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""What is said of a model follows from intervals, and never goes past them."""
+"""Statements about a model follow from intervals, and never exceed them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lavra.evaluation.abilities import Standing, abilities, in_words, standing_of
+from lavra.evaluation.abilities import GuessComparison, abilities, in_words, standing_of
 from lavra.evaluation.results import EvaluationResult
 from tests.evaluation.results_made import made_result, metric, task
 
@@ -14,28 +14,28 @@ from tests.evaluation.results_made import made_result, metric, task
 @pytest.mark.parametrize(
     ("value", "half", "chance", "higher", "standing"),
     [
-        (0.6, 0.05, 0.25, True, Standing.ABOVE),
-        (0.29, 0.05, 0.25, True, Standing.AT_CHANCE),  # a score above chance whose interval reaches down to it
-        (0.30, 0.05, 0.25, True, Standing.AT_CHANCE),  # an interval that ends at chance holds it
-        (0.15, 0.05, 0.25, True, Standing.BELOW),
-        (0.15, 0.05, 0.25, False, Standing.ABOVE),
-        (0.6, 0.05, 0.25, False, Standing.BELOW),
-        (0.6, 0.05, None, True, Standing.MEASURED),
-        (0.0, 0.0, None, True, Standing.NEVER),
-        (0.0, 0.0, None, False, Standing.MEASURED),  # an error rate of 0 is no inability
-        (None, 0.0, 0.25, True, Standing.UNSCORED),
+        (0.6, 0.05, 0.25, True, GuessComparison.ABOVE),
+        (0.29, 0.05, 0.25, True, GuessComparison.AT_CHANCE),  # a score above chance whose interval reaches down to it
+        (0.30, 0.05, 0.25, True, GuessComparison.AT_CHANCE),  # an interval that ends at chance holds it
+        (0.15, 0.05, 0.25, True, GuessComparison.BELOW),
+        (0.15, 0.05, 0.25, False, GuessComparison.ABOVE),
+        (0.6, 0.05, 0.25, False, GuessComparison.BELOW),
+        (0.6, 0.05, None, True, GuessComparison.MEASURED),
+        (0.0, 0.0, None, True, GuessComparison.NEVER),
+        (0.0, 0.0, None, False, GuessComparison.MEASURED),  # an error rate of 0 is no inability
+        (None, 0.0, 0.25, True, GuessComparison.UNSCORED),
     ],
 )
 def test_an_ability_is_a_whole_interval_beyond_guessing(
-    value: float | None, half: float, chance: float | None, higher: bool, standing: Standing
+    value: float | None, half: float, chance: float | None, higher: bool, standing: GuessComparison
 ) -> None:
     assert standing_of(metric("acc", value, half, chance=chance, higher=higher)) is standing
 
 
 def test_an_alarm_takes_an_ability_away_and_never_an_inability() -> None:
     good, bad = metric("acc", 0.6, chance=0.25), metric("acc", 0.25, chance=0.25)
-    assert standing_of(good, alarmed=True) is Standing.MEASURED
-    assert standing_of(bad, alarmed=True) is Standing.AT_CHANCE
+    assert standing_of(good, alarmed=True) is GuessComparison.MEASURED
+    assert standing_of(bad, alarmed=True) is GuessComparison.AT_CHANCE
 
 
 def test_sentences_hold_score_interval_items_and_guess() -> None:
@@ -55,7 +55,7 @@ def test_sentences_hold_score_interval_items_and_guess() -> None:
 def test_a_group_speaks_for_its_tasks() -> None:
     said = abilities(made_result())
     assert [one.task for one in said] == ["mmlu", "arc_easy", "gsm8k", "wikitext", "humaneval"]
-    assert said[0].standing is Standing.AT_CHANCE
+    assert said[0].standing is GuessComparison.AT_CHANCE
 
 
 def test_a_group_without_a_score_says_why_of_its_tasks() -> None:

@@ -1,4 +1,4 @@
-"""Paired comparisons: equal models are rarely told apart, planted differences are found, the number needed is right."""
+"""Paired comparisons: equal models rarely differ, planted differences are found, the needed number is right."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_means_of_other_scores_agree_with_the_t_test():
     assert found.interval.low < found.difference < found.interval.high
 
 
-def test_what_cannot_be_told_says_how_many_items_could():
+def test_an_undecided_comparison_names_the_number_of_items_needed():
     first, second = [1] * 50 + [0] * 50, [1] * 48 + [0] * 2 + [1] * 5 + [0] * 45
     found = compared(first, second)
     assert found.verdict is BetterModel.UNDECIDED
@@ -93,7 +93,7 @@ def test_a_score_of_all_items_together_is_tested_by_swapping():
 
 
 def of_group(equal_weights):
-    """Two models on a group of a large and a small task; they differ on the small one alone."""
+    """Two models on a group of a large and a small task; they differ only on the small one."""
     first = {"large": scored([1, 0] * 40, task="large"), "small": scored([0] * 10, task="small")}
     second = {"large": scored([1, 0] * 40, task="large"), "small": scored([1] * 9 + [0], task="small")}
     group = ComparedMetric(task="both", name="acc", members=("large", "small"), equal_weights=equal_weights)
@@ -120,8 +120,8 @@ def test_one_model_is_no_comparison():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_tasks", [1, 8])
-def test_equal_models_are_told_apart_in_at_most_five_of_a_hundred_comparisons(num_tasks):
-    """With the correction for several tasks: without it 8 tasks would name a better model in a third of all."""
+def test_equal_models_differ_in_at_most_five_of_a_hundred_comparisons(num_tasks):
+    """With the correction for several tasks: without it, 8 tasks would name a better model in a third of the cases."""
     draw = np.random.default_rng(num_tasks)
     wrong, trials = 0, 400 // num_tasks * 2
     for _ in range(trials):
@@ -148,7 +148,7 @@ def test_the_number_needed_finds_such_a_difference_four_times_in_five(kind):
         return first.astype(float), np.where(first, flipped > 0.15, flipped < 0.25).astype(float)
 
     def exact():
-        """A sample whose difference and discordance are those of the truth."""
+        """A sample with the true difference and discordance."""
         if kind == "any number":
             moved = np.tile([1.25, -0.75], 20)
             return np.zeros(40), moved / moved.std(ddof=1) * 1.0 + (0.25 - (moved / moved.std(ddof=1)).mean())

@@ -1,4 +1,4 @@
-"""Which items count as wrong, what is kept of them, and how honest the probabilities of choices are."""
+"""Wrong items: which count, what is kept of them, and the calibration of choices' probabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results as lm-evaluation-harness writes them: both run the same task files on a model with the same answers."""
+"""Results in lm-evaluation-harness' layout: both run the same task files on a model with the same answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NUMBER = 12
 
 
 def harness_model():
-    """The toy model as lm-evaluation-harness asks it."""
+    """The toy model as a model of lm-evaluation-harness."""
     from lm_eval.api.model import LM
 
     def is_greedy(context, continuation):
@@ -46,14 +46,14 @@ def harness_model():
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    """The results of lavra and of the harness, and lavra's item scores by task."""
+    """Results of lavra and of the harness, and lavra's item scores by task."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISABLE_MULTIPROC", "1")
         yield run_both(tmp_path_factory.mktemp("tasks"))
 
 
 def run_both(folder):
-    """The harness first, then lavra."""
+    """Run the harness first, then lavra."""
     from lm_eval.evaluator import simple_evaluate
     from lm_eval.tasks import TaskManager
 
@@ -116,11 +116,11 @@ def test_all_scores_and_standard_errors_are_the_same(both):
 
 
 @pytest.mark.parametrize("key", ["group_subtasks", "versions", "n-shot", "higher_is_better", "n-samples"])
-def test_what_stands_beside_the_scores_is_the_same(both, key):
+def test_fields_beside_the_scores_are_the_same(both, key):
     assert both[0][key] == both[1][key]
 
 
-def test_what_task_files_say_is_under_the_same_keys(both):
+def test_settings_of_task_files_are_under_the_same_keys(both):
     ours, theirs, _, _ = both
     for task, expected in theirs["configs"].items():
         same = expected.keys() & ours["configs"][task].keys()

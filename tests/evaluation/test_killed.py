@@ -1,4 +1,4 @@
-"""An evaluation that is killed by the system at any moment goes on to the identical result, and asks nothing twice."""
+"""An evaluation killed by the system at any moment continues to the identical result, and repeats no request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_KILLS = 60
 
 
 class Noting(ToyScorer):
-    """Notes what it answered, one write a call, before the answer reaches the evaluation."""
+    """Logs each answer in one write before the evaluation receives it."""
 
     def __init__(self, file):
         super().__init__()
@@ -47,7 +47,7 @@ class Noting(ToyScorer):
 
 
 def work(folder):
-    """The whole evaluation, in a process of its own that may be killed."""
+    """The whole evaluation, in a separate process that may be killed."""
     file = os.open(folder / "asked.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     with Ledger(folder / "ledger.db") as ledger:
         result = evaluate(
@@ -72,7 +72,7 @@ def start(folder):
 
 
 def timeless(path):
-    """A result without what a clock and the ledger say."""
+    """A result without times and without the ledger's counts."""
     layout = json.loads(path.read_text(encoding="utf-8"))
     for place in (layout, layout["lavra"]):
         for name in ("total_evaluation_time_seconds", "seconds", "peak_memory"):

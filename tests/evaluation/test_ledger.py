@@ -1,4 +1,4 @@
-"""The ledger: what is kept, what a key depends on, one writer at a time, files that are no ledger."""
+"""The ledger: its entries, its keys, one writer at a time, and files that are not ledgers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def scored(item=ITEM, response=RESPONSE):
     return ItemScore(item=item, response=response, values={("none", "acc"): 1.0})
 
 
-def test_what_was_kept_is_found_again_to_the_last_bit(tmp_path):
+def test_kept_entries_are_found_again_to_the_last_bit(tmp_path):
     with Ledger(tmp_path / "l.db") as ledger:
         ledger.add([keyed()], [scored()], 2.0)
     with Ledger(tmp_path / "l.db") as ledger:
@@ -115,7 +115,7 @@ class _Failing(dict):
 def test_a_file_that_is_no_ledger_is_refused(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but long enough to be read as one" * 40, encoding="utf-8")
-    with pytest.raises(InputError, match="is no ledger"):
+    with pytest.raises(InputError, match="is not a ledger"):
         Ledger(path)
     other = tmp_path / "other.db"
     with sqlite3.connect(other) as connection:

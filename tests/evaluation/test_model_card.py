@@ -1,4 +1,4 @@
-"""Scores in a model's folder: read back by Hugging Face's own reader, merged by task, never more than measured."""
+"""Scores in a model's folder: read by Hugging Face's own reader, merged by task, no more digits than measured."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ Words of mine.
 """
 
 
-def test_what_people_wrote_stays(tmp_path: Path) -> None:
+def test_text_written_by_people_stays(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(WRITTEN)
     for value in (0.5, 0.6):
         write_model_card(tmp_path, one_task("a", value))
@@ -138,7 +138,7 @@ def test_what_people_wrote_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("---\nlicense: mit\n", "has no end"), ("---\na: [1\n---\n", "is no YAML"), ("---\n- a\n---\n", "is a list")],
+    [("---\nlicense: mit\n", "has no end"), ("---\na: [1\n---\n", "is not YAML"), ("---\n- a\n---\n", "is a list")],
 )
 def test_a_readme_that_cannot_be_read_is_left_alone(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "README.md"

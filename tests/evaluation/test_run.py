@@ -1,4 +1,4 @@
-"""An evaluation of a model whose every answer is known: scores, counts, alarms, and what the ledger saves."""
+"""An evaluation of a model with known answers: scores, counts, alarms, and the requests saved by the ledger."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(tasks, model=None, **options):
 
 
 def plain(result):
-    """A result without times and without what came from the ledger."""
+    """A result without times and without the ledger's counts."""
     tasks = tuple(replace(task, cost=replace(task.cost, seconds=0.0, from_ledger=0)) for task in result.tasks)
     return to_mapping(replace(result, tasks=tasks, seconds=0.0, peak_memory=0))
 
@@ -154,12 +154,12 @@ def test_another_model_is_asked_though_the_prompts_are_known(tasks, tmp_path):
 
 
 class Killed(BaseException):
-    """What a test raises in place of a signal."""
+    """Raised in place of a signal."""
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 4])
 def test_a_run_that_died_goes_on_where_it_was(tasks, tmp_path, after):
-    """Dying between chunks or inside one: chunks that were kept are not asked again."""
+    """Death between chunks or inside one: kept chunks are not requested again."""
     whole = run(tasks)
     calls = []
 
@@ -243,7 +243,7 @@ def test_alarms(tasks, tmp_path):
     assert any(
         "equally likely in each of the 30" in one for one in run([choosing], ToyScorer(equal=True)).tasks[0].alarms
     )
-    assert any("cannot be told from guessing" in one for one in run([choosing]).tasks[0].alarms)
+    assert any("does not measurably differ from guessing" in one for one in run([choosing]).tasks[0].alarms)
     assert "all 11 answers are empty" in run([writing], ToyScorer(constant="  ")).tasks[0].alarms
     assert "the answer to all 11 items is ' 1'" in run([writing], ToyScorer(constant=" 1")).tasks[0].alarms
     lost = run([writing], ToyScorer(constant=" none")).tasks[0]

@@ -1,4 +1,4 @@
-"""One model from its folder, through the engine and behind a URL: the same code gives the same scores."""
+"""One model from its folder, through the engine and behind a URL: the same code computes the same scores."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def server(lavra_data):
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory):
-    """Tasks of three kinds, one document longer than the model's 512 tokens."""
+    """Tasks of three kinds; one document is longer than the model's 512 tokens."""
     folder = tmp_path_factory.mktemp("tasks")
     told = [
         {"q": TEXT + f"She said: I have {one}", "choices": ["dogs", "a cat", "the park"], "gold": one % 3}

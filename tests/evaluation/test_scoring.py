@@ -1,4 +1,4 @@
-"""Scores of whole corpora beside sacrebleu's own, drawn again and again."""
+"""Scores of whole corpora against sacrebleu's, on repeated random draws."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A suite scored twice stands in one table, and nothing falls out of it."""
+"""A suite scored twice is in one table, and no item is lost."""
 
 from __future__ import annotations
 
 from lavra.evaluation.side_by_side import markdown_table, side_by_side
 from lavra.pipeline.sections.suites import suites_section
-from lavra.report import Report
+from lavra.report.page import Report
 from tests.evaluation.results_made import metric, task
 
 FINETUNED = (

@@ -174,11 +174,11 @@ def test_files_line_by_line_and_as_json(tmp_path: Path) -> None:
     assert score_files(as_json, [right], ["exact_match"], FEW).scores[0].by_segment.tolist() == [1.0, 0.0, 1.0]
 
 
-def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path: Path) -> None:
+def test_mistakes_of_a_file_are_named_with_their_line(tmp_path: Path) -> None:
     out, ref = write(tmp_path / "out.txt", "a\nb\n"), write(tmp_path / "ref.txt", "a\nb\nc\n")
     with pytest.raises(InputError, match=r"out.txt has 2 lines and .*ref.txt has 3"):
         score_files(out, [ref], ["bleu"])
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="is not a file"):
         score_files(tmp_path / "none.txt", [ref], ["bleu"])
     with pytest.raises(InputError, match=r"empty.txt is empty"):
         score_files(write(tmp_path / "empty.txt", ""), [ref], ["bleu"])
@@ -207,9 +207,9 @@ def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path: Path) -> None
 def test_real_translations_score_what_was_stored_with_them(
     lavra_data: Path, split: str, system: str, apart: float
 ) -> None:
-    """The stored BLEU has one decimal and was computed elsewhere, at some time before or after the outputs were made.
+    """The stored BLEU has one decimal and was computed elsewhere, before or after the outputs were made.
 
-    Microsoft's is left out: its outputs score 2.5 more than what is stored, with every tokenizer.
+    Microsoft's is left out: its outputs score 2.5 more than the stored value, with every tokenizer.
     """
     folder = lavra_data / "translation" / "flores-en-pt"
     out, ref = folder / f"flores-{split}.{system}.pt", folder / f"flores-{split}.pt"
@@ -227,7 +227,7 @@ def ngrams(text: str, order: int) -> Counter[tuple[str, ...]]:
 
 
 def rouge_155(prediction: str, references: list[str], order: int) -> tuple[float, float]:
-    """F of ROUGE-1.5.5 by its rules, (`-f A`, `-f B`): counts summed over references, or the one of highest recall."""
+    """F of ROUGE-1.5.5 by its rules (`-f A`, `-f B`): counts summed over references, or the one of highest recall."""
     found = ngrams(prediction, order)
     hits = [(ngrams(one, order) & found).total() for one in references]
     sizes = [ngrams(one, order).total() for one in references]
@@ -243,8 +243,8 @@ def rouge_155(prediction: str, references: list[str], order: int) -> tuple[float
 def test_rouge_of_the_verification_texts_by_the_rules_of_1_5_5(lavra_data: Path) -> None:
     """One reference: equal to the rules.  Four: rouge-score takes the reference with the best F, 1.5.5 does not.
 
-    1.5.5 sums the counts of all references (`-f A`), or takes the reference with the best recall (`-f B`).  By how much
-    the means over the 200 summaries differ is held here and told in docs/metrics.md.
+    1.5.5 sums the counts of all references (`-f A`), or takes the reference with the best recall (`-f B`).  This test
+    checks the difference of the means over the 200 summaries, and docs/metrics.md reports it.
     """
     data = json.loads((lavra_data / "summarization" / "rouge-verify" / "ROUGE-test.json").read_text("utf-8"))
     pairs = [(text, case["references"]) for case in data.values() for text in case["summaries"]]

@@ -1,7 +1,7 @@
-"""A language model whose every answer is known, and task files for it.
+"""A language model with known answers, and task files for it.
 
-The log-likelihood of a continuation is the sum of one number a character, a hash of all before it; what it writes is a
-function of the prompt.  It counts what it is asked.
+The log-likelihood of a continuation is a sum of one number for each character, a hash of the text before it; a written
+text is a function of the prompt.  The model counts its requests.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def share(text):
 
 
 def logprob(context, continuation):
-    """Natural-log likelihood of a continuation, one number a character."""
+    """Log-likelihood (natural log) of a continuation, one number for each character."""
     return sum(-3 * share(context + continuation[: end + 1]) - 0.01 for end in range(len(continuation)))
 
 
 @dataclass
 class ToyScorer:
-    """The port; `asked` holds every text it was asked about."""
+    """The port; `asked` contains every requested text."""
 
     context: int = 10**9
     has_logprobs: bool = True
@@ -96,7 +96,7 @@ ROLLING = {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_ta
 
 
 def rows(number, num_choices=2):
-    """Rows whose questions differ."""
+    """Rows with different questions."""
     return [
         {
             "q": f"how much is {one}",
@@ -108,7 +108,7 @@ def rows(number, num_choices=2):
 
 
 def write_task(folder, name, fields, documents):
-    """A task file and its data; the path of the file."""
+    """Write a task file and its data; returns the path of the file."""
     data = folder / f"{name}.jsonl"
     data.write_text("".join(json.dumps(one) + "\n" for one in documents), encoding="utf-8")
     file = folder / f"{name}.yaml"

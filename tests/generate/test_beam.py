@@ -3,12 +3,16 @@
 import pytest
 import torch
 
+from lavra.api.native_port import NativePort
+from lavra.base.native_library import native_library
 from lavra.base.types import FinishReason, GenerateRequest
 from lavra.generate.in_process import InProcessModel
 from lavra.model.checkpoint import save_checkpoint
+from tests.engine.native_models import native_model
 from tests.generate.tiny import tiny_in_process, tiny_model
 
 transformers = pytest.importorskip("transformers")
+NATIVE = pytest.mark.skipif(native_library() is None, reason="the native library is not built here")
 
 
 def peer_of(family, seed, tmp_path):
@@ -17,20 +21,23 @@ def peer_of(family, seed, tmp_path):
     return cls.from_pretrained(tmp_path).eval()
 
 
+@pytest.mark.parametrize("runner", ["torch", pytest.param("native", marks=NATIVE)])
 @pytest.mark.parametrize("family", ["llama", "t5"])
 @pytest.mark.parametrize(
     ("num_beams", "length_penalty", "num_ends", "seed"),
     [(2, 1.0, 0, 0), (3, 0.0, 40, 1), (4, 1.0, 40, 2), (4, 2.0, 20, 3), (5, -1.0, 40, 4)],
 )
-def test_beams_equal_transformers(family, num_beams, length_penalty, num_ends, seed, tmp_path):
-    """Many end tokens, so that beams of a random model do end early."""
+def test_beams_equal_transformers(family, num_beams, length_penalty, num_ends, seed, runner, tmp_path):
+    """Many end tokens, so that beams of a random model end early."""
     peer, base = peer_of(family, seed, tmp_path), tiny_in_process(family, seed)
     model = InProcessModel(base.model, base.config, base.tokenizer)
+    if runner == "native":
+        model = NativePort(native_model(base.model), base.tokenizer)
     ends = sorted({*model.stop_ids, *range(7, 7 + num_ends)})
     model.stop_ids = frozenset(ends)
     prompt = "She loved to play"
-    read = model.reading.source_ids(prompt) if family == "t5" else model.reading.prompt_ids(prompt)
-    start = model.reading.decoder_start
+    read = model.encoding.source_ids(prompt) if family == "t5" else model.encoding.prompt_ids(prompt)
+    start = model.encoding.decoder_start
     expected = peer.generate(
         torch.tensor([read]),
         attention_mask=torch.ones(1, len(read), dtype=torch.int64),
@@ -61,7 +68,7 @@ def test_beams_equal_transformers(family, num_beams, length_penalty, num_ends, s
 
 
 def test_one_wide_search_finds_the_best_text_of_all(tmp_path):
-    """With as many beams as there are texts of two tokens, beam search is exhaustive search."""
+    """With as many beams as texts of two tokens, beam search is exhaustive search."""
     model = tiny_in_process()
     allowed = 12
     small = InProcessModel(model.model, model.config, model.tokenizer)
@@ -69,7 +76,7 @@ def test_one_wide_search_finds_the_best_text_of_all(tmp_path):
     (found,) = small.generate(
         [GenerateRequest(prompt="The", max_tokens=2, num_beams=allowed * allowed, length_penalty=0.0)]
     )
-    prompt = model.reading.prompt_ids("The")
+    prompt = model.encoding.prompt_ids("The")
     pairs = [(a, b) for a in range(allowed) for b in range(allowed)]
     with torch.inference_mode():
         logprobs = model.model(torch.tensor([[*prompt, *pair] for pair in pairs])).log_softmax(-1)

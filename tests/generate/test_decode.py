@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lavra.base.types import FinishReason, GenerateRequest, SamplingConfig
+from lavra.generate.completion_builder import CompletionBuilder
 from lavra.generate.decode import decode
-from lavra.generate.plan import DecodingPlan
-from lavra.generate.writing import Writing
+from lavra.generate.planned_request import PlannedRequest
 from lavra.tokens.definition import BYTE_OF
 from tests.generate.tiny import tiny_tokenizer
 
@@ -19,7 +19,7 @@ EOS = TOKENIZER.eos_id
 
 
 class ScriptedState:
-    """A model that writes given tokens, and checks that it is told of each one."""
+    """A model that writes given tokens, and checks that the loop reports each of them."""
 
     def __init__(self, scripts):
         self.scripts = [list(script) for script in scripts]
@@ -44,7 +44,7 @@ class ScriptedState:
 
 def plan(stop=(), max_tokens=1000):
     request = GenerateRequest(prompt=(EOS,), stop=stop, max_tokens=max_tokens)
-    return DecodingPlan(
+    return PlannedRequest(
         request=request,
         prompt=(EOS,),
         source=None,
@@ -58,11 +58,11 @@ def plan(stop=(), max_tokens=1000):
 def run(scripts, plans, cancelled=lambda: False):
     """All deltas of each row, and the state."""
     state = ScriptedState(scripts)
-    writings = [Writing(one, 0, TOKENIZER, frozenset({EOS})) for one in plans]
-    deltas = {id(writing): [] for writing in writings}
-    for writing, delta in decode(state, state.logits(), writings, cancelled=cancelled):
-        deltas[id(writing)].append(delta)
-    return [deltas[id(writing)] for writing in writings], state
+    builders = [CompletionBuilder(one, 0, TOKENIZER, frozenset({EOS})) for one in plans]
+    deltas = {id(builder): [] for builder in builders}
+    for builder, delta in decode(state, state.logits(), builders, cancelled=cancelled):
+        deltas[id(builder)].append(delta)
+    return [deltas[id(builder)] for builder in builders], state
 
 
 def to_tokens(text):
@@ -70,7 +70,7 @@ def to_tokens(text):
 
 
 def cut(text, stops):
-    """The text before the stop string complete first (the longest of those), and whether there is one."""
+    """The text before the first complete stop string (the longest of those), and whether there is one."""
     places = [(text.find(stop) + len(stop), text.find(stop)) for stop in stops if stop in text]
     return (text[: min(places)[1]], True) if places else (text, False)
 

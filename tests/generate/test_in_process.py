@@ -8,11 +8,13 @@ import torch
 
 from lavra.base.errors import ConfigError, ContextLengthError, InputError
 from lavra.base.types import FinishReason, GenerateRequest, SamplingConfig, ScoreRequest
+from lavra.engine import sampler
 from lavra.generate.in_process import InProcessModel
-from lavra.generate.reading import context_length
+from lavra.generate.prompt_encoding import context_length
 from lavra.model.checkpoint import save_checkpoint
 from lavra.testing.language_model import LanguageModelConformance
 from lavra.testing.stream import StreamConformance
+from tests.engine.tiny import torch_engine
 from tests.generate.tiny import tiny_in_process, tiny_model, tiny_tokenizer
 
 LONG = "Once upon a time there was a little girl named Lily. " * 12
@@ -76,7 +78,7 @@ def peer(tmp_path_factory):
 def test_greedy_tokens_equal_transformers(peer, penalty):
     model = tiny_in_process()
     for prompt in ("The", "Once upon a time", "def add("):
-        ids = torch.tensor([model.reading.prompt_ids(prompt)])
+        ids = torch.tensor([model.encoding.prompt_ids(prompt)])
         expected = peer.generate(
             ids,
             max_new_tokens=20,
@@ -92,7 +94,7 @@ def test_greedy_tokens_equal_transformers(peer, penalty):
 
 def test_logprobs_equal_transformers(peer):
     model = tiny_in_process()
-    prompt = model.reading.prompt_ids("Once upon")
+    prompt = model.encoding.prompt_ids("Once upon")
     found = one(model, "Once upon", max_tokens=10)
     ids = torch.tensor([[*prompt, *found.tokens]])
     with torch.no_grad():
@@ -111,21 +113,21 @@ def test_unequal_prompts_give_the_tokens_they_give_alone():
 
 def test_prompt_begins_with_the_tokenizers_own_token():
     model = tiny_in_process()
-    assert model.reading.prompt_ids("The")[0] == model.tokenizer.bos_id
-    assert model.reading.prompt_ids("") == [model.tokenizer.bos_id]
+    assert model.encoding.prompt_ids("The")[0] == model.tokenizer.bos_id
+    assert model.encoding.prompt_ids("") == [model.tokenizer.bos_id]
     assert one(model, "", max_tokens=2).usage.prompt_tokens == 1
 
 
 def test_a_prompt_over_the_context_names_both_lengths():
     model = tiny_in_process()
-    length = len(model.reading.prompt_ids(LONG))
+    length = len(model.encoding.prompt_ids(LONG))
     with pytest.raises(ContextLengthError, match=rf"{length} tokens .* context 64"):
         one(model, LONG)
 
 
 def test_truncation_is_counted_and_keeps_the_newest_tokens():
     model = tiny_in_process()
-    ids = model.reading.prompt_ids(LONG)
+    ids = model.encoding.prompt_ids(LONG)
     completion = one(model, LONG, max_tokens=10, truncate_prompt=True)
     assert completion.usage.prompt_tokens == 54
     assert completion.usage.truncated_tokens == len(ids) - 54
@@ -156,7 +158,7 @@ def test_end_tokens_end_the_text_and_are_counted():
 
 
 def test_ids_the_tokenizer_cannot_spell_are_never_written():
-    """Vocabularies are padded to round sizes; a padded row of the head may well be the likeliest."""
+    """Vocabularies are padded to round sizes; a padded row of the head may be the likeliest."""
     model = tiny_in_process()
     short = tiny_tokenizer()
     wide = InProcessModel(model.model, model.config, short)
@@ -223,9 +225,52 @@ def test_context_is_where_positions_end():
 
 
 def test_an_adapter_is_the_engine_s_to_choose():
-    """It is refused, not passed over: the answer would be the base's."""
+    """It is refused and not ignored: the answer would be the base's."""
     model = tiny_in_process()
     with pytest.raises(ConfigError, match="adapter"):
         model.generate([GenerateRequest(prompt="a", adapter="mine")])
     with pytest.raises(ConfigError, match="adapter 'mine'"):
         model.score([ScoreRequest(text="a", adapter="mine")])
+
+
+def test_bias_min_tokens_and_likeliest_tokens_act():
+    model = tiny_in_process()
+    plain = one(model, "The", max_tokens=6)
+    first = plain.tokens[0]
+    assert first not in one(model, "The", max_tokens=6, logit_bias={first: -1000.0}).tokens
+    ended = one(model, "The", max_tokens=6, stop_token_ids=(first,))
+    assert len(ended.tokens) == 1
+    waited = one(model, "The", max_tokens=6, stop_token_ids=(first,), min_tokens=3)
+    assert len(waited.tokens) >= 3
+    assert first not in waited.tokens[:3]
+    likely = one(model, "The", max_tokens=6, top_logprobs=3)
+    assert [len(top) for top in likely.top_logprobs] == [3] * len(likely.tokens)
+    assert [top[0][0] for top in likely.top_logprobs] == list(likely.tokens)
+    everything = dict.fromkeys(range(model.config.vocab_size), -1000.0)
+    assert one(model, "The", max_tokens=2, logit_bias=everything).tokens == plain.tokens[:2]  # nothing is likelier
+
+
+@pytest.mark.parametrize("setting", [{"logit_bias": {1: 1.0}}, {"min_tokens": 1}, {"top_logprobs": 1}])
+def test_a_beam_search_refuses_what_it_does_not_do(setting):
+    with pytest.raises(ConfigError, match=f"^{next(iter(setting))} is set, and beam search"):
+        one(tiny_in_process(), "The", max_tokens=4, num_beams=2, **setting)
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_sampled_tokens_are_those_of_an_engine_that_chooses_by_the_same_sampler(family, monkeypatch):
+    monkeypatch.setattr(sampler, "native_library", lambda: None)
+    requests = [
+        GenerateRequest(prompt=prompt, max_tokens=12, sampling=sampling, n=n)
+        for prompt in ("The", "Once upon a time")
+        for n, sampling in enumerate(
+            [
+                SamplingConfig(temperature=0.8, top_p=0.9, seed=-4),
+                SamplingConfig(temperature=1.5, top_k=7, repetition_penalty=1.3, presence_penalty=0.5, seed=2),
+            ],
+            start=1,
+        )
+    ]
+    written = tiny_in_process(family).generate(requests)
+    with torch_engine(family) as engine:
+        for mine, theirs in zip(written, engine.generate(requests), strict=True):
+            assert {one.tokens for one in mine} == {one.tokens for one in theirs}

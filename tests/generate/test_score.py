@@ -1,4 +1,4 @@
-"""Scores against transformers' loss, windows against a naive reading of each token's own context."""
+"""Scores against transformers' loss, windows against a naive computation of each token's own context."""
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from lavra.base.types import ScoreRequest
 from lavra.engine.runners.adapted import front_of
 from lavra.generate.in_process import InProcessModel
 from lavra.model.checkpoint import save_checkpoint
+from lavra.model.masked_copies import MaskedCopies
 from lavra.model.score import score_masked, score_sequences, score_targets, score_tokens
 from lavra.tokens.windows import plan_windows
 from tests.engine.adapted import adapted, logits_alone
@@ -93,7 +94,9 @@ def test_a_model_in_training_is_scored_without_dropout_and_left_in_training():
 def test_pseudo_likelihood_equals_masking_by_hand(tmp_path):
     peer = peer_of("bert", transformers.AutoModelForMaskedLM, tmp_path)
     ids, mask, before, after = [10, 20, 30, 40, 50], 4, (2,), (3,)
-    found = score_masked(tiny_model("bert"), ids, mask_id=mask, before=before, after=after, window=64, batch_size=2).nll
+    found = score_masked(
+        tiny_model("bert"), ids, MaskedCopies(mask_id=mask, before=before, after=after, window=64), batch_size=2
+    ).nll
     for place, token in enumerate(ids):
         row = [*before, *ids, *after]
         row[1 + place] = mask
@@ -105,7 +108,7 @@ def test_pseudo_likelihood_equals_masking_by_hand(tmp_path):
 def test_a_long_text_is_masked_within_a_window_around_each_token():
     model = tiny_model("bert")
     ids = (IDS % 80).tolist()
-    found = score_masked(model, ids, mask_id=4, window=11, batch_size=7).nll
+    found = score_masked(model, ids, MaskedCopies(mask_id=4, window=11), batch_size=7).nll
     for place in (0, 3, 50, 97, 99):
         start = min(max(0, place - 5), 100 - 11)
         row = ids[start : start + 11]
@@ -171,7 +174,7 @@ def test_the_bytes_of_ids_are_those_of_what_they_spell():
 
 
 def test_behind_virtual_tokens_a_text_may_fill_the_context_and_not_pass_it():
-    """Windows of a longer one would not have them, so it is refused; a text's last token is scored and not read."""
+    """Windows of a longer text would not include them, so it is refused; a text's last token is scored, not read."""
     made = adapted(names=("prompt",))
     activate(made.model, "prompt")
     model = InProcessModel(made.model, made.config, made.tokenizer, front=front_of(made.model, "prompt"))

@@ -1,4 +1,4 @@
-"""Real weights: stories260K writes the text its author's own C program writes."""
+"""Real weights: stories260K writes the same text as its author's own C program."""
 
 import re
 
@@ -21,7 +21,7 @@ def test_greedy_text_equals_the_golden_text(lavra_data):
 
 @pytest.mark.data
 def test_the_first_word_keeps_its_space(lavra_data):
-    """SentencePiece-style decoders drop the first space of a text; a completion does not begin a text."""
+    """SentencePiece-style decoders drop the first space of a text, but a completion does not begin a text."""
     model = lavra.load(lavra_data / "weights" / "stories260K" / "hf")
     assert model.generate("Once upon a time, there", max_tokens=8).text.startswith(" was a little")
     assert next(iter(model.stream("Once upon a time, there", max_tokens=8))).text.startswith(" ")

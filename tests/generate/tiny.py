@@ -6,9 +6,9 @@ from functools import cache
 import torch
 
 from lavra.generate.in_process import InProcessModel
-from lavra.model import families
 from lavra.model.build import build_model
-from lavra.model.families import preset
+from lavra.model.families import table as families
+from lavra.model.families.table import preset
 from lavra.tokens.config import TokenizerConfig
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.tokens.train import train_tokenizer

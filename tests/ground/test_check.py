@@ -1,4 +1,4 @@
-"""A sentence and its evidence: what is supported, what is not, and why."""
+"""A sentence and its evidence: supported or not, and the reason."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PORTUGUESE = (
         ("João Lima foi derrotado por Maria Souza na eleição.", PORTUGUESE),
     ],
 )
-def test_what_the_evidence_says_is_supported(sentence: str, evidence: tuple[str, ...]) -> None:
+def test_claims_of_the_evidence_are_supported(sentence: str, evidence: tuple[str, ...]) -> None:
     found = check_sentence(sentence, evidence)
     assert found.supported, found.reason
     assert found.reason == ""
@@ -66,7 +66,7 @@ def test_what_the_evidence_says_is_supported(sentence: str, evidence: tuple[str,
         ("A Universidade Estadual foi criada em 1962.", PORTUGUESE, "name Estadual"),
     ],
 )
-def test_what_it_does_not_say_is_not_and_the_reason_is_told(
+def test_claims_beyond_the_evidence_are_unsupported_with_a_reason(
     sentence: str, evidence: tuple[str, ...], reason: str
 ) -> None:
     found = check_sentence(sentence, evidence)
@@ -115,7 +115,7 @@ def test_rare_words_can_count_more() -> None:
 
 
 class ToyHead:
-    """An entailment head that says what it is told to."""
+    """An entailment head that returns what the test sets."""
 
     task = "classify"
     labels = ("entailment", "not_entailment")

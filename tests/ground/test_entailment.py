@@ -1,4 +1,4 @@
-"""What an entailment head's card says about it."""
+"""The card of an entailment head."""
 
 from __future__ import annotations
 

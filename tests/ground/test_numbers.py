@@ -1,4 +1,4 @@
-"""Numbers however they are written: readings, units, dates, rounding."""
+"""Numbers in every spelling: readings, units, dates, rounding."""
 
 from __future__ import annotations
 

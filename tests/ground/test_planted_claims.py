@@ -1,8 +1,7 @@
-"""Planted claims of the benchmark: each kind is made as it says, and a few of each are judged."""
+"""Planted claims of the benchmark: each kind has the intended form, and a few of each are judged."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -14,14 +13,16 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.mark.data
-def test_few_faithful_claims_are_accused_and_most_corrupted_ones_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_faithful_claims_are_accused_and_most_corrupted_ones_noticed(
+    monkeypatch: pytest.MonkeyPatch, lavra_data: Path
+) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     from claim_sources import read_paragraphs
     from corrupted_claims import CORRUPTED
     from faithful_claims import FAITHFUL
     from planted_claims import plant
 
-    folder = Path(os.environ["LAVRA_DATA"]) / "qa"
+    folder = lavra_data / "qa"
     claims = [
         *plant(read_paragraphs(folder / "xquad" / "xquad.en.json", portuguese=False)[:80], 4, 1),
         *plant(read_paragraphs(folder / "faquad" / "dataset.json", portuguese=True)[:80], 4, 1),

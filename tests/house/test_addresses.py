@@ -1,4 +1,4 @@
-"""Nothing leads to the network but what a reader may click, and PyTorch's CPU index."""
+"""Nothing reaches the network except links that a reader may click and PyTorch's CPU index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark runner: what it demands of a benchmark, when it calls one worse, and the table it writes."""
+"""The benchmark runner: its demands on a benchmark, its rule for a worse result, and its table."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from benchmarks.run_all import (
     record,
     run,
     scripts,
+    small_runs,
     smoke,
     table,
     write_table,
@@ -55,7 +56,7 @@ def test_only_twice_as_bad_is_worse() -> None:
 
 
 def test_a_slower_machine_alone_is_not_worse() -> None:
-    """Seconds over a fixed bar double with the machine's; their ratio to a peer of the same run does not."""
+    """Seconds over a fixed bar double on a slower machine; their ratio to a peer of the same run does not."""
     recorded = {"ratio": 0.16, "steady": 0.03, "better": "lower"}
     assert not is_much_worse({"ratio": 0.5, "steady": 0.035, "better": "lower"}, recorded)
     assert is_much_worse({"ratio": 0.5, "steady": 0.07, "better": "lower"}, recorded)
@@ -70,7 +71,7 @@ def test_a_benchmark_that_fails_or_hangs_is_reported(tmp_path: Path) -> None:
         run(tmp_path / "slow.py", smoke=True, timeout=0.2)
 
 
-def test_sizes_are_told_apart(tmp_path: Path) -> None:
+def test_sizes_are_distinguished(tmp_path: Path) -> None:
     script = tmp_path / "claim.py"
     script.write_text(f"import json, sys\nprint(json.dumps({{**{RESULT!r}, 'ratio': float('--smoke' in sys.argv)}}))")
     assert run(script, smoke=True)["ratio"] == 1.0
@@ -115,8 +116,21 @@ def test_the_page_shows_what_is_recorded() -> None:
     assert table(load()) in PAGE.read_text(encoding="utf-8")
 
 
-def test_what_is_recorded_still_exists() -> None:
-    assert set(load()) <= {script.name for script in scripts()}
+def test_recorded_benchmarks_still_exist() -> None:
+    assert set(load()) | run_all.UNTIMED <= {script.name for script in scripts()}
+
+
+def test_small_runs_that_share_the_machine_have_one_thread_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("timed", "untimed"):
+        (tmp_path / f"{name}.py").write_text(
+            f"import json, os\nprint(json.dumps({{**{RESULT!r}, 'claim': os.environ.get('OMP_NUM_THREADS')}}))"
+        )
+    monkeypatch.setattr(run_all, "UNTIMED", {"untimed.py"})
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    claims = {script.name: result["claim"] for script, result, _ in small_runs(sorted(tmp_path.glob("*.py")))}  # type: ignore[index]
+    assert claims == {"timed.py": None, "untimed.py": "1"}
 
 
 def test_a_benchmark_without_its_data_is_not_measured_and_no_failure(

@@ -1,8 +1,8 @@
-"""What the package offers is used: by itself, by a benchmark or a script, or by those who read the documentation.
+"""Every public name of the package has a caller: the package, a benchmark, a script, or the documentation.
 
 A public function, class or method that only tests call is deleted with its tests, or gets the caller that should use
-it.  Names are compared, not what they stand for: a name used for something else hides one that nobody uses, and no used
-one is ever reported.  Conformance suites are there for tests and are left out.
+it.  Only names are compared: a name with two meanings may hide an unused one, but no used name is ever reported.
+Conformance suites exist for tests and are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 from tests.house.syntax import ROOT, read
 
-# What has no caller yet and stays, with the reason.
+# Names without a caller that stay, each with its reason.
 ALLOWED = {
     "answer_intervals": "comparisons of evaluations need it next",
     "best_threshold": "comparisons of evaluations need it next",
@@ -41,7 +41,7 @@ def offered(module: ast.Module) -> Iterator[Definition]:
 
 
 def mentioned(tree: ast.AST, *, importing: bool) -> Iterator[str]:
-    """Names that code uses: variables, attributes, keywords, parts of dotted strings; imported ones too where told."""
+    """Names that code uses: variables, attributes, keywords, parts of dotted strings; imported names on request."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             yield node.id
@@ -56,7 +56,7 @@ def mentioned(tree: ast.AST, *, importing: bool) -> Iterator[str]:
 
 
 def used_by(modules: Iterable[ast.Module]) -> set[str]:
-    """Names used in a package; what a face (`__all__`) passes on is not used yet, nor is what only uses itself."""
+    """Names that a package uses; a re-export in `__all__` is no use, nor is a use inside the definition itself."""
     found: set[str] = set()
     for module in modules:
         for node in module.body:
@@ -68,14 +68,14 @@ def used_by(modules: Iterable[ast.Module]) -> set[str]:
 
 
 def documented() -> set[str]:
-    """Words that stand in code, in the documentation."""
+    """Words in the code blocks and code spans of the documentation."""
     pages = [*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
     code = [one for page in pages for one in re.findall(r"```.*?```|`[^`\n]+`", page.read_text("utf-8"), re.DOTALL)]
     return {word for one in code for word in re.findall(r"\w+", one)}
 
 
 def named_in_task_files() -> set[str]:
-    """Functions beside task files, which name them (`!function module.name`)."""
+    """Functions that task files name (`!function module.name`)."""
     files = (ROOT / "lavra").rglob("*.yaml")
     return {name for path in files for name in re.findall(r"!function \w+\.(\w+)", path.read_text("utf-8"))}
 
@@ -91,16 +91,16 @@ def unused() -> set[str]:
     return {node.name for module in modules for node in offered(module)} - used
 
 
-def test_what_is_offered_is_used(unused: set[str]) -> None:
+def test_public_names_have_callers(unused: set[str]) -> None:
     left = unused - set(ALLOWED)
     assert not left, f"only tests use {sorted(left)}; delete them with their tests, or let who should call them do so"
 
 
-def test_what_is_allowed_is_still_unused(unused: set[str]) -> None:
+def test_allowed_names_are_still_unused(unused: set[str]) -> None:
     assert not set(ALLOWED) - unused, "these have callers now, or are gone; strike them off the list"
 
 
-def test_what_nobody_uses_is_found() -> None:
+def test_unused_names_are_found() -> None:
     module = ast.parse(
         "__all__ = ['dead']\n"
         "def dead(): return dead()\n"

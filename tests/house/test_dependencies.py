@@ -1,4 +1,4 @@
-"""Every dependency has its reason, and every reason its dependency."""
+"""Every dependency has a reason, and every reason a dependency."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_page_and_the_project_agree() -> None:
 
 
 def imported() -> dict[str, Path]:
-    """Third-party packages imported anywhere in lavra, with a file that does."""
+    """Third-party packages imported anywhere in lavra, each with a file that imports it."""
     found: dict[str, Path] = {}
     for path in (ROOT / "lavra").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -63,7 +63,7 @@ def imported() -> dict[str, Path]:
     return {name: path for name, path in found.items() if name not in sys.stdlib_module_names | {"lavra"} | GIVEN}
 
 
-def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+def test_imported_and_declared_packages_are_the_same() -> None:
     extras = set().union(
         *(names for title, names in declared().items() if title.startswith("Extra") and title not in FOR_DEVELOPERS)
     )

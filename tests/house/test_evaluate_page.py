@@ -1,4 +1,4 @@
-"""`docs/evaluate.md` is a story that happens: its files are written as they stand there, and its commands are run."""
+"""`docs/evaluate.md` and `docs/evaluate-options.md` are true: their files are written unchanged, their commands run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.house.pages import PAGES
+from tests.model.smollm2 import FILE, needs_smollm2
 from tests.runs.tasks import base_folder
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "evaluate.md"
-TEXT = PAGE.read_text(encoding="utf-8")
+TEXT = PAGES["evaluate.md"] + PAGES["evaluate-options.md"]
 FILES = dict(re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```', TEXT, re.MULTILINE | re.DOTALL))
 COMMANDS = [
     line for body in re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL) for line in body.splitlines()
@@ -39,7 +40,7 @@ def shortened(command: str, port: int) -> list[str]:
 
 @contextmanager
 def serving(command: list[str], folder: Path, port: int) -> Iterator[None]:
-    """A server, once it answers."""
+    """A server that is ready."""
     server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(600):
@@ -61,16 +62,18 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def test_every_number_of_items_on_the_page_is_shortened() -> None:
+def test_every_number_of_items_is_shortened() -> None:
     told = {found for line in COMMANDS for found in re.findall(r"--(?:limit|finetune-rows) \S+", line)}
     assert told == set(SHORTER)
 
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_the_commands_of_the_page_run(lavra_data: Path, tmp_path: Path) -> None:
+@needs_smollm2
+def test_the_commands_of_the_pages_run(lavra_data: Path, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "benchmarks").symlink_to(lavra_data)
+    (tmp_path / "SmolLM2-135M-Instruct.gguf").symlink_to(str(FILE))
     shutil.copytree(lavra_data / "weights" / "stories260K" / "hf", tmp_path / "models" / "mine")
     base_folder(tmp_path / "models" / "other", "llama")
     for name, text in FILES.items():

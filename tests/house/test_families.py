@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lavra.model.families import FAMILIES, family
+from lavra.model.families.table import FAMILIES, family
 
 LAVRA = Path(__file__).resolve().parents[2] / "lavra"
 OWN = LAVRA / "model" / "families"
@@ -29,7 +29,7 @@ ALLOWED = {
 
 
 def named_in(code: str) -> set[str]:
-    """What stands as a whole string, or is imported; docstrings and messages are longer."""
+    """Whole strings and imported names in code; docstrings and messages are longer."""
     found = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.lower() in NAMES:

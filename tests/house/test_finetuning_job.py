@@ -1,4 +1,4 @@
-"""What the peer reads: rows of unlike lengths through a file, and settings that do not depend on folders."""
+"""The peer's input: rows of different lengths through a file, and settings that do not depend on folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the finetuning benchmark says that a claim holds."""
+"""The finetuning benchmark's rule for a claim that holds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def outcome(script: ModuleType, ours, peers, *, task="rte", seconds=(5.0, 10.0),
         [{"scores": {known.score: score}, "seconds": took, "memory": held} for score in scores]
         for scores, took, held in zip((ours, peers), seconds, memory, strict=True)
     ]
-    return script.Outcome(task=known, ours=sides[0], peers=sides[1])
+    return script.FinetunedTask(task=known, ours=sides[0], peers=sides[1])
 
 
 def test_a_score_may_be_lower_by_the_spread_of_seeds(script: ModuleType) -> None:

@@ -1,4 +1,4 @@
-"""`docs/guide.md` claims what exists: every proof is a test that is there, every command a verb that is there."""
+"""`docs/guide.md` claims only existing things: every proof is an existing test, every command an existing verb."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking for help, reading text and training a tokenizer must not pay for torch; the floors are what the page says."""
+"""Asking for help, reading text and training a tokenizer must not import torch; the floors match the page."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LAVRA = ROOT / "lavra"
 
 
 def modules(package: str) -> list[str]:
-    """Everything in a package that can be imported (`__main__` runs when it is)."""
+    """Every importable module of a package (`__main__` runs when it is imported)."""
     paths = sorted(path for path in (LAVRA / package).rglob("*.py") if path.stem != "__main__")
     return [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
 
 
 def loaded_by(names: list[str]) -> set[str]:
-    """Top-level packages in `sys.modules` once the named modules are imported, in a fresh interpreter."""
+    """Top-level packages in `sys.modules` after importing the named modules in a fresh interpreter."""
     code = """if True:
         import importlib, json, sys
         for name in sys.argv[1:]:
@@ -48,7 +48,7 @@ def test_lower_floors_never_load_torch(package: str) -> None:
 
 
 def test_nothing_loads_the_reference_libraries() -> None:
-    """Every module imports, and none brings what we compare ourselves with."""
+    """Every module imports, and none imports our reference libraries."""
     names = [name for folder in sorted(LAVRA.iterdir()) if folder.is_dir() for name in modules(folder.name)]
     references = {"transformers", "accelerate", "peft", "trl", "sentencepiece", "pytest", "onnx"}
     by_gguf = loaded_by(["gguf"])  # it looks for sentencepiece itself
@@ -56,7 +56,7 @@ def test_nothing_loads_the_reference_libraries() -> None:
 
 
 def floors() -> list[set[str]]:
-    """The packages on each floor, highest first, as import-linter is told."""
+    """Packages on each floor, highest first, from the settings of import-linter."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["id"] == "floors")
     return [set(layer.replace("lavra.", "").split(" | ")) for layer in layers]
@@ -68,14 +68,14 @@ def test_every_package_has_a_floor() -> None:
 
 
 def numbered_floors() -> dict[int, set[str]]:
-    """The packages on each floor by its number, as the page has them; no package stands on a planned floor."""
+    """Packages on each floor by its number, from the page; no package is on a planned floor."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| (.+?) \|", text, re.MULTILINE)
     return {int(number): set(re.findall(r"`(\w+)`", re.sub(r"\(?\*planned:\*.*", "", cell))) for number, cell in rows}
 
 
 def test_the_page_and_the_contract_agree_on_the_floors() -> None:
-    assert list(numbered_floors()) == list(range(14, -1, -1))
+    assert list(numbered_floors()) == list(range(15, -1, -1))
     assert [names for names in numbered_floors().values() if names] == floors()
 
 
@@ -88,3 +88,42 @@ def test_a_package_and_its_page_say_their_floor(package: str, floor: int) -> Non
     page = ROOT / "docs" / f"{package}.md"
     said = re.search(r"^Floor (\d+)", page.read_text(encoding="utf-8"), re.MULTILINE) if page.exists() else None
     assert said is None or int(said[1]) == floor
+
+
+def faces() -> list[str]:
+    """Packages whose `__init__` has more than a docstring; `lavra` itself is the public API."""
+    found = []
+    for path in sorted(LAVRA.rglob("__init__.py")):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        if path.parent != LAVRA and (len(body) > 1 or ast.get_docstring(ast.Module(body, [])) is None):
+            found.append(str(path.relative_to(ROOT)))
+    return found
+
+
+def test_a_package_passes_no_name_on() -> None:
+    assert faces() == [], "an `__init__` is a docstring; names are imported from the modules that hold them"
+
+
+def through_packages(tree: ast.Module) -> list[str]:
+    """Imports of a name from a package of lavra instead of from its module."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lavra."):
+            folder = ROOT / node.module.replace(".", "/")
+            inside = {path.stem for path in folder.iterdir()} if (folder / "__init__.py").exists() else None
+            if inside is not None:
+                found += [f"{node.module}.{alias.name}" for alias in node.names if alias.name not in inside]
+    return found
+
+
+@pytest.mark.parametrize("place", ["lavra", "tests", "benchmarks", "scripts", "examples"])
+def test_nothing_is_imported_through_a_package(place: str) -> None:
+    of_its_time = ROOT / "tests" / "kept" / "make.py"  # it imports an older tree
+    for path in set((ROOT / place).rglob("*.py")) - {of_its_time}:
+        found = through_packages(ast.parse(path.read_text(encoding="utf-8")))
+        assert not found, f"{path.relative_to(ROOT)} imports {found} through a package; name the module"
+
+
+def test_an_import_through_a_package_is_found() -> None:
+    tree = ast.parse("from lavra.train import loop, train\nfrom lavra.train.loop import train")
+    assert through_packages(tree) == ["lavra.train.train"]

@@ -1,4 +1,4 @@
-"""The benchmarks' data: what becomes of each public format, and the plain files lavra reads."""
+"""The benchmarks' data: each public format becomes plain files that lavra reads."""
 
 from __future__ import annotations
 
@@ -118,13 +118,13 @@ def test_without_the_public_data_nothing_is_written(tmp_path: Path, monkeypatch:
 
 
 def written(task: LabelledTask, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
-    """The samples lavra reads of a task's files."""
+    """The samples that lavra reads from a task's files."""
     monkeypatch.setenv("LAVRA_DATA", str(folder))
     task.write(folder)
     columns = dict(one.split("=") for one in task.columns)
     for name in (TRAIN, HELDOUT):
         read = read_samples(folder / f"{name}.jsonl", task.task.form, columns=columns, problem=task.problem)
-        assert not read.troubles
+        assert not read.issues
         yield read.samples[0]
 
 

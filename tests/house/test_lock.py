@@ -1,4 +1,4 @@
-"""One lock file holds for every supported Python and platform, and leads nowhere but to pip's own index."""
+"""One lock file serves every supported Python and platform, and uses only pip's own index."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def environment(python: str, platform: str) -> dict[str, str]:
 
 
 def versions(python: str, platform: str) -> dict[str, str]:
-    """The one version of each package for a machine; two would be a contradiction."""
+    """The version of each package for a machine; two versions would be a contradiction."""
     found: dict[str, str] = {}
     for pin in PINS:
         if pin.marker is None or pin.marker.evaluate(environment(python, platform)):
@@ -112,7 +112,7 @@ def test_no_cuda_and_no_addresses() -> None:
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("platform", ["x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "aarch64-apple-darwin"])
 def test_wheels_exist_for_every_machine(python: str, platform: str) -> None:
-    """So that nothing is ever compiled during set-up."""
+    """So that set-up never compiles anything."""
     uv = shutil.which("uv", path=f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}")
     if uv is None:
         pytest.skip("uv is not installed (it comes with `make env`)")

@@ -1,4 +1,4 @@
-"""Measured runs: what a process is said to take, results that are kept, and rows as the peer reads them."""
+"""Measured runs: a process's memory and time, kept results, and rows as the peer reads them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_peak_is_that_of_training() -> None:
 
 
 def test_memory_that_is_taken_shows() -> None:
-    """In a process of its own: this one may have freed memory left, which a new block fills without a trace."""
+    """In a separate process: this one may have freed memory left, which a new block fills without growth."""
     program = (
         "import numpy as np; from benchmarks.measured_runs import peak, reset_peak, resident; reset_peak(); "
         "before = resident(); block = np.ones(50_000_000, dtype=np.uint8); print(peak() - before)"
@@ -79,7 +79,7 @@ def test_without_a_folder_nothing_is_kept() -> None:
     assert [kept.get("a", {}, lambda: next(results))["number"] for _ in range(2)] == [0, 1]
 
 
-def test_what_fails_is_not_kept(kept: Kept) -> None:
+def test_failed_runs_are_not_kept(kept: Kept) -> None:
     def fail() -> dict[str, int]:
         raise RunError("no")
 

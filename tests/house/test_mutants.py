@@ -1,4 +1,4 @@
-"""The list of mutants fits the tree, and its runner tells a killed one from a survivor."""
+"""The list of mutants matches the tree, and its runner distinguishes killed mutants from survivors."""
 
 from __future__ import annotations
 

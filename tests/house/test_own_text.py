@@ -1,4 +1,4 @@
-"""`docs/own-text.md` is a story that happens: its commands are run over such a folder, with shorter budgets."""
+"""`docs/own-text.md` is true: its commands run over such a folder, with shorter budgets."""
 
 from __future__ import annotations
 

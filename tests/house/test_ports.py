@@ -1,4 +1,4 @@
-"""Every port that some class of the package implements has a conformance suite, and some test runs it."""
+"""Every port with an implementation in the package has a conformance suite, and some test runs it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def methods(node: ast.ClassDef) -> dict[str, list[str]]:
-    """The methods of a class and the names of their parameters, the required and the optional ones."""
+    """The methods of a class and their parameter names, required and optional."""
     return {
         one.name: [argument.arg for argument in one.args.posonlyargs + one.args.args][1:]
         for one in node.body
@@ -33,7 +33,7 @@ def classes(path: Path) -> list[ast.ClassDef]:
 
 
 def own_classes() -> Iterator[tuple[Path, ast.ClassDef]]:
-    """Every class of the package that is no protocol."""
+    """Every class of the package that is not a protocol."""
     return ((path, node) for path in read("lavra") for node in classes(path) if not is_protocol(node))
 
 
@@ -42,12 +42,12 @@ def ports() -> dict[str, dict[str, list[str]]]:
 
 
 def has(own: dict[str, list[str]], port: dict[str, list[str]]) -> bool:
-    """Whether a class has a port's methods itself, their parameters beginning with the port's."""
+    """Whether a class has a port's methods, with parameters that begin with the port's."""
     return all(name in own and own[name][: len(wanted)] == wanted for name, wanted in port.items())
 
 
 def implementations(port: dict[str, list[str]]) -> list[str]:
-    """Classes of the package that have a port's methods."""
+    """Classes of the package with a port's methods."""
     return [f"{path.relative_to(ROOT)}:{node.name}" for path, node in own_classes() if has(methods(node), port)]
 
 
@@ -70,7 +70,7 @@ def test_an_implemented_port_has_a_suite_that_tests_run(name: str) -> None:
 def test_implementations_are_found() -> None:
     found = {name: {one.partition(":")[2] for one in implementations(port)} for name, port in ports().items()}
     assert {"InProcessModel", "Engine", "RemoteModel"} <= found["LanguageModel"]
-    assert {"InProcessStream", "EngineStream", "RemoteStream"} <= found["Stream"]
+    assert {"PieceStream", "EngineStream", "RemoteStream"} <= found["Stream"]
     assert {"JsonlHook", "CallbackHook", "TensorBoardHook"} <= found["Hook"]
     assert found["Runner"] == {"NativeRunner", "TorchRunner"}
     assert found["Progress"] == {"Meter"}

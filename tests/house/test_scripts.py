@@ -1,4 +1,4 @@
-"""`./run` and `./test` as a stranger meets them: on machines that lack something, and on one that is ready."""
+"""`./run` and `./test` on a stranger's machine: one that lacks something, and one that is ready."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def program(folder: Path, name: str, body: str) -> None:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
-    """A copy of what the scripts need, in a folder whose name has a space."""
+    """A copy of the scripts' files, in a folder whose name has a space."""
     house = tmp_path / "a house"
     (house / "scripts").mkdir(parents=True)
     for name in [*SH_FILES, "scripts/torch_plan.py", "requirements.lock", "pyproject.toml"]:
@@ -34,7 +34,7 @@ def house(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A PATH with ordinary tools, a good Python, room on the disk, apt, and no compiler."""
+    """A PATH with ordinary tools, a good Python, free disk space, apt, and no compiler."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in TOOLS:
@@ -132,7 +132,7 @@ def test_no_compiler_is_said_and_not_fatal(house: Path, machine: Path) -> None:
 
 
 def make_ready(house: Path, machine: Path, level: str) -> None:
-    """A .venv that says it is finished, with programs that tell how they were called."""
+    """A finished .venv, with programs that print how they were called."""
     (house / ".venv" / "bin").mkdir(parents=True)
     program(house / ".venv" / "bin", "lavra", 'echo "lavra $*"')
     program(house / ".venv" / "bin", "python", 'echo "python $*"')

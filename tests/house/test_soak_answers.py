@@ -1,4 +1,4 @@
-"""The soak notices answers that are not whole: each kind once as it must be, and then without its end."""
+"""The soak test notices incomplete answers: each kind passes once as it should be, and fails without its end."""
 
 from __future__ import annotations
 

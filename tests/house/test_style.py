@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md promises a reader of the code, held by the syntax tree."""
+"""The promises of CONTRIBUTING.md about the code, checked with the syntax tree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @cache
 def tree(path: Path) -> ast.Module:
-    """A file's syntax, parsed once for all that is asked of it."""
+    """A file's syntax tree, parsed once for all tests."""
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
@@ -65,7 +65,7 @@ def test_a_function_is_ten_lines_at_most_typically() -> None:
 
 
 def test_nothing_unpickles() -> None:
-    """`torch.load` reads weights only; pickle and its kin are not used at all."""
+    """`torch.load` reads weights only; pickle and similar modules are not used."""
     for path in FILES:
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call) and dotted(node.func) == "torch.load":

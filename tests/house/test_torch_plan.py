@@ -1,4 +1,4 @@
-"""The build of torch is chosen by rule, told before it is fetched, and never CUDA where the CPU index answered."""
+"""The build of torch is chosen by rule, announced before download, and never CUDA where the CPU index answered."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_rule(wanted: str, system: str, driver: bool, index_answers, index: 
     ("wanted", "system", "words"),
     [("gpu", "Linux", "not one of"), ("cuda", "Darwin", "no CUDA on macOS"), ("cpu", "Linux", "does not answer")],
 )
-def test_what_cannot_be_had_is_refused(wanted: str, system: str, words: str) -> None:
+def test_unavailable_builds_are_refused(wanted: str, system: str, words: str) -> None:
     with pytest.raises(PlanError, match=words):
         choose(wanted, system, False, lambda: False)
 
@@ -77,7 +77,7 @@ def test_cuda_is_recognised_in_pips_report() -> None:
     assert cpu.version == "2.13.0+cpu"
 
 
-def test_the_amount_is_told_and_unknown_sizes_make_it_a_lower_bound(tmp_path: Path) -> None:
+def test_the_amount_is_reported_and_unknown_sizes_make_it_a_lower_bound(tmp_path: Path) -> None:
     wheel = tmp_path / "a+cpu wheel.whl"
     wheel.write_bytes(b"x" * 3_000_000)
     known, unknown = wheel.as_uri(), "file-less:nothing"
@@ -138,7 +138,7 @@ def test_a_driver_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def pip_report(*arguments: str) -> Fetch | None:
-    """What pip would install now, or `None` where no package index can be reached."""
+    """pip's report of what it would install now, or `None` where no package index is reachable."""
     command = [
         sys.executable,
         "-m",
@@ -181,7 +181,7 @@ def test_pip_would_do_what_the_plan_says() -> None:
 
 
 @pytest.mark.slow
-def test_what_follows_torch_brings_neither_another_torch_nor_cuda() -> None:
+def test_later_packages_bring_neither_another_torch_nor_cuda() -> None:
     fetch = pip_report("--no-build-isolation", f"{ROOT}[dev]", "-r", str(ROOT / "benchmarks" / "requirements.txt"))
     if fetch is None:
         pytest.skip("no package index can be reached")

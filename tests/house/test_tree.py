@@ -1,4 +1,4 @@
-"""What holds between the modules of the package, read from their syntax: no import cycles, and one meaning a name."""
+"""Rules between the package's modules, checked by their syntax: no import cycles, and one meaning for each name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tree() -> dict[str, ast.Module]:
 
 
 def imports(module: ast.Module, known: Iterable[str]) -> Iterator[str]:
-    """What a module imports wherever it does: at the top, in functions, for the type checker, by a literal name.
+    """Imports of a module anywhere: at the top, in functions, for the type checker, by a literal name.
 
     `from package import name` imports the submodule where there is one of that name, else the package itself, whose
     `__init__` passes the name on.  That Python runs the packages above a module before the module is not counted.
@@ -41,7 +41,7 @@ def imports(module: ast.Module, known: Iterable[str]) -> Iterator[str]:
 
 
 def cycle(tree: Mapping[str, ast.Module]) -> list[str]:
-    """Modules that import one another in a circle, the first one again at the end; none where there is no circle."""
+    """Modules that import one another in a circle, the first repeated at the end; empty without a circle."""
     graph = {
         name: sorted({one for one in imports(module, tree) if one in tree and one != name})
         for name, module in tree.items()
@@ -78,7 +78,7 @@ def test_a_circle_is_found_however_it_is_closed(back: str) -> None:
 
 
 def public_types(module: ast.Module) -> Iterator[str]:
-    """Classes and type aliases at the top of a module: names in CamelCase, but for private ones and type variables."""
+    """Public classes and type aliases at the top of a module: names in CamelCase, without type variables."""
     for node in module.body:
         if isinstance(node, ast.ClassDef):
             yield node.name
@@ -97,7 +97,7 @@ def _is_camel(name: str) -> bool:
 
 
 def repeated(tree: Mapping[str, ast.Module]) -> dict[str, list[str]]:
-    """Public names of types that stand in several modules, and these modules."""
+    """Public names of types that are in several modules, with these modules."""
     homes = defaultdict(list)
     for name, module in tree.items():
         for found in public_types(module):

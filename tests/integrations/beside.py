@@ -18,7 +18,7 @@ def peer(folder, **settings):
 
 
 def samples_of(model, tasks, limit, **settings):
-    """What a model answered to each item of each task, and the tasks' scores."""
+    """A model's answers to each item of each task, and the tasks' scores."""
     manager = TaskManager(include_path=str(SHIPPED), include_defaults=False)
     found = simple_evaluate(
         model=model, tasks=tasks, task_manager=manager, limit=limit, bootstrap_iters=0, log_samples=True, **settings
@@ -27,7 +27,7 @@ def samples_of(model, tasks, limit, **settings):
 
 
 def same(ours, theirs):
-    """1e-3 nats or 1e-4 of the value, and the same verdict on greedy decoding; texts to the letter."""
+    """Equal within 1e-3 nats or 1e-4 of the value, with the same verdict on greedy decoding; texts exactly equal."""
     if isinstance(theirs, tuple | list):
         assert len(ours) == len(theirs)
         for mine, their in zip(ours, theirs, strict=True):
@@ -39,7 +39,7 @@ def same(ours, theirs):
 
 
 def beside(mine, theirs, tasks, limit, **settings):
-    """Each item's answers, and each score."""
+    """Compare each item's answers, and each score."""
     ours, our_results = samples_of(mine, tasks, limit, **settings)
     samples, their_results = samples_of(theirs, tasks, limit, **settings)
     for name in samples:

@@ -1,4 +1,4 @@
-"""Where the harness finds the rows of the shipped tasks."""
+"""A setting by which the harness finds the rows of the shipped tasks."""
 
 import os
 
@@ -15,7 +15,7 @@ def stories(lavra_data):
 
 @pytest.fixture
 def here(lavra_data, monkeypatch):
-    """The harness finds the rows of shipped tasks from the data's root."""
+    """Run in the data's root, from where the harness finds the rows of shipped tasks."""
     monkeypatch.chdir(lavra_data)
     monkeypatch.setitem(os.environ, "HF_DATASETS_OFFLINE", "1")
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")

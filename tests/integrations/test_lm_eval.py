@@ -1,4 +1,4 @@
-"""lavra inside lm-evaluation-harness, item by item beside its own `hf` model: the shipped tasks on their real rows."""
+"""lavra inside lm-evaluation-harness, item by item against its own `hf` model: shipped tasks on real rows."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""lm-evaluation-harness as a client of the server, item by item beside its own model on the same folder."""
+"""lm-evaluation-harness as a client of the server, item by item against its own model on the same folder."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from lm_eval.models.openai_completions import LocalCompletionsAPI
 
 from lavra import load
 from lavra.api.serving import start_engine
-from lavra.server import ServedModel
+from lavra.server.served import ServedModel
 from tests.integrations.beside import beside, peer
 from tests.model.smollm2 import needs_smollm2
 from tests.server.conftest import running
@@ -16,7 +16,7 @@ TASKS = ["arc_easy", "piqa", "openbookqa", "winogrande", "social_iqa", "lambada_
 
 
 def check(folder, tasks, limit, **settings):
-    """The harness asks for one token behind each prompt, and leaves it aside."""
+    """The harness requests one token after each prompt, and ignores it."""
     model = load(folder, dtype="float32")
     with running([ServedModel(name="asked", tokenizer=model.tokenizer, engine=start_engine(model))]) as url:
         client = LocalCompletionsAPI(
@@ -43,5 +43,5 @@ def test_local_completions_score_what_the_harness_scores(stories):
 @pytest.mark.data
 @pytest.mark.usefixtures("here")
 def test_prompts_as_text_are_scored_the_same_where_nothing_is_put_in_front(smollm2):
-    """A server puts a beginning token before a text that the harness does not count; this model has none."""
+    """A server adds a beginning token to a text, and the harness does not count it; this model has none."""
     check(smollm2, ["arc_easy", "lambada_openai"], 1, tokenized_requests=False)

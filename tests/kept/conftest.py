@@ -1,4 +1,4 @@
-"""What tests of kept files may use: a folder with copies of them, and the machine they were made on."""
+"""Fixtures for kept files: a folder with copies of them, and the machine that made them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def _on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def same_machine() -> bool:
-    """Whether this machine is like the one the files were made on, where results are equal to the last bit."""
+    """Whether this machine is like the one that made the files; there, results are equal to the last bit."""
     return machine() == json.loads((KEPT / "machine.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
 def as_made(monkeypatch: pytest.MonkeyPatch, same_machine: bool) -> None:
-    """Let PyTorch say that this is the machine the files were made on.
+    """Let PyTorch report the machine that made the files.
 
-    A plan is for one machine, and a checkpoint is not gone on from on another one: on purpose, for the last bits would
-    differ.  The tests are about everything else, and say where bits are compared.
+    A plan belongs to one machine, and another machine refuses to resume a checkpoint, because the last bits would
+    differ.  These tests are about everything else, and name the places where bits are compared.
     """
     if same_machine:
         return
@@ -44,7 +44,7 @@ def as_made(monkeypatch: pytest.MonkeyPatch, same_machine: bool) -> None:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, with the models and the data by the relative names they had; settings have such paths."""
+    """A working folder with the models and the data under their original relative names, which settings contain."""
     for name in ("families", "heads", "data"):
         (tmp_path / name).symlink_to(KEPT / name)
     shutil.copytree(KEPT / "text", tmp_path / "text")

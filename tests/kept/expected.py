@@ -1,7 +1,7 @@
-"""The numbers that kept files gave when they were made, and how they are asked for again.
+"""Outputs of kept files when they were made, and the calls that compute them again.
 
-Everything goes by what users call (`lavra.load` and the command line), so that modules may move.  `record` wrote the
-expected numbers beside the files, and the tests ask the same questions again.
+All calls are public (`lavra.load` and the command line), so that modules may move.  `record` wrote the expected numbers
+beside the files, and the tests repeat the same calls.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ ASKED = {
 
 
 def up_settings(family: str) -> dict[str, object]:
-    """What `up` was asked for, but for the text."""
+    """Settings of the kept `up` run, without the text."""
     return {**UP_SETTINGS, "family": family, "vocab_size": UP_SIZES[family]}
 
 
 def machine() -> dict[str, object]:
-    """What the last bits of a result depend on, asked of PyTorch itself."""
+    """Properties of the machine that the last bits of a result depend on, from PyTorch."""
     found = torch.cpu.get_capabilities()
     return {
         "torch": str(torch.__version__),
@@ -67,7 +67,7 @@ def machine() -> dict[str, object]:
 
 
 def said(*arguments: object) -> dict:
-    """What a command prints with --json."""
+    """The JSON output of a command."""
     out, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         status = main([*map(str, arguments), "--json"])
@@ -76,7 +76,7 @@ def said(*arguments: object) -> dict:
 
 
 def hash_json(value: object) -> str:
-    """The hash in cards and identities, written again from what docs say of it: sha256 of sorted, compact JSON."""
+    """The hash in cards and identities, rewritten from the documentation: sha256 of sorted, compact JSON."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -93,13 +93,13 @@ def loaded(folder: Path, base: Path | None = None):
 
 @torch.no_grad()
 def logits(model, family: str) -> np.ndarray:
-    """(T, V) of the whole fixed text; (U, V) of an encoder-decoder."""
+    """(T, V) logits of the whole fixed text; (U, V) of an encoder-decoder."""
     parts = (SOURCE, TARGET) if family == "t5" else (IDS,)
     return model.port.model(*(torch.tensor([part]) for part in parts))[0].float().numpy()
 
 
 def numbers(model, family: str) -> dict[str, np.ndarray]:
-    """What a model says that has no head: log-probabilities, vectors and tokens written greedily."""
+    """Outputs of a model without a head: log-probabilities, vectors and greedy tokens."""
     given = {"given": TEXTS[0]} if family == "t5" else {}
     scored = model.score(TEXTS[1], **given).logprobs
     found = {
@@ -113,7 +113,7 @@ def numbers(model, family: str) -> dict[str, np.ndarray]:
 
 
 def predicted(folder: Path, kind: str, *more: object) -> dict:
-    """What `lavra predict` says of texts, and of a file of labelled samples."""
+    """Output of `lavra predict` for texts, and for a file of labelled samples."""
     texts = said("predict", folder, *ASKED[kind], *more)
     file = said("predict", folder, "--input", folder.parents[1] / "data" / f"{kind}.jsonl", *more)
     return {"texts": texts, "predictions": file["predictions"][:6], "scores": file["scores"]}
@@ -124,7 +124,7 @@ def head_folders(files: Path) -> list[Path]:
 
 
 def headed(folder: Path) -> bool:
-    """Whether an adapter stands over a task's head."""
+    """Whether an adapter has a task's head."""
     return "head" in json.loads((folder / "lavra.json").read_text(encoding="utf-8"))["config"]
 
 
@@ -160,7 +160,7 @@ def card(folder: Path) -> dict:
 
 
 def settings_hashed(name: str) -> dict[str, object]:
-    """What the card of a command's model says of its settings; run where the kept folders are."""
+    """Settings in the card of a command's model; run in the folder of the kept files."""
     out = Path("made") / name
     said(*COMMANDS[name].split(), "--steps", 1, "--out", out)
     found = {part: card(out)[part] for part in ("kind", "parents", "config")}
@@ -172,7 +172,7 @@ EXPORTS = ("gguf:f32", "gguf:q8_0")
 
 
 def export_hash(to: str) -> str:
-    """Of the GGUF file of a kept model; run where the kept folders are."""
+    """Hash of a kept model's GGUF file; run in the folder of the kept files."""
     out = Path("made") / to.replace(":", "-")
     said("compress", "families/llama", "--to", to, "--text", "data/heldout.txt", "--allow-miss", "--out", out)
     (path,) = out.glob("*.gguf")
@@ -180,7 +180,7 @@ def export_hash(to: str) -> str:
 
 
 def prompt_record(files: Path) -> dict:
-    """What is said of a kept prompt, its fingerprint included."""
+    """Fields of a kept prompt, including its fingerprint."""
     path, model = files / "prompts/sentiment.yaml", files / "families/llama-wide"
     shots = ["--shots", 1, "--var", "review=so so"]
     return {

@@ -1,7 +1,7 @@
-"""Identities that are hashes of settings: what the code computes for settings written down here.
+"""Identities that are hashes of settings: the code's results for fixed settings.
 
-The one file of this folder that knows where things are in `lavra`: it moves with the code, and what it computes does
-not.  `identities.json` holds what the code of the kept files computed.
+This is the only file of the folder with imports of lavra's modules: it changes with the code, and its results do not.
+`identities.json` holds the results of the code that made the kept files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from lavra.base.config import to_mapping
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import stage_key
 from lavra.pipeline.up import up_stages
-from lavra.train import OptimizerConfig, ScheduleConfig, TrainConfig
+from lavra.train.config import OptimizerConfig, TrainConfig
+from lavra.train.schedule import ScheduleConfig
 from tests.kept.expected import hash_json, up_settings
 
 ANCESTOR = "0123456789abcdef"  # in the place of every parent's card id

@@ -1,4 +1,4 @@
-"""How the kept files were made, by the code of commit e01b9ba, the last one before the packages were rearranged.
+"""The script that made the kept files, with the code of commit e01b9ba, the last before the packages were rearranged.
 
     git checkout e01b9ba, put the Python files of this folder there, and from the root of the project:
     OMP_NUM_THREADS=1 python -m tests.kept.make /tmp/kept
@@ -32,9 +32,9 @@ from lavra.base.workspace import Workspace
 from lavra.cli.main import main
 from lavra.model.build import build_model
 from lavra.model.checkpoint import save_checkpoint
-from lavra.model.families import preset
+from lavra.model.families.table import preset
 from lavra.pipeline import planning
-from lavra.pipeline.allowance import Allowance, Chosen
+from lavra.pipeline.allowance import Allowance, ChosenSteps
 from lavra.pipeline.objective import tokenizer_ids
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.up import run_up
@@ -83,11 +83,11 @@ SHARP = 2.0  # weights of a fresh model are small, and all its logits nearly equ
 
 
 class KilledError(Exception):
-    """What a user does to a run."""
+    """Raised to stop a run as a user would."""
 
 
 class Counted:
-    """In the place of a share of the time: ten steps, however long one takes."""
+    """Replaces a share of the time: ten steps, for any duration."""
 
     def __rmul__(self, _):
         return self
@@ -101,7 +101,7 @@ def lavra(*arguments: object) -> None:
 
 
 def quiet(*_: object) -> None:
-    """Nobody watches."""
+    """A progress that shows nothing."""
 
 
 def kill_at(stage: str, steps: int):
@@ -273,7 +273,7 @@ def stopped(run, *arguments) -> None:
 
 
 def stopped_runs() -> None:
-    """Killed in step 7; the checkpoint is that of step 6."""
+    """Killed in step 7; the checkpoint is from step 6."""
     small = {"steps": 10, "batch_size": 8, "save_every": 3, "learning_rate": 0.01}
     whole = FinetuneConfig(task=Task.CLASSIFY, data=Path("data/classify.jsonl"), **small)
     stopped(finetune, prepare(whole, Path("heads/bert-classify")), Path("stopped/finetune"))
@@ -293,7 +293,7 @@ def caches() -> None:
 
 
 def answers() -> None:
-    """A teacher's answers, all of them, and the file of a run that broke off after eight."""
+    """A teacher's answers, and the file of a run that stopped after eight."""
 
     def progress(step, done, *_):
         if done >= 8:
@@ -314,13 +314,13 @@ def prompt() -> None:
 
 
 def workspace(family: str) -> None:
-    """Every stage of `up`, its steps counted and not timed; killed once in training, so that a checkpoint is left."""
+    """Every stage of `up` with a fixed number of steps; killed once in training, so that a checkpoint is left."""
     config, here = UpConfig(text=Path("text"), **up_settings(family)), Workspace.open("workspace")
     with (
         mock.patch.object(planning, "_MARGIN", Counted()),
         mock.patch.object(planning, "_SECONDS_BETWEEN_SAVES", 0),
         mock.patch.object(planning, "bf16_pays", return_value=False),
-        mock.patch.object(Allowance, "choose", return_value=Chosen(steps=4, measured=8)),
+        mock.patch.object(Allowance, "choose", return_value=ChosenSteps(steps=4, measured=8)),
     ):
         try:
             run_up(config, here, kill_at("train", 7))
@@ -354,7 +354,7 @@ def made(folder: Path) -> None:
 
 
 def sweep() -> None:
-    """Keep the last checkpoint of each run, and no locks and reports."""
+    """Keep the last checkpoint of each run, and delete locks and reports."""
     for folder in Path("stopped").rglob("checkpoints"):
         for older in sorted(folder.iterdir())[:-1]:
             shutil.rmtree(older)

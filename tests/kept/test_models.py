@@ -1,4 +1,4 @@
-"""Kept models, adapters and quantized folders open, and say what they said when they were made.
+"""Kept models, adapters and quantized folders open with the same outputs as when they were made.
 
 Exact: tokens written greedily, labels, JSON keys, ids and hashes.  Within 1e-5, relative and absolute: logits,
 log-probabilities, vectors, probabilities.  On a machine unlike the one that made the files (`machine.json`) within
@@ -57,9 +57,9 @@ def compare(found: dict[str, np.ndarray], place: str, tolerance: float) -> None:
 
 
 def compare_json(found: object, wanted: object, tolerance: float, place: str = "") -> None:
-    """Every key of old is there and says the same; there may be more.
+    """Every old key is present with the same value; new keys are allowed.
 
-    The scores of choices, once by the number of each, are a list now, as the server has had them from the beginning.
+    Scores of choices were once keyed by number; they are a list now, as they always were in the server.
     """
     if isinstance(wanted, dict) and isinstance(found, list) and place.endswith(".scores"):
         compare_json(found, list(wanted.values()), tolerance, place)

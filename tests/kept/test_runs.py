@@ -1,10 +1,9 @@
-"""Runs that the old code left half-way go on, caches it wrote are read, and settings hash to what they hashed to.
+"""Runs that the old code stopped half-way continue, its caches are read, and hashes of settings stay.
 
-Exact, on any machine: which step a run goes on from, the settings in cards, ids, that a cache is left as it is,
-exported files, prompts' texts, answers written greedily.
-Weights of a run that went on and of one that was never stopped, and of a student that learnt from a kept cache and the
-kept student: equal to the last bit on a machine like the one that wrote the files (`machine.json`), else within 1e-3,
-for instruction sets add in different orders.
+Exact, on any machine: the step from which a run resumes, the settings in cards, ids, an unchanged cache, exported
+files, prompts' texts, greedy answers.  Weights of a resumed and of an uninterrupted run, and of a student trained on a
+kept cache and the kept student, are equal to the last bit on a machine like the one that wrote the files
+(`machine.json`), else within 1e-3, because instruction sets add in different orders.
 """
 
 from __future__ import annotations
@@ -55,16 +54,19 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
 
 
 def same(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], *, exact: bool) -> None:
-    """To the last bit, or within the tolerance; then biases of keys are left out.
+    """Equal to the last bit, or within the tolerance; biases of keys are then left out.
 
-    Softmax does not see such a bias, so its gradient is rounding and nothing else, and Adam makes whole steps of it.
+    Softmax ignores such a bias, so its gradient is only rounding, which Adam scales to whole steps.
     """
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
         if exact:
             assert np.array_equal(ours[name], value), name
         elif not name.endswith("key.bias"):
-            np.testing.assert_allclose(ours[name], value, rtol=TOLERANCE, atol=TOLERANCE, err_msg=name)
+            found, wanted = ours[name], value
+            if name.endswith("c_attn.bias"):  # GPT-2's queries, keys and values
+                found, wanted = (np.delete(one.reshape(3, -1), 1, axis=0) for one in (found, wanted))
+            np.testing.assert_allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE, err_msg=name)
 
 
 def differ(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> bool:
@@ -78,7 +80,7 @@ def hashes(folder: Path) -> dict[str, str]:
 @pytest.mark.usefixtures("as_made")
 @pytest.mark.parametrize("name", STOPPED)
 def test_a_stopped_run_goes_on(name, here, same_machine, caplog):
-    """The finished model is the one a run makes that was never stopped."""
+    """The finished model equals the model of an uninterrupted run."""
     scratch = here / f"went-on/.{name}-training"
     shutil.copytree(KEPT / "stopped" / scratch.name, scratch)
     with caplog.at_level(logging.INFO, logger="lavra"):
@@ -97,7 +99,7 @@ def test_a_stopped_run_goes_on(name, here, same_machine, caplog):
 
 @pytest.mark.usefixtures("as_made")
 def test_a_stopped_run_is_not_gone_on_with_by_other_settings(here, capsys):
-    """What is hashed into a run tells runs apart, so going on above is no accident."""
+    """Hashed settings distinguish runs, so the resume above is no accident."""
     from lavra.cli.main import main
 
     shutil.copytree(KEPT / "stopped/.finetune-training", here / "made/.finetune-training")
@@ -174,7 +176,7 @@ def told(path: Path) -> list[dict[str, object]]:
 
 
 def test_answers_that_broke_off_go_on(here):
-    """The eight prompts that were answered are not asked again, and the others are answered as they were."""
+    """The eight answered prompts are not repeated, and the others get the same answers as before."""
     shutil.copytree(KEPT / "answers", here / "answers")
     found = said(*ANSWERS.split(), "--out", "answers/stopped.jsonl")
     assert found["resumed"] == 8

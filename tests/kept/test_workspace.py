@@ -1,12 +1,12 @@
-"""`lavra up` over a workspace the old code made: what means the same is reused, and training that was stopped goes on.
+"""`lavra up` over a workspace from old code: unchanged stages are reused, and stopped training continues.
 
-The stages of `CHANGED` mean something else since then (the split counts bytes, any text is taught), so they and what is
-made of them are made again, beside the old artifacts, which stay.
+The stages of `CHANGED` have another meaning since then (the split counts bytes, any text is trained on), so they and
+their results are made again, beside the old artifacts, which stay.
 
 Exact, on any machine: stages, their keys, the numbers of steps and tokens, the learning rates.  The losses and weights
-of training that went on: equal to the last bit on a machine like the one that wrote the first half, else within 1e-3.
-Two things in a stage's identity are the machine's, and the tests set both to what they were: the text's time of change
-(`up` knows a text by names, sizes and times) and the machine that a plan is for (`conftest.as_made`).
+of resumed training are equal to the last bit on a machine like the one that wrote the first half, else within 1e-3.
+Two parts of a stage's identity depend on the machine, and the tests set both to their old values: the text's
+modification time (`up` identifies a text by names, sizes and times) and the machine of a plan (`conftest.as_made`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from lavra.model import save_checkpoint
-from lavra.pipeline.crew import Crew
+from lavra.model.checkpoint import save_checkpoint
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.training import PretrainRun, lead
-from lavra.train import JsonlHook
+from lavra.pipeline.worker_group import WorkerGroup
+from lavra.train.hooks import JsonlHook
 from tests.kept.expected import KEPT, card, said, up_settings
 from tests.kept.test_runs import TOLERANCE, same, weights
 
@@ -61,14 +61,14 @@ def rows(workspace: Path) -> list[dict[str, float]]:
 
 
 def folder_of(workspace: Path, name: str) -> Path:
-    """The artifact that the kept decoder was made of."""
+    """The artifact from which the kept decoder was made."""
     wanted = card(KEPT / "workspace/models" / STOPPED.name)["parents"][name]
     (found,) = (path.parent for path in workspace.rglob("lavra.json") if card(path.parent)["id"] == wanted)
     return found
 
 
 def train_decoder(workspace: Path) -> Path:
-    """Train the decoder by its old plan; the folder of its weights."""
+    """Train the decoder by its old plan; returns the folder of its weights."""
     scratch = workspace / "runs" / STOPPED.name
     scratch.mkdir(exist_ok=True)
     run = PretrainRun(
@@ -79,7 +79,7 @@ def train_decoder(workspace: Path) -> Path:
         scratch=scratch,
         watch=True,
     )
-    model, _ = lead(Crew(), run, [JsonlHook(scratch / "metrics.jsonl")])
+    model, _ = lead(WorkerGroup(), run, [JsonlHook(scratch / "metrics.jsonl")])
     folder = workspace / "models" / "again"
     folder.mkdir()
     save_checkpoint(model, folder)

@@ -54,7 +54,7 @@ def test_alpha_is_krippendorffs(difference: Difference, alpha: float) -> None:
 
 
 def by_definition(ratings: np.ndarray, difference: Difference) -> float:
-    """1 - Do / De with every pair of values written out."""
+    """1 - Do / De over every pair of values."""
     distance = DISTANCE[difference]
     units = [[value for value in unit if not math.isnan(value)] for unit in ratings.T.tolist()]
     units = [unit for unit in units if len(unit) > 1]

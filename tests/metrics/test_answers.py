@@ -1,4 +1,4 @@
-"""Answers: against the rules of the official SQuAD scripts, written out plainly, and values worked out by hand."""
+"""Answers: against a plain rewrite of the official SQuAD scripts, and values computed by hand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lavra.metrics.answers import (
 
 
 def naive_normal(text: str) -> str:
-    """Small letters; no ASCII punctuation; a, an, the as whole words left out; single blanks."""
+    """Lower case, without ASCII punctuation and without the words a, an, the; single spaces."""
     kept = "".join(one for one in text.lower() if one not in string.punctuation)
     return " ".join(word for word in re.split(r"\b(?:a|an|the)\b|\s+", kept) if word)
 
@@ -134,7 +134,7 @@ def test_questions_are_drawn_again() -> None:
     assert found["exact_match"] == found["f1"]
 
 
-def test_what_cannot_be_scored_is_refused() -> None:
+def test_unscorable_input_is_refused() -> None:
     with pytest.raises(InputError, match="2 questions have 1 predictions"):
         answer_scores(["a"], [["a"], ["b"]])
     with pytest.raises(InputError, match="no questions"):

@@ -1,4 +1,4 @@
-"""Probabilities against the truth: scikit-learn's scores, and bins counted one by one."""
+"""Probabilities against the truth: scikit-learn's scores, and explicitly counted bins."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def test_the_error_is_the_mean_gap_counted_one_by_one(given: list[tuple[float, b
 
 
 def test_by_hand() -> None:
-    """Four answers with 90 %, of which three are right, and one with 50 %, which is wrong: (4 * 0.15 + 0.5) / 5."""
+    """Four answers with 90 %, three of them right, and one with 50 %, which is wrong: (4 * 0.15 + 0.5) / 5."""
     chances, right = np.array([0.9, 0.9, 0.9, 0.9, 0.5]), np.array([True, True, True, False, False])
     assert expected_calibration_error(chances, right) == pytest.approx(0.22)
 
 
-def test_what_is_no_probability_is_refused() -> None:
+def test_invalid_probabilities_are_refused() -> None:
     with pytest.raises(InputError, match="not between 0 and 1"):
         reliability(np.array([1.5]), np.array([True]))
     with pytest.raises(InputError, match="2 samples have 1 probabilities"):

@@ -120,7 +120,7 @@ def test_intervals_hold_the_score_and_the_exact_one_agrees() -> None:
     assert regression_intervals(expected.astype(float), noisy, resamples=100)["pearson"].low > 0.5
 
 
-def test_what_cannot_be_scored_is_refused() -> None:
+def test_unscorable_input_is_refused() -> None:
     one, two, none = np.array([0]), np.array([0, 1]), np.array([], dtype=np.int64)
     with pytest.raises(InputError, match="give one for each"):
         classification_scores(one, two, NAMES)

@@ -1,4 +1,4 @@
-"""How varied texts are: values by hand, and every n-gram counted plainly."""
+"""Diversity of texts: values by hand, and every n-gram counted plainly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_by_hand() -> None:
     assert (rep_n([], 4), repeated_share([], 4)) == (0.0, 0.0)
 
 
-def test_what_cannot_be_counted_is_refused() -> None:
+def test_uncountable_texts_are_refused() -> None:
     with pytest.raises(InputError, match="no word"):
         distinct_n([[], []], 1)
     for call in (lambda: distinct_n([["a"]], 0), lambda: rep_n(["a"], 0), lambda: repeated_share(["a"], 0)):

@@ -60,7 +60,7 @@ def test_sentences_are_drawn_again() -> None:
     assert 0.15 < found["recall"].high - found["recall"].low < 0.35
 
 
-def test_what_cannot_be_scored_is_refused() -> None:
+def test_unscorable_input_is_refused() -> None:
     with pytest.raises(InputError, match="sentence 2 has 1 words and 2 predicted tags"):
         entity_scores([["O"], ["O"]], [["O"], ["O", "O"]])
     with pytest.raises(InputError, match="1 sentences are compared with 0"):

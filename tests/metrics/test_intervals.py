@@ -1,4 +1,4 @@
-"""Intervals: against scipy's, and what must hold of any."""
+"""Intervals: against scipy's, and properties of every interval."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_interval_lies_within_the_values_and_moves_with_them(values: list[fl
     assert (moved.low, moved.high) == pytest.approx((found.low + 1.0, found.high + 1.0), rel=1e-9, abs=1e-6)
 
 
-def test_two_systems_on_the_same_samples_are_told_apart_though_their_own_intervals_meet() -> None:
+def test_two_systems_on_the_same_samples_differ_though_their_own_intervals_meet() -> None:
     hard = np.random.default_rng(0).normal(size=200)
     first, second = hard + 0.1, hard
     assert difference_interval(first, second).low == pytest.approx(0.1)
@@ -105,5 +105,5 @@ def test_settings_out_of_range_are_refused() -> None:
         share_interval(1, 2, level=1.0)
     with pytest.raises(InputError, match="there are 0 samples"):
         mean_interval(values[:0])
-    with pytest.raises(InputError, match="3 of 2 is no share"):
+    with pytest.raises(InputError, match="3 of 2 is not a share"):
         share_interval(3, 2)

@@ -27,7 +27,7 @@ def test_mcnemar_by_hand_and_on_many_samples() -> None:
 
 
 def naive_holm(p_values):
-    """Holm (1979): closed testing by Bonferroni over every set that has the hypothesis."""
+    """Holm (1979): closed testing by Bonferroni over every set that includes the hypothesis."""
     number = len(p_values)
     sets = [one for size in range(1, number + 1) for one in itertools.combinations(range(number), size)]
     return [

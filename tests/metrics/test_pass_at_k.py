@@ -1,4 +1,4 @@
-"""pass@k against every way to choose k programs, and exact binomials where there are too many."""
+"""pass@k against every choice of k programs, and exact binomials where there are too many choices."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_one_try_is_the_share() -> None:
     assert pass_at_k(200, 0, 100) == 0.0
 
 
-def test_what_cannot_be_estimated_is_refused() -> None:
+def test_impossible_estimates_are_refused() -> None:
     with pytest.raises(InputError, match="pass@10 of 5 programs is not defined; write at least 10"):
         pass_at_k(5, 1, 10)
     with pytest.raises(InputError, match="6 of 5 programs passed"):

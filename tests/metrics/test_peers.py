@@ -1,6 +1,6 @@
-"""Scores beside their peers on many random cases at 1e-9: ties, one class, all wrong, empty answers, other scripts.
+"""Scores against their peers on many random cases at 1e-9: ties, one class, all wrong, empty answers, other scripts.
 
-The files of the single modules try each rule with examples drawn by hypothesis; here the cases are many and plain.
+The test files of single modules check each rule with examples drawn by hypothesis; here the cases are many and plain.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ exact = 1e-9
 
 
 def many(num_cases: int) -> Iterator[Draw]:
-    """A generator a case; scikit-learn and its kin warn of empty denominators, which is known."""
+    """A generator for each case; scikit-learn and others warn of empty denominators, as expected."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield from (np.random.default_rng([7, at]) for at in range(num_cases))
@@ -175,7 +175,7 @@ PIECES = [*WORDS, *string.punctuation, " ", "\t", "\n", "\u00a0", ""]
 
 
 def normalizations() -> dict[str, Callable[[str], str]]:
-    """lm-evaluation-harness' copies of SQuAD's own rules and of MLQA's, which are SQuAD's for other languages."""
+    """lm-evaluation-harness' copies of the rules of SQuAD, and of MLQA, which has SQuAD's rules for other languages."""
     mlqa = lm_eval_file("mlqa/utils.py")
     squad: Callable[[str], str] = lm_eval_file("super_glue/record/t5_utils.py").normalize_squad
     return {"en": squad, "es": lambda text: str(mlqa.normalize_answer(text, "es"))}

@@ -1,4 +1,4 @@
-"""Strengths from votes: published figures, the likelihood maximised by scipy, and what must hold of any."""
+"""Strengths from votes: published figures, the likelihood maximised by scipy, and general properties."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ VOTES = st.lists(
 
 
 def by_scipy(votes: list[PreferenceVote], prior: float) -> tuple[dict[str, float], float]:
-    """Davidson's likelihood vote by vote, maximised without derivatives of ours."""
+    """Davidson's likelihood vote by vote, maximised by scipy without our derivatives."""
     names = sorted({name for one in votes for name in (one.first, one.second)})
     has_ties = any(one.preferred is Preferred.TIE for one in votes)
 
@@ -116,10 +116,10 @@ def test_votes_of_one_item_are_drawn_together() -> None:
     assert width[0] == pytest.approx(3 * width[1], rel=0.25)  # the root of nine
 
 
-def test_what_rests_on_the_prior_is_said() -> None:
+def test_strengths_from_the_prior_alone_are_marked() -> None:
     unbeaten = [vote("a", "b", Preferred.FIRST), vote("b", "c", Preferred.FIRST), vote("c", "b", Preferred.FIRST)]
     found = rank_by_preference(unbeaten, resamples=20)
-    assert found.warnings == ("a never lost to or tied with b, c; how far apart these stand rests on the prior",)
+    assert found.warnings == ("a never lost to or tied with b, c; their distance depends on the prior alone",)
     assert found.strengths[0].name == "a"
     assert math.isfinite(found.strengths[0].value)
     tied = rank_by_preference([*unbeaten, vote("a", "b", Preferred.TIE)], resamples=20)
@@ -144,7 +144,7 @@ def test_intervals_hold_the_true_strength_as_often_as_they_say() -> None:
     assert 0.90 <= held / 360 <= 0.98
 
 
-def test_what_cannot_be_ranked_is_refused() -> None:
+def test_unrankable_votes_are_refused() -> None:
     with pytest.raises(InputError, match="no votes"):
         rank_by_preference([])
     with pytest.raises(InputError, match="vote 1 compares 'a' with itself"):

@@ -1,4 +1,4 @@
-"""Rankings against scikit-learn and the definitions written out."""
+"""Rankings against scikit-learn and explicit definitions."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_queries_are_averaged_and_those_nothing_fits_are_counted() -> None:
     assert (interval.low, interval.high) == (0.0, 1.0)
 
 
-def test_what_cannot_be_scored_is_refused() -> None:
+def test_unscorable_input_is_refused() -> None:
     with pytest.raises(InputError, match="query '2' has no ranking"):
         ranking_scores({"1": []}, {"1": {"a": 1}, "2": {"a": 1}})
     with pytest.raises(InputError, match="query '2' has no judgements"):

@@ -1,4 +1,4 @@
-"""Tagging schemes: against seqeval's own parsers, and there and back."""
+"""Tagging schemes: against seqeval's own parsers, and round trips."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPANS = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), st.sampled_from
 
 
 def write(entities: list[tuple[int, int, str]], scheme: str) -> list[str]:
-    """The tags of entities, each (words before it, its words, type), written by the definition of a scheme."""
+    """Tags of entities, each given as (words before it, its words, type), by the definition of a scheme."""
     tags: list[str] = []
     for gap, length, kind in entities:
         tags += ["O"] * gap

@@ -1,16 +1,16 @@
-"""Every variant is saved by `transformers` once, and opened anew by each test."""
+"""`transformers` saves every variant once, and each test opens it anew."""
 
 import logging
 
 import pytest
 
-from lavra.model import load_checkpoint
+from lavra.model.checkpoint import load_checkpoint
 from tests.model.variants import save_theirs, theirs
 
 
 @pytest.fixture(scope="session")
 def opened(tmp_path_factory):
-    """Our model of a variant, from the folder `save_pretrained` wrote."""
+    """Our model of a variant, from the folder that `save_pretrained` wrote."""
     folders = {}
 
     def open_variant(variant):
@@ -23,5 +23,5 @@ def opened(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def quiet():
-    """`transformers` reports on every tiny model it opens."""
+    """Silence `transformers`' reports about every tiny model."""
     logging.getLogger("transformers").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Every path through attention against the sums written out, one query at a time."""
+"""Every path through attention against explicit sums, one query at a time."""
 
 import dataclasses
 import itertools
@@ -109,7 +109,7 @@ def test_halves_of_a_triangle_equal_the_whole(time, segmented):
 
 @pytest.mark.parametrize("restriction", ["padding", "segments", "bias"])
 def test_bidirectional_attention_in_sixteen_bits_sees_later_keys(restriction):
-    """From 128 queries on, a triangle is computed in halves; an encoder's square must not be."""
+    """From 128 queries on, a causal triangle is computed in halves; an encoder's full square must not be."""
     torch.manual_seed(0)
     time = 128
     q, k, v = (torch.randn(2, 3, time, 8, dtype=torch.bfloat16) for _ in range(3))

@@ -1,10 +1,11 @@
-"""Cached equals uncached, batched equals single, whichever side is padded; beams can be reordered."""
+"""Cached equals uncached and batched equals single, with padding on either side; beams can be reordered."""
 
 import pytest
 import torch
 
 from lavra.base.errors import ContextLengthError, InputError
-from lavra.model import build_model, preset
+from lavra.model.build import build_model
+from lavra.model.families.table import preset
 from tests.model.variants import DECODERS, ENCODER_DECODERS, PAD, VOCAB, inputs
 
 LENGTHS = (11, 4, 8)

@@ -1,4 +1,4 @@
-"""Folders go both ways between lavra and `transformers`, bit by bit."""
+"""Folders between lavra and `transformers` in both directions, bit by bit."""
 
 import dataclasses
 import json
@@ -11,10 +11,11 @@ import transformers as hf
 from safetensors import safe_open
 
 from lavra.base.errors import InputError
-from lavra.model import build_model, load_checkpoint, preset, save_checkpoint
+from lavra.model.build import build_model
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
 from lavra.model.config import Dropout, Layout, Norm
 from lavra.model.config_files import load_config
-from lavra.model.families import FAMILIES, family
+from lavra.model.families.table import FAMILIES, family, preset
 from tests.model.variants import ALL, DECODERS, ENCODERS, inputs, ours_of, save_theirs, theirs
 
 LLAMA = next(variant for variant in DECODERS if variant.name == "llama-grouped")
@@ -32,7 +33,7 @@ def stored(folder):
 @pytest.mark.parametrize("variant", ALL, ids=str)
 @torch.no_grad()
 def test_transformers_to_lavra_and_back(variant, tmp_path, caplog):
-    """The tensors written are those read, and both libraries reopen them with the same logits."""
+    """The written tensors equal the read ones, and both libraries reopen them with the same logits."""
     peer = theirs(variant)
     with caplog.at_level(logging.WARNING, logger="lavra"):
         model = ours_of(peer, tmp_path / "theirs")
@@ -54,7 +55,7 @@ def test_transformers_to_lavra_and_back(variant, tmp_path, caplog):
 
 
 def same(found, expected):
-    """Equal but for what the alignment of a mapped file does to `transformers`' matrix products."""
+    """Equal except for the effect of a mapped file's alignment on `transformers`' matrix products."""
     assert (found - expected).abs().max() <= 1e-5 * expected.std()
 
 
@@ -64,7 +65,7 @@ def config_without_files(config):
 
 @pytest.mark.parametrize("variant", ALL, ids=str)
 def test_a_saved_config_means_the_same_to_transformers(variant, tmp_path):
-    """Field by field, what `transformers` understands from ours is what it wrote itself."""
+    """Field by field, `transformers` reads from our config the same values as from its own."""
     peer = theirs(variant)
     save_checkpoint(ours_of(peer, tmp_path / "theirs"), tmp_path / "ours")
     before = peer.config.__class__.from_pretrained(tmp_path / "theirs").to_dict()

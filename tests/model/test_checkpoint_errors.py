@@ -1,4 +1,4 @@
-"""Each way a folder can be wrong, and what the user is told."""
+"""Each way a folder can be wrong, and the message to the user."""
 
 import json
 import struct
@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lavra.base.errors import CheckpointError
-from lavra.model import load_checkpoint
+from lavra.model.checkpoint import load_checkpoint
 from tests.model.variants import DECODERS, save_theirs, theirs
 
 LLAMA = next(variant for variant in DECODERS if variant.name == "llama-grouped")
@@ -91,13 +91,13 @@ def test_truncated_and_damaged_files(folder):
     path.write_bytes(whole[:500])
     refuses(folder, "is truncated: 500 bytes, its header alone is")
     path.write_bytes(whole[:4])
-    refuses(folder, "is no safetensors file")
+    refuses(folder, "is not a safetensors file")
     path.write_bytes(whole + b"more")
     refuses(folder, "is longer than its header says")
     path.write_bytes(struct.pack("<Q", 10) + b"{not json}")
     refuses(folder, "has a damaged header")
     path.write_bytes(b"\xff" * 64)
-    refuses(folder, "is no safetensors file")
+    refuses(folder, "is not a safetensors file")
 
 
 def test_pickles_are_refused_with_the_way_out(folder):

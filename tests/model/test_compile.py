@@ -1,10 +1,11 @@
-"""The training path is one graph, and layers share it: nothing in it depends on the data or on the layer's number."""
+"""The training path is one graph that all layers share: nothing in it depends on the data or the layer's number."""
 
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
-from lavra.model import build_model, preset
+from lavra.model.build import build_model
+from lavra.model.families.table import preset
 from tests.model.variants import VOCAB
 
 SHAPE = {"vocab_size": VOCAB, "hidden_size": 64, "num_layers": 3, "num_heads": 4, "max_positions": 64}

@@ -1,4 +1,4 @@
-"""Divergences against PyTorch's own on whole logits: values and gradients, whatever the chunks."""
+"""Divergences against PyTorch's own on whole logits: values and gradients, for every chunk size."""
 
 import pytest
 import torch
@@ -107,7 +107,7 @@ def test_the_bucket_is_a_lower_bound_with_the_gradient_of_what_it_says(seed, k):
     assert loss <= kl_of_logits(ours, theirs) + 1e-4
 
 
-def test_what_neither_can_say_costs_nothing():
+def test_tokens_impossible_for_both_cost_nothing():
     ours, theirs = torch.randn(4, 6), torch.randn(4, 6)
     hidden = torch.tensor([True] * 4 + [False] * 2)
     blocked = [x.masked_fill(~hidden, float("-inf")).requires_grad_() for x in (ours, theirs)]

@@ -1,4 +1,4 @@
-"""Dropout drops its share, keeps the mean, follows the seed, and passes gradients where it kept something."""
+"""Dropout drops its share, keeps the mean, follows the seed, and passes gradients to the kept values."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def test_the_share_and_the_mean(share):
 
 
 def test_each_number_is_dropped_by_itself():
-    """Neighbours, and numbers four apart (one draw serves four), are independent; so are rows and columns."""
+    """Neighbours, and numbers four apart (one draw gives four), are independent; so are rows and columns."""
     torch.manual_seed(1)
     kept = (dropout(torch.ones(2000, 64), 0.5) != 0).float()
     correlation = torch.corrcoef(kept.T) - torch.eye(64)

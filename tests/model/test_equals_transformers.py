@@ -1,10 +1,10 @@
-"""Every family and variant computes what `transformers` computes: logits, gradients, padding, cache, bfloat16."""
+"""Every family and variant equals `transformers`: logits, gradients, padding, cache, bfloat16."""
 
 import pytest
 import torch
 
-from lavra.model import EncoderDecoder
-from lavra.model.families import family
+from lavra.model.families.table import family
+from lavra.model.transformer import EncoderDecoder
 from tests.model.tables import to_theirs
 from tests.model.variants import ALL, DECODERS, ENCODER_DECODERS, ENCODERS, inputs, right_padded, theirs
 
@@ -52,7 +52,7 @@ def test_logits_with_padding(pair):
 
 @pytest.mark.parametrize("pair", ALL, indirect=True, ids=str)
 def test_gradients(pair):
-    """Of every parameter, through the weight-name table."""
+    """Gradients of every parameter, through the weight-name table."""
     ours, peer = pair
     ids = inputs(ours, time=16)
     direction = torch.randn(ours(**ids).shape, generator=torch.Generator().manual_seed(5))

@@ -1,4 +1,4 @@
-"""GGUF files opened as models, beside transformers' reading of the file and beside the model they were made of."""
+"""GGUF files opened as models, against transformers' reading of the file and against the original model."""
 
 import contextlib
 
@@ -12,11 +12,12 @@ from transformers.integrations.gguf.dequant import dequantize
 from lavra.base.errors import CheckpointError
 from lavra.base.gguf_file import read_gguf
 from lavra.compression.gguf import GgufOptions, export_gguf
-from lavra.model import load_checkpoint
+from lavra.model.checkpoint import load_checkpoint
 from lavra.model.config_files import load_config
 from lavra.model.gguf_checkpoint import read_tensor
 from lavra.model.gguf_config import block_format
-from lavra.tokens import TokenizerConfig, train_tokenizer
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.train import train_tokenizer
 from tests.model.smollm2 import FILE, needs_smollm2
 from tests.model.variants import ALL, _gpt2, ours_of, theirs
 
@@ -45,7 +46,7 @@ def tokenizers():
 
 @pytest.fixture
 def made(tokenizers, tmp_path):
-    """A variant's model, and the GGUF file that our own export makes of it."""
+    """A variant's model, and the GGUF file of our own export."""
 
     def make(variant, kind="f32"):
         model = ours_of(theirs(variant), tmp_path)
@@ -104,7 +105,7 @@ KINDS = (
 
 
 def blocks(kind, rows, columns):
-    """Random blocks whose scales are finite: any byte is a block, but for the exponents of 16-bit scales."""
+    """Random blocks with finite scales: any bytes are a valid block, except for the exponents of 16-bit scales."""
     values, size = gguf.GGML_QUANT_SIZES[kind]
     if kind.name in ("F32", "F16", "BF16"):
         numbers = np.random.default_rng(0).normal(size=(rows, columns)).astype(np.float32)
@@ -174,7 +175,7 @@ TOKENS = {"token_embd.weight": (np.zeros((10, 8), np.float32), None)}
         ),
     ],
 )
-def test_what_cannot_be_opened_is_refused_in_words(made_of, message, tmp_path):
+def test_unusable_files_are_refused_with_a_message(made_of, message, tmp_path):
     write(tmp_path / "x.gguf", **made_of)
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(tmp_path / "x.gguf")
@@ -186,7 +187,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(kept, made, tmp_path):
     data = path.read_bytes()
     end = int(kept * len(data)) if isinstance(kept, float) else kept
     path.write_bytes(data[:end])
-    with pytest.raises(CheckpointError, match=r"truncated|no whole GGUF file"):
+    with pytest.raises(CheckpointError, match=r"truncated|not a whole GGUF file"):
         load_checkpoint(path)
 
 
@@ -202,7 +203,7 @@ def test_damaged_heads_are_refused(made):
             load_checkpoint(path)
 
 
-def test_a_setting_nobody_asked_for_is_named(made, caplog, tmp_path):
+def test_a_setting_without_effect_is_named(made, caplog, tmp_path):
     _, path = made(named("llama"))
     reader = gguf.GGUFReader(str(path))
     values = {key: field.contents() for key, field in reader.fields.items() if key.startswith(("llama.", "tok"))}

@@ -1,4 +1,4 @@
-"""Models with a task's head: `transformers` gives the same logits, and the folders go both ways."""
+"""Models with a task's head: `transformers` computes the same logits, and folders go in both directions."""
 
 import dataclasses
 
@@ -9,11 +9,14 @@ from safetensors.torch import load_file
 
 from lavra.base.errors import CheckpointError, ConfigError
 from lavra.base.tasks import HeadKind, Problem
-from lavra.model import build_model, load_checkpoint, save_checkpoint
-from lavra.model.families import FAMILIES, family
+from lavra.model.build import build_model
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
+from lavra.model.families.table import FAMILIES, family
 from lavra.model.first_token import first_hidden
-from lavra.model.heads import HEADS, TaskConfig, TaskModel, add_task_head
-from lavra.model.task_folder import load_task_model, save_task_model, task_in
+from lavra.model.heads import TaskModel, add_task_head
+from lavra.model.task_config import HEADS, TaskConfig
+from lavra.model.task_files import task_in
+from lavra.model.task_folder import load_task_model, save_task_model
 from tests.model.variants import ALL, PAD, VOCAB, save_theirs, scale_weights, theirs
 
 NAMES = (
@@ -58,7 +61,7 @@ def theirs_with_head(variant, task):
 
 
 def texts(t5=False):
-    """(2, T) ids of unlike length, padded on the right, and what is real; with exactly one </s> each for T5."""
+    """(2, T) ids of different lengths, padded on the right, and the mask of real tokens; one </s> each for T5."""
     torch.manual_seed(3)
     ids = torch.randint(4, VOCAB, (2, 9))
     mask = torch.ones(2, 9, dtype=torch.bool)
@@ -163,7 +166,7 @@ def load_checkpoint_of(variant):
         return load_checkpoint(folder)
 
 
-def test_what_a_folder_says_of_its_labels(tmp_path):
+def test_labels_of_a_folder_are_read(tmp_path):
     model, _ = load_checkpoint_of(next(variant for variant in VARIANTS if variant.name == "llama"))
     made = add_task_head(model, TaskConfig.of(HeadKind.SEQUENCE, LABELS, Problem.MULTI_LABEL), pad_id=PAD)
     save_task_model(made, tmp_path)
@@ -244,7 +247,7 @@ def test_reading_the_first_token_alone_changes_nothing(name):
 
 
 def test_the_shortened_block_learns_as_the_whole_one():
-    """Gradients of everything below are those of the whole pass; of the unread rows there are none anyway."""
+    """Gradients of everything below equal those of the whole pass; unread rows have none anyway."""
     model, _ = load_checkpoint_of(next(variant for variant in VARIANTS if variant.name == "bert"))
     ids, mask = texts()
     wanted = {}

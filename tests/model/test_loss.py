@@ -92,7 +92,7 @@ def test_a_label_outside_the_vocabulary_is_an_error():
 
 
 def test_bf16_autocast_stays_near_float32():
-    """Bound: bf16 has 8 bits; a mean loss moves under 1 %, and gradients under 2 % of their norm."""
+    """Bound: bf16 has 8 bits; a mean loss changes by less than 1 %, and gradients by less than 2 % of their norm."""
     hidden, weight, labels, offset, leaves = problem(300)
     exact = reference(hidden, weight, labels, offset)
     exact_gradients = gradients(exact, leaves)
@@ -134,7 +134,7 @@ def test_the_compiled_kernel_is_the_eager_one(dtype):
 @pytest.mark.slow
 @pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler")
 def test_one_compilation_serves_all_numbers_of_rows():
-    """A recompilation would take its split of the work from the batch at hand, and resume would not be exact.
+    """A recompilation would divide the work by the batch at hand, and resuming would not be exact.
 
     (Chunks of one row get a kernel of their own: always the same.)
     """

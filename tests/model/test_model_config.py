@@ -8,13 +8,14 @@ import torch
 import transformers as hf
 
 from lavra.base.errors import CheckpointError, ConfigError
-from lavra.model import build_model, num_parameters, preset
+from lavra.model.build import build_model
 from lavra.model.config import Activation, Dropout, RelativeBiasConfig, RopeConfig, RopeScaling, Scaling
-from lavra.model.families import FAMILIES, family
 from lavra.model.families.fields import Fields
 from lavra.model.families.rope import read_rope, write_rope
+from lavra.model.families.table import FAMILIES, family, preset
 from lavra.model.position_formulas import alibi_slopes
 from lavra.model.positions import Rotary
+from lavra.model.transformer import num_parameters
 from tests.model.variants import ROPES
 
 SHAPE = {"vocab_size": 128, "hidden_size": 192, "num_layers": 2, "num_heads": 3, "max_positions": 64}

@@ -1,4 +1,4 @@
-"""Packed rows equal separate documents, and padding among them changes nothing."""
+"""Packed rows equal separate documents, and padding between them changes nothing."""
 
 import dataclasses
 
@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from lavra.base.errors import InputError
-from lavra.model import EncoderDecoder, build_model, preset
+from lavra.model.build import build_model
 from lavra.model.config import RopeConfig, RopeScaling, Scaling
+from lavra.model.families.table import preset
+from lavra.model.transformer import EncoderDecoder
 from tests.model.variants import ALL, ENCODER_DECODERS, VOCAB
 
 SINGLE = [variant for variant in ALL if variant not in ENCODER_DECODERS and "dynamic" not in variant.name]

@@ -1,4 +1,4 @@
-"""Pretrained models, not random ones: a LLaMA that tells stories and a BERT that embeds sentences."""
+"""Pretrained models instead of random ones: a LLaMA that writes stories and a BERT that embeds sentences."""
 
 from importlib import resources
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers as hf
 
-from lavra.model import load_checkpoint, save_checkpoint
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
 from lavra.tokens.tokenizer import Tokenizer
 
 
@@ -32,7 +32,7 @@ def test_stories_logits_equal_transformers(stories):
 @pytest.mark.data
 @torch.no_grad()
 def test_stories_greedy_text_is_the_golden_one(stories):
-    """The text its author printed with an independent C program."""
+    """The text that its author printed with an independent C program."""
     block = (stories / "stories260K.md").read_text().split("-t 0.0\n")[1].split("```")[0].strip()
     model, config = load_checkpoint(stories / "hf")
     tokenizer = Tokenizer.load(stories / "hf")

@@ -1,4 +1,4 @@
-"""What is computed again gives the numbers and gradients of what autograd would have kept, and keeps less."""
+"""Recomputed activations give the same numbers and gradients as autograd's kept ones, in less memory."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def gradients(out, inputs):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("name", COMPUTED)
-def test_a_layer_of_what_is_computed(name, bias):
+def test_operations_of_a_layer(name, bias):
     torch.manual_seed(0)
     number, compute = COMPUTED[name]
     inputs, linear = [drawn(2, 5, 8) for _ in range(number)], nn.Linear(8, 3, bias=bias).double()
@@ -110,11 +110,12 @@ def test_less_is_kept():
 
 
 def test_opening_a_model_imports_no_compiler(tmp_path):
-    """It would take a second, and 74 MB."""
+    """The import would take a second and 74 MB."""
     program = f"""
 import sys
-from lavra.model import build_model, load_checkpoint, save_checkpoint
-from lavra.model.families import preset
+from lavra.model.build import build_model
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
+from lavra.model.families.table import preset
 for family in ("gpt2", "llama", "falcon", "bert", "t5"):
     config = preset(family, vocab_size=300, hidden_size=32, num_layers=1, num_heads=2, max_positions=64)
     save_checkpoint(build_model(config), {str(tmp_path)!r} + "/" + family)

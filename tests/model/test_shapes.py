@@ -1,4 +1,4 @@
-"""Shapes from a configuration are those of the modules that torch makes of it."""
+"""Shapes from a configuration equal those of torch's modules for it."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Tensors a model shares are opened under whichever of their names the file has, with the logits of `transformers`."""
+"""Shared tensors of a model open under any of their names in the file, with the logits of `transformers`."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ import transformers as hf
 from safetensors.torch import load_file, save_file, save_model
 
 from lavra.base.errors import CheckpointError
-from lavra.model import load_checkpoint, save_checkpoint
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
 from tests.model.variants import ALL, VOCAB, inputs, save_theirs, theirs
 
 _DECODERS_HEAD = "lm_head.weight"
@@ -59,8 +59,8 @@ def test_a_shared_tensor_under_its_other_name(variant, usual, other, keep, tmp_p
 
 
 @torch.no_grad()
-def test_what_save_model_of_safetensors_writes(tmp_path):
-    """It keeps one name of each shared tensor: the last in order, which is none transformers would write."""
+def test_folders_of_safetensors_save_model_open(tmp_path):
+    """It keeps one name of each shared tensor: the last in order, which transformers would not write."""
     peer = theirs(next(one for one in ALL if one.name == "llama-multi-query-tied"))
     peer.config.save_pretrained(tmp_path)
     save_model(peer, str(tmp_path / "model.safetensors"))

@@ -1,4 +1,4 @@
-"""Texts scored through what they share, against each of them read alone by `transformers` or by our plain pass."""
+"""Texts scored through their shared prefixes, against each alone by `transformers` or by our plain pass."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from tests.model.variants import DECODERS, VOCAB, ours_of, theirs
 
 @st.composite
 def trees(draw):
-    """Texts that begin alike in every possible way: each goes on from a beginning of one before."""
+    """Texts with common beginnings of every shape: each continues the beginning of an earlier one."""
     texts = [draw(st.lists(st.integers(4, 30), min_size=2, max_size=40))]
     for _ in range(draw(st.integers(0, 9))):
         base = draw(st.sampled_from(texts))
@@ -25,7 +25,7 @@ def trees(draw):
 
 
 def branching(seed, longest=60):
-    """Few-shot prompts: a long beginning, questions behind it, choices behind each, some of one token."""
+    """Few-shot prompts: a long beginning, questions after it, choices after each, some of one token."""
     random = np.random.default_rng(seed)
 
     def some(least, most):
@@ -57,14 +57,14 @@ def check(model, peer, texts, firsts, *, window=64, batch_size=4):
 
 @pytest.fixture
 def eager(monkeypatch):
-    """Everything that may be a trunk is worth one."""
+    """Share every prefix that may be shared."""
     monkeypatch.setattr(prefix_tree, "_TRUNK", 1.0)
     monkeypatch.setattr(prefix_tree, "_REPEATED", 0.0)
 
 
 @settings(max_examples=60, deadline=None)
 @given(trees(), st.sampled_from(["llama", "gpt2", "falcon"]), st.sampled_from([1.0, 4.0, 24.0]), st.data())
-def test_what_is_shared_changes_nothing(texts, family, trunk, data):
+def test_sharing_changes_nothing(texts, family, trunk, data):
     firsts = [data.draw(st.integers(1, len(ids) - 1)) for ids in texts]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prefix_tree, "_TRUNK", trunk)
@@ -106,7 +106,7 @@ def test_a_beginning_that_many_share_is_read_once():
     assert tokens_read(none_held) == 50 * (681 + 4 * 2)
 
 
-def test_what_hardly_begins_alike_is_read_apart():
+def test_texts_with_short_common_prefixes_are_read_apart():
     texts = [np.array([1, 2, number, *[number] * 60]) for number in range(3, 20)]
     root = plan_prefixes(texts, longest_row=1024, longest_trunk=10**6)
     assert len(root.rows) == len(texts)
@@ -139,7 +139,7 @@ def test_each_text_is_in_one_row_and_sees_itself_alone(texts, longest_row, longe
 
 
 def test_prefixes_of_prefixes_do_not_pile_up():
-    """A thousand texts, each one token longer than the last: deeper than Python calls itself."""
+    """A thousand texts, each one token longer than the last: deeper than Python's recursion limit."""
     texts = [np.arange(count) for count in range(1, 1000)]
     root = plan_prefixes(texts, longest_row=64, longest_trunk=100)
     assert tokens_read(root) >= 999

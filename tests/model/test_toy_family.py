@@ -1,7 +1,7 @@
-"""A family that is not lavra's, written in this one file, goes the whole way: nothing in the package knows its name.
+"""A user's own family in this one file works everywhere: nothing in the package knows its name.
 
-It computes what GPT-2 computes, so `transformers` says which logits are right, but its fields and its tensors have
-names of its own, and lie as ours do.
+It computes the same as GPT-2, so `transformers` gives the reference logits, but its fields and tensors have other
+names, and our tensor layout.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import transformers as hf
 from safetensors.torch import load_file, save_file
 
 import lavra
-from lavra.adapt.config import LoraConfig, PrefixConfig
 from lavra.adapt.inject import activate, add_adapter, eject, virtual_ids
+from lavra.adapt.methods.lora import LoraConfig
+from lavra.adapt.methods.prefix import PrefixConfig
 from lavra.adapt.peft_read import load_adapter
 from lavra.adapt.peft_write import save_adapter
 from lavra.base.errors import CheckpointError, ConfigError
@@ -28,26 +29,31 @@ from lavra.base.ports import silent
 from lavra.base.tasks import HeadKind
 from lavra.base.workspace import Workspace
 from lavra.compression.gguf import GgufOptions, export_gguf, load_gguf_weights
-from lavra.model import build_model, load_checkpoint, preset, save_checkpoint
+from lavra.model.build import build_model
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
 from lavra.model.config import Activation, Init, Kind, Layout, ModelConfig, Norm, Positions
-from lavra.model.families import FAMILIES, add_family, family, family_names
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import Fields
 from lavra.model.families.gguf_form import GgufForm
 from lavra.model.families.head_forms import decoder_heads
-from lavra.model.heads import TaskConfig, add_task_head
-from lavra.model.task_folder import load_task_model, save_task_model, task_in
+from lavra.model.families.table import FAMILIES, add_family, family, family_names, preset
+from lavra.model.heads import add_task_head
+from lavra.model.task_config import TaskConfig
+from lavra.model.task_files import task_in
+from lavra.model.task_folder import load_task_model, save_task_model
 from lavra.model.weights import WeightTable, both, each_layer, rule
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import run_stages
 from lavra.pipeline.up import up_stages
-from lavra.quantize import SCHEMES, load_model, quantize_model
-from lavra.quantize.folder import save_quantized
+from lavra.quantize.folder import load_model, save_quantized
+from lavra.quantize.scheme import SCHEMES
+from lavra.quantize.swap import quantize_model
 from lavra.runs.finetune import finetune, prepare
 from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.learning.settings import FinetuneConfig
-from lavra.tokens import TokenizerConfig, train_tokenizer
-from lavra.train import train
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.train import train_tokenizer
+from lavra.train.loop import train
 from tests.runs.tasks import base_folder, rows, write
 from tests.train.tiny import next_token, settings, tiny_model
 
@@ -154,7 +160,7 @@ def fresh(name="toy", **changes):
 
 
 def losses(objective, model, steps=20):
-    """What each step lost a target, of the loop that trains everything."""
+    """Loss for each target at each step, from the loop that trains every model."""
     found = []
     watch = SimpleNamespace(
         on_step=lambda step, metrics: found.append(metrics["loss"]),
@@ -167,7 +173,7 @@ def losses(objective, model, steps=20):
 
 
 def peer_tensors(peer):
-    """A GPT-2's tensors under the toy's names, by hand: its matrices are (in, out), and three of them one."""
+    """A GPT-2's tensors under the toy's names, by hand: its matrices are (in, out), and three of them are joined."""
     state, width = peer.state_dict(), peer.config.n_embd
     found = {"toy.words": state["transformer.wte.weight"], "toy.places": state["transformer.wpe.weight"]}
     names = {"ln_1": "norm_a", "ln_2": "norm_b"}
@@ -188,7 +194,7 @@ def peer_tensors(peer):
 
 @pytest.fixture
 def foreign(tmp_path):
-    """A folder of the toy that lavra did not write, and the logits it must give."""
+    """A folder of the toy that lavra did not write, and its reference logits."""
     torch.manual_seed(1)
     peer = hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=96, n_embd=64, n_layer=2, n_head=4, n_positions=64)).eval()
     with torch.no_grad():
@@ -244,7 +250,7 @@ def test_it_is_finetuned_and_predicts(tmp_path):
 
 @pytest.mark.slow
 def test_the_stages_of_up_make_one_from_text(tmp_path):
-    """Its tokenizer, its shape, its memory in a process of its own, its INT8 folder: all by name alone."""
+    """Its tokenizer, its shape, its memory in a separate process, its INT8 folder: all by name alone."""
     (tmp_path / "text").mkdir()
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:15]:
         (tmp_path / "text" / path.name).write_bytes(path.read_bytes())

@@ -5,15 +5,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lavra.model.families import FAMILIES, family, preset
-from lavra.model.weights import Grouped, Stacked, Transposed
+from lavra.model.families.table import FAMILIES, family, preset
+from lavra.model.weights import GroupedHeads, Stacked, Transposed
 from tests.model.tables import to_ours, to_theirs
 from tests.model.variants import ALL, theirs
 
 
 @pytest.mark.parametrize("variant", ALL, ids=str)
 def test_the_table_is_a_bijection_with_the_peers_state_dict(variant, opened):
-    """Every parameter of ours once, every tensor of theirs once; there and back is the identity, both ways."""
+    """Every parameter of ours once, every tensor of the peer once; both round trips are the identity."""
     peer = theirs(variant)
     model = opened(variant)
     table = family(model.config.family).table(model.config)
@@ -49,7 +49,7 @@ def numbered(*shape):
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(1, 5), st.booleans())
 def test_fused_attention_comes_apart_and_together(groups, queries, head_dim, width, is_bias):
     rest = () if is_bias else (width,)
-    form, fused = Grouped(groups, queries, head_dim), numbered(groups * (queries + 2) * head_dim, *rest)
+    form, fused = GroupedHeads(groups, queries, head_dim), numbered(groups * (queries + 2) * head_dim, *rest)
     query, key, value = form.split(fused)
     assert query.shape == (groups * queries * head_dim, *rest)
     assert key.shape == value.shape == (groups * head_dim, *rest)

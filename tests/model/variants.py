@@ -1,4 +1,4 @@
-"""Every family and variant as a small random `transformers` model whose logits are far from flat."""
+"""Every family and variant as a small random `transformers` model with logits that are far from flat."""
 
 import copy
 import functools
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 import transformers as hf
 
-from lavra.model import EncoderDecoder, load_checkpoint
+from lavra.model.checkpoint import load_checkpoint
+from lavra.model.transformer import EncoderDecoder
 
 VOCAB = 96
 PAD = 1
@@ -166,7 +167,7 @@ ALL = [*DECODERS, *ENCODERS, *ENCODER_DECODERS]
 
 
 def theirs(variant):
-    """The `transformers` model without dropout, its weights large enough for uneven logits; a copy of its own."""
+    """The `transformers` model without dropout, with weights large enough for uneven logits; a fresh copy."""
     return copy.deepcopy(_made(variant))
 
 
@@ -199,12 +200,12 @@ def save_theirs(model, folder, **settings):
 
 
 def ours_of(model, folder, **settings):
-    """Our model from what `save_pretrained` writes."""
+    """Our model from the folder of `save_pretrained`."""
     return load_checkpoint(save_theirs(model, folder), **settings)[0]
 
 
 def inputs(model, seed=1, batch=3, time=24):
-    """Ids without padding; for an encoder-decoder the decoder's as well."""
+    """Ids without padding; for an encoder-decoder, also the decoder's."""
     generator = torch.Generator().manual_seed(seed)
     ids = {"input_ids": torch.randint(4, VOCAB, (batch, time), generator=generator)}
     if isinstance(model, EncoderDecoder):
@@ -213,6 +214,6 @@ def inputs(model, seed=1, batch=3, time=24):
 
 
 def right_padded(ids, lengths=(24, 17, 9)):
-    """The same ids with the ends of rows replaced by padding, and the mask that says so."""
+    """The same ids with the ends of rows replaced by padding, and the mask."""
     mask = torch.arange(ids["input_ids"].shape[1])[None] < torch.tensor(lengths)[:, None]
     return {**ids, "input_ids": ids["input_ids"].masked_fill(~mask, PAD)}, mask

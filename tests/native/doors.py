@@ -1,4 +1,4 @@
-"""Kernels of the native library that are no product, one by one (native/include/lavra_kernel_doors.h)."""
+"""Kernels of the native library without matrix products, one by one (native/include/lavra_kernel_doors.h)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TYPES = {
 
 
 def isas():
-    """Instruction sets of the library on this processor; none where there is no library."""
+    """Instruction sets of the library on this processor; empty without a library."""
     library = native_library()
     return library.isas if library is not None else ()
 
@@ -59,7 +59,7 @@ def attend(
     tokens_at_once=64,
     chunks_at_once=0,
 ):
-    """(T, H, C) queries of positions from `start`, (S, K, C) keys and values of positions from 0 -> (T, H, C)."""
+    """(T, H, C) queries at positions from `start`, (S, K, C) keys and values at positions from 0 -> (T, H, C)."""
     count, heads, channels = queries.shape
     num_keys, kv_heads, _ = keys.shape
     blocks = np.asarray(blocks, np.int32)
@@ -90,7 +90,7 @@ def attend(
 
 
 def normalize(isa, norm, x, weight, bias=None, eps=1e-5):
-    """A norm of one (D,) row."""
+    """The norm of one (D,) row."""
     out = np.full_like(x, np.nan)
     addresses = [_address(one) for one in (x, weight, bias)]
     _call("lavra_normalize", isa, NORMS.index(norm), *addresses, eps, len(x), _address(out))
@@ -105,7 +105,7 @@ def activate(isa, activation, x, up=None):
 
 
 def rotate(isa, head, cosines, sines):
-    """One (C,) head, turned by (C / 2) angles."""
+    """One (C,) head rotated by (C / 2) angles."""
     out = head.copy()
     _call("lavra_rotate", isa, *(_address(one) for one in (out, cosines, sines)), len(head))
     return out

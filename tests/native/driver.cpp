@@ -66,9 +66,9 @@ struct Weights {
     }
 
     void pack(int type, int rows, int columns, float size, Random &random) {
-        const int group = 32, padded = round_up(columns, group), values = type == LAVRA_INT8 ? 1 : 2;
+        const int group = 32, padded = round_up(columns, group), values = type == LAVRA_INT4 ? 2 : 1;
         for (int i = 0; i < rows * padded / values; ++i) bytes.push_back(uint8_t(random.next() >> 24));
-        const float scale = size / (type == LAVRA_INT8 ? 128 : 8);
+        const float scale = size / (type == LAVRA_INT4 ? 8 : 128);
         for (int i = 0; i < rows * padded / group; ++i) scales.push_back(upper_half(scale * (1 + random.number() / 2)));
         tensor.group = group;
         tensor.data = bytes.data(), tensor.num_bytes = bytes.size();
@@ -84,7 +84,7 @@ struct Shape {
 
 lavra_config base(int hidden, int heads, int kv_heads, int channels, int inner) {
     lavra_config c{};
-    c.abi = LAVRA_ABI, c.kind = LAVRA_DECODER;
+    c.kind = LAVRA_DECODER;
     c.vocab_size = kVocabulary, c.hidden_size = hidden, c.num_layers = 2, c.feed_forward_size = inner;
     c.num_heads = heads, c.num_kv_heads = kv_heads, c.head_dim = channels, c.max_positions = 512;
     c.final_norm = c.has_head = 1;
@@ -286,6 +286,7 @@ int main(int count, char **arguments) {
             run_model(isa.c_str(), shape, "f16", LAVRA_F16, LAVRA_BF16);
             run_model(isa.c_str(), shape, "bf16", LAVRA_BF16, LAVRA_BF16);
             run_model(isa.c_str(), shape, "int8", LAVRA_INT8, LAVRA_F32);
+            run_model(isa.c_str(), shape, "int8_a16", LAVRA_INT8_A16, LAVRA_F32);
             run_model(isa.c_str(), shape, "int4", LAVRA_INT4, LAVRA_F32);
         }
     }

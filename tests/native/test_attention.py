@@ -1,4 +1,4 @@
-"""Attention of the native library over a paged cache, of every instruction set, against float64; and equal bits
+"""Attention of the native library over a paged cache, on every instruction set, against float64; and equal bits
 however the work is split.  The cache's memory is full of not-a-number but for what was stored."""
 
 import numpy as np
@@ -17,7 +17,7 @@ every_isa = pytest.mark.parametrize("isa", doors.isas())
 
 
 def kept(vectors, cache):
-    """What a cache of the torch runner reads of (S, K, C) vectors."""
+    """(S, K, C) vectors after a round trip through the torch runner's cache."""
     shape, device = (1, *vectors.shape), torch.device("cpu")
     if cache == "int8":
         store = Int8Store(shape, device)
@@ -87,7 +87,7 @@ def test_bits_do_not_depend_on_the_heads_beside(isa, cache):
 
 @every_isa
 def test_cross_attention_looks_at_few_keys_from_any_position(isa):
-    """More queries than keys, all of which each sees."""
+    """More queries than keys; each query attends to all keys."""
     (queries, keys, values), blocks = example(count=40, start=0)
     keys, values = (np.ascontiguousarray(one[:7]) for one in (keys, values))
     got = doors.attend(isa, queries, keys, values, blocks=blocks[:1], start=90, causal=False)
@@ -110,7 +110,7 @@ def test_falcons_bias_is_rounded_as_it_was_trained(isa, cache, start):
 @every_isa
 @pytest.mark.parametrize("causal", [False, True])
 def test_bias_by_distance(isa, causal):
-    """T5's: a table over distances, no longer than the distances there are."""
+    """T5's bias: a table over distances, no longer than the number of distances."""
     vectors, blocks = example(count=140, start=0, heads=6, group=1)
     table = np.random.default_rng(1).standard_normal((6, 2 * 140 - 1)).astype(np.float32)
     distances = np.arange(140)[None] - np.arange(140)[:, None] + 139
@@ -132,7 +132,7 @@ def test_scores_far_apart_are_no_trouble(isa):
 @every_isa
 @pytest.mark.parametrize("cache", doors.CACHES)
 def test_stored_vectors_are_those_of_the_torch_runner(isa, cache):
-    """One key to look at: its value is the answer, as stored.  Also constants, zeros and halves between steps."""
+    """With a single key, its stored value is the answer. Also constants, zeros and halves between steps."""
     for seed in range(20):
         (queries, keys, values), blocks = example(count=1, start=0, heads=1, group=1, channels=64, seed=seed)
         if seed < 3:

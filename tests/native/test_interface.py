@@ -1,4 +1,4 @@
-"""The border of the native library: a wrong size, number or pointer is an error in words, never a crash."""
+"""Wrong calls of the native library: a wrong size, number or pointer gives an error message, never a crash."""
 
 import json
 import subprocess
@@ -10,10 +10,9 @@ import pytest
 from lavra.base.native_library import native_library
 
 pytestmark = pytest.mark.skipif(native_library() is None, reason="the native library is not built here")
-CALLS = Path(__file__).parent / "wrong_calls.py"
+ROOT = Path(__file__).parents[2]
 # What a message has to name, of some calls.
 WORDS = {
-    "config abi -1": "-1",
     "config vocab_size 2147483647": "vocab_size is 2147483647",
     "isa unknown": "sse9",
     "tensor rows -1": "(-1, 8)",
@@ -33,8 +32,8 @@ WORDS = {
 
 
 def test_every_wrong_call_is_an_error_in_words():
-    command = [sys.executable, str(CALLS), str(native_library().path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, "-m", "tests.native.wrong_calls", str(native_library().path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, f"{lines[-1:]} ended with {done.returncode}: {done.stderr}"
     answers = {line["call"]: line["error"] for line in lines if "error" in line}

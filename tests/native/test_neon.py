@@ -1,6 +1,6 @@
-"""NEON on a machine without it: the library built for ARM by Debian's cross-compiler, run by `qemu-user`.
+"""NEON on a machine without it: the library compiled for ARM by Debian's cross-compiler, run by `qemu-user`.
 
-The driver prints each model's logits: NEON's are compared with the portable code's on this very processor.
+The driver prints each model's logits: NEON's are compared with the portable code's on this processor.
 """
 
 import os
@@ -31,7 +31,7 @@ def linked(compiler, library, program):
 
 
 def logits(command):
-    """By (instruction set, model, type, cache)."""
+    """Logits by (instruction set, model, type, cache)."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     rows = [line.split() for line in done.stdout.splitlines()]

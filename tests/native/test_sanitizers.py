@@ -1,6 +1,6 @@
-"""The C++ under sanitizers: the driver's models by every instruction set of this machine, and the wrong calls.
+"""The C++ code under sanitizers: the driver's models on every instruction set of this machine, and the wrong calls.
 
-Both are slow: the library is built again with each sanitizer.
+Both are slow: the library is compiled again with each sanitizer.
 """
 
 import os
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, 
 
 
 def built(folder, flags):
-    """The library and the driver, with a sanitizer."""
+    """The library and the driver, compiled with a sanitizer."""
     library, program, environment = folder / "lavra_native.so", folder / "driver", {**os.environ, "CXX": "g++"}
     script = [sys.executable, ROOT / "native" / "build.py", "--target", library, "-O1", "-g1", *flags]
     subprocess.run(script, env=environment, check=True)
@@ -54,6 +54,9 @@ def test_addresses_and_undefined_behaviour(tmp_path):
     options = "detect_leaks=0:allocator_may_return_null=1"
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     ran(calls, LD_PRELOAD=" ".join(runtimes), ASAN_OPTIONS=options, PYTHONPATH=path)
+    drawn = [sys.executable, "-m", "pytest", "-q", "-n", "0", str(DRIVER.parent / "test_drawn_calls.py")]
+    where = {"LAVRA_DRAWN_LIBRARY": str(library), "LAVRA_DRAWN_PRELOAD": " ".join(runtimes)}
+    ran(drawn, ASAN_OPTIONS=options, PYTHONPATH=path, LAVRA_DRAWN_CALLS="300", **where)
 
 
 def test_races_of_threads(tmp_path):
@@ -65,7 +68,7 @@ def test_races_of_threads(tmp_path):
 
 
 def test_a_wrong_byte_is_noticed(tmp_path):
-    """The sanitizer is on: a read behind a buffer ends the program."""
+    """The sanitizer is on: a read beyond a buffer ends the program."""
     source = tmp_path / "wrong.cpp"
     source.write_text("int main(int n, char **) { int *a = new int[4]; int b = a[3 + n]; delete[] a; return b & 0; }")
     subprocess.run(["g++", "-g1", *ADDRESSES, source, "-o", tmp_path / "wrong"], check=True)

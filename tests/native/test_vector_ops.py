@@ -1,4 +1,4 @@
-"""Norms, activations and rotation of the native library, of every instruction set, against float64 and torch."""
+"""Norms, activations and rotation of the native library, on every instruction set, against float64 and torch."""
 
 import math
 

@@ -1,20 +1,21 @@
 """Wrong calls of the native library, one line of JSON each: `{"call": NAME, "error": MESSAGE}`.
 
-`test_interface.py` runs this in a process of its own: a crash would take the tests with it.  The name stands before the
-call is made, so that the last line names the one that crashed.
+`test_interface.py` runs this in a separate process, because a crash would end the tests too.  The name is printed
+before the call, so that the last line names the crashed call.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ctypes import POINTER, byref, c_int32, cast
 from pathlib import Path
 
 import numpy as np
 
 from lavra.base.native_library import NativeBatch, NativeConfig, NativeLibrary, NativeRow, NativeTensor
+from tests.native.doors import TYPES, Work
 
 HUGE = 2**31 - 1
 Numbers = tuple[int, ...] | None  # None: a null pointer
@@ -22,7 +23,7 @@ F32, F16, BF16, INT8, INT4 = range(5)
 SIZES = {
     **{"vocab_size": 5, "hidden_size": 8, "num_layers": 1, "num_heads": 2, "num_kv_heads": 1, "head_dim": 4},
     **{"feed_forward_size": 8, "max_positions": 40, "has_head": 1, "tie_embeddings": 1, "norm": 1, "positions": 0},
-    **{"norm_eps": 1e-5, "attention_scale": 0.5, "head_scale": 1.0, "rotary_factor": 1.0, "abi": 1},
+    **{"norm_eps": 1e-5, "attention_scale": 0.5, "head_scale": 1.0, "rotary_factor": 1.0},
 }
 MATRICES = {
     "embedding.token.weight": (5, 8),
@@ -45,6 +46,8 @@ class Calls:
 
     def __init__(self, library: NativeLibrary) -> None:
         self.of, self.isa = library.functions, library.isa.encode()
+        for name, types in TYPES.items():
+            getattr(self.of, name).argtypes = types
         self.kept: list[object] = []
 
     def keep(self, array: np.ndarray) -> int:
@@ -52,11 +55,16 @@ class Calls:
         return int(array.ctypes.data)
 
     def refused(self, name: str, function: str, *arguments: object, pointer: bool = False) -> None:
-        """Make a call that has to fail, and print why it did; "" where it went well."""
+        """Make a call that has to fail, and print its error; "" if it succeeded."""
         self.say(call=name)
         result = getattr(self.of, function)(*arguments)
         failed = not result if pointer else result != 0
         self.say(call=name, error=self.of.lavra_error().decode() if failed else "")
+
+    def attends(self, name: str, given: Mapping[str, object]) -> None:
+        """Refused attention, for 2 heads of 8 channels of 2 tokens."""
+        room = self.keep(np.zeros(64, dtype=np.float32))
+        self.refused(f"attend {name}", "lavra_attend", self.isa, byref(Work(**given)), *(room,) * 4)
 
     def say(self, **line: str) -> None:
         sys.stdout.write(json.dumps(line) + "\n")
@@ -102,7 +110,7 @@ class Calls:
 
 
 def wrong_configs(calls: Calls) -> None:
-    """Every number of a configuration, negative and huge; a switch (0 or 1) may be anything."""
+    """Every number of a configuration, negative and huge; a switch (0 or 1) may have any value."""
     switches = {name for name, *_ in NativeConfig._fields_ if name.startswith(("has_", "gated", "final", "tie"))}
     switches |= {"embedding_norm", "head_transform", "scale_by_layer", "attention_bias", "attention_output_bias"}
     switches |= {"feed_forward_bias", "head_bias", "relative_buckets", "relative_distance"}
@@ -232,7 +240,7 @@ def wrong_batches(calls: Calls, model: int) -> None:
     forward("room long", [good], 6)
     calls.refused("forward null", "lavra_runner_forward", None, None, None, 0)
     calls.refused("batch null", "lavra_runner_forward", runner, None, None, 0)
-    calls.refused("encode by a decoder", "lavra_runner_encode", runner, byref(good), 1, calls.keep(room), 24)
+    calls.refused("encode room short", "lavra_runner_encode", runner, byref(good), 1, calls.keep(room), 23)
     calls.refused("logits of none", "lavra_runner_logits", runner, calls.keep(room), 0, calls.keep(room), 0)
     calls.refused("logits of -1", "lavra_runner_logits", runner, calls.keep(room), -1, calls.keep(room), 5)
     calls.refused("logits room", "lavra_runner_logits", runner, calls.keep(room), 1, calls.keep(room), 4)
@@ -296,6 +304,51 @@ def wrong_products(calls: Calls) -> None:
     calls.refused("linear isa", "lavra_linear", b"sse9", byref(good), F32, room, 1, room)
 
 
+def wrong_kernels(calls: Calls) -> None:
+    """Kernels on their own (lavra_kernel_doors.h)."""
+    room = calls.keep(np.zeros(4096, dtype=np.float32))
+    good = {"num_heads": 2, "num_kv_heads": 1, "channels": 8, "count": 2, "num_keys": 2, "causal": 1, "num_blocks": 1}
+    good |= {"block_limit": 3, "tokens_at_once": 2, "scale": 1.0, "blocks": calls.keep(np.array([2], dtype=np.int32))}
+    for name in ("cache", "num_heads", "num_kv_heads", "channels", "start", "count", "num_keys", "window"):
+        for value in (-1, HUGE):
+            calls.attends(f"{name} {value}", good | {name: value})
+    for change in (
+        {"num_heads": 3, "num_kv_heads": 2},
+        {"num_keys": 1},
+        {"num_keys": 17, "count": 17},
+        {"num_blocks": 0},
+        {"num_blocks": HUGE},
+        {"block_limit": 2},
+        {"block_limit": HUGE},
+        {"tokens_at_once": 0},
+        {"chunks_at_once": -1},
+        {"blocks": None},
+        {"bias": room, "bias_stride": 1, "bias_zero": 0},
+        {"bias": room, "bias_stride": 2, "bias_zero": 2},
+        {"bias": room, "bias_stride": HUGE, "bias_zero": -HUGE},
+    ):
+        calls.attends(str(change), good | change)
+    attend = (byref(Work(**good)), room, room, room, room)
+    for number in range(len(attend)):
+        given = [None if one == number else value for one, value in enumerate(attend)]
+        calls.refused(f"attend null {number}", "lavra_attend", calls.isa, *given)
+    calls.refused("attend isa", "lavra_attend", b"sse9", *attend)
+    for label, norm, x, weight, size, out in [
+        ("norm 2", 2, room, room, 8, room),
+        ("size 0", 0, room, room, 0, room),
+        ("size -1", 1, room, room, -1, room),
+        ("input null", 1, None, room, 8, room),
+        ("weight null", 1, room, None, 8, room),
+        ("room null", 0, room, room, 8, None),
+    ]:
+        calls.refused(f"normalize {label}", "lavra_normalize", calls.isa, norm, x, weight, None, 1e-5, size, out)
+    for label, activation, x, size in [("4", 4, room, 8), ("size -1", 0, room, -1), ("null", 0, None, 8)]:
+        calls.refused(f"activate {label}", "lavra_activate", calls.isa, activation, x, None, size)
+    for label, head, angles, channels in [("odd", room, room, 3), ("-2", room, room, -2), ("null", None, room, 2)]:
+        calls.refused(f"rotate {label}", "lavra_rotate", calls.isa, head, angles, angles, channels)
+    calls.refused("rotate cosines null", "lavra_rotate", calls.isa, room, None, room, 2)
+
+
 def main() -> None:
     calls = Calls(NativeLibrary(Path(sys.argv[1])))
     wrong_configs(calls)
@@ -305,6 +358,7 @@ def main() -> None:
     wrong_batches(calls, model)
     wrong_adapters(calls, model)
     wrong_products(calls)
+    wrong_kernels(calls)
     calls.of.lavra_model_free(model)
 
 

@@ -1,4 +1,4 @@
-"""Folders as people have them, small: books, notes, a single line, rows beside a book, copies, other scripts, code."""
+"""Small versions of users' folders: books, notes, a single line, rows beside a book, copies, other scripts, code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHARACTERS = {"chinese": ("\u4e00", "\u5000", "。"), "thai": ("\u0e01", "\u0e2e
 
 
 def prose(seed: int, num_bytes: int) -> str:
-    """Sentences in paragraphs and chapters, in words that are short and come again."""
+    """Sentences in paragraphs and chapters, from a few short words."""
     chooser, out, size = random.Random(seed), [f"Chapter {seed}\n\n"], 0
     words = words_of(seed, 400).split()
     while size < num_bytes:
@@ -26,7 +26,7 @@ def prose(seed: int, num_bytes: int) -> str:
 
 
 def without_spaces(script: str, seed: int, num_characters: int) -> str:
-    """Text in a script whose words are not set apart."""
+    """Text in a script without spaces between words."""
     first, last, stop = CHARACTERS[script]
     chooser = random.Random(seed)
     return "".join(
@@ -93,7 +93,7 @@ FOLDERS: dict[str, Callable[[Path], None]] = {
 
 
 def make_folder(name: str, folder: Path) -> Path:
-    """One of `FOLDERS`, in an empty folder."""
+    """Write one of `FOLDERS` to an empty folder."""
     folder.mkdir()
     FOLDERS[name](folder)
     return folder

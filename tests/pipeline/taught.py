@@ -1,4 +1,4 @@
-"""A little workspace up to the stages that teach: real code, an untrained model, and steps that no clock counts."""
+"""A little workspace up to the training stages: real code, an untrained model, and a fixed number of steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lavra.base.workspace import Workspace
-from lavra.model import build_model, save_checkpoint
+from lavra.model.build import build_model
+from lavra.model.checkpoint import save_checkpoint
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.sections.adapt import adapt_section
 from lavra.pipeline.sections.encoder import encoder_section
@@ -19,15 +20,15 @@ from lavra.pipeline.stages.adapt import adapt_stage
 from lavra.pipeline.stages.encoder import encoder_stage
 from lavra.pipeline.stages.instructions import instructions_stage
 from lavra.pipeline.stages.prepare import corpus_stage, tokenizer_stage
-from lavra.runs.budget import Allowance, Chosen
-from lavra.tokens import Tokenizer
-from lavra.train import TrainConfig
+from lavra.runs.budget import Allowance, ChosenSteps
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train.config import TrainConfig
 
 MODULES = 40
 
 
 def silent(step: str, done: float, total: float | None = None, note: str = "") -> None:
-    """Nobody watches."""
+    """A progress that shows nothing."""
 
 
 def code(folder: Path) -> Path:
@@ -38,13 +39,13 @@ def code(folder: Path) -> Path:
 
 
 def settings(text: Path, **changes: object) -> UpConfig:
-    """Small everything."""
+    """Settings with small sizes everywhere."""
     given = {"text": text, "budget": 10.0, "vocab_size": 512, "sequence_length": 128, "heldout_fraction": 0.2}
     return UpConfig(**{**given, **changes})
 
 
 def stages(config: UpConfig) -> list[AnyStage]:
-    """Those that teach, behind a plan and a model that cost nothing."""
+    """The training stages, after a plan and a model that cost nothing."""
 
     def plan(context: StageContext) -> None:
         Plan(
@@ -77,10 +78,10 @@ def stages(config: UpConfig) -> list[AnyStage]:
 
 
 def run(config: UpConfig, workspace: Workspace) -> dict[str, StageOutcome]:
-    """What became of each stage."""
+    """Run the stages; returns each outcome."""
     return {result.stage: result for result in run_stages(stages(config), workspace)}
 
 
 def fix_steps(patch: pytest.MonkeyPatch, steps: int) -> None:
-    """So many steps, whatever the time."""
-    patch.setattr(Allowance, "choose", lambda *_, **__: Chosen(steps=steps, measured=8))
+    """Set the number of steps, for any time."""
+    patch.setattr(Allowance, "choose", lambda *_, **__: ChosenSteps(steps=steps, measured=8))

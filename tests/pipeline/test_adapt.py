@@ -1,4 +1,4 @@
-"""The adapt stage: what it teaches is found again by peft and transformers; who is not taught is told why."""
+"""The adapt stage: peft and transformers reproduce its training; the reason is given where nothing is trained."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import transformers
 
 from lavra.base.workspace import Workspace
 from lavra.model.config import Kind
-from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.samples.sample import CODE_KINDS
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import StageOutcome
 from lavra.pipeline.stages.adapt import AdaptResult, _steps
 from lavra.pipeline.stages.encoder import EncoderResult
-from lavra.report import SampleBlock
+from lavra.pipeline.training_samples import TrainingSamples
+from lavra.report.section import SampleBlock
 from lavra.runs import budget
 from tests.pipeline.taught import code, fix_steps, run, settings
 
@@ -40,7 +40,7 @@ def made(text: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 def naive_nats(model: torch.nn.Module, tokenizer, rows) -> float:
-    """Nats a token of the answers and their end, one conversation at a time."""
+    """Nats for each token of the answers and their end, one conversation at a time."""
     total, count = 0.0, 0
     for one in rows:
         asked = tokenizer.apply_chat_template(
@@ -70,7 +70,11 @@ def test_peft_and_transformers_find_the_same_nats(made):
     folder, metrics = made["adapt"].folder, made["adapt"].card.metrics
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     base = transformers.AutoModelForCausalLM.from_pretrained(made["pretrain"].folder)
-    rows = [one for one in Lessons.open(made["instructions"].folder).instructions("heldout") if one.kind == "signature"]
+    rows = [
+        one
+        for one in TrainingSamples.open(made["instructions"].folder).instructions("heldout")
+        if one.kind == "signature"
+    ]
     rows = rows[:8]  # as many as were measured
     assert naive_nats(base, tokenizer, rows) == pytest.approx(metrics["nats_before"]["signature"], abs=1e-3)
     adapted = peft.PeftModel.from_pretrained(base, folder)
@@ -108,7 +112,7 @@ def test_a_bert_says_why_it_is_not_taught(text: Path, tmp_path: Path, monkeypatc
 
 
 def notes(folder: Path, number: int) -> Path:
-    """So many notes of words that nobody knows, in sentences and paragraphs."""
+    """This number of notes in invented words, with sentences and paragraphs."""
     folder.mkdir()
     draw = random.Random(0)
     words = ["".join(draw.choices("aeioulnrst", k=draw.randint(3, 8))) for _ in range(500)]
@@ -183,13 +187,13 @@ def test_too_little_text_says_why_nothing_is_taught(tmp_path: Path):
     for stage in ("adapt", "encoder"):
         assert "to measure on, and 64 and 8 are needed; give more text" in results[stage].section.summary
         assert not results[stage].result.again
-    assert Lessons.open(results["instructions"].folder).shares(Kind.DECODER)["pretrain"] == pytest.approx(0.95)
+    assert TrainingSamples.open(results["instructions"].folder).shares(Kind.DECODER)["pretrain"] == pytest.approx(0.95)
 
 
 @pytest.mark.slow
 def test_a_context_without_room_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     fix_steps(monkeypatch, 4)
-    monkeypatch.setattr("lavra.pipeline.stages.instructions._LEAST_ROOM", 1024)
+    monkeypatch.setattr("lavra.pipeline.stages.instructions._LEAST_BYTES", 1024)
     results = run(settings(notes(tmp_path / "text", 40), sequence_length=64), Workspace.open(tmp_path / "w"))
     assert "no sample fits into 64 tokens" in results["adapt"].section.summary
 

@@ -1,4 +1,4 @@
-"""`lavra up` on the folders that people have: it works, or says at once what is missing, in words that name flags."""
+"""`lavra up` on users' folders: it works, or names at once what is missing and which flags help."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from lavra.pipeline.stages.planning import PlanResult
 from lavra.pipeline.stages.prepare import CorpusResult, corpus_stage, fitting_vocabulary, prepare_stages
 from lavra.pipeline.stages.pretrain import PretrainResult
 from lavra.pipeline.up import run_up
-from lavra.text import Corpus
-from lavra.train import TrainConfig
+from lavra.text.corpus import Corpus
+from lavra.train.config import TrainConfig
 from tests.pipeline.folders import FOLDERS, make_folder, prose
 from tests.pipeline.taught import silent
 
@@ -62,7 +62,7 @@ def test_documents_that_are_added_leave_the_others_where_they_were(name: str, tm
 
 
 def settings_in(message: str) -> list[str]:
-    """Settings that a remedy names; the command line makes flags of them."""
+    """Settings that a remedy names; the command line turns them into flags."""
     return re.findall(r"`([a-z][a-z_]+)", message)
 
 
@@ -71,7 +71,7 @@ def settings_of_up() -> set[str]:
 
 
 def refusal(tmp_path: Path, config: UpConfig) -> str:
-    """What `up` says, at once."""
+    """The error of `up`, raised at once."""
     began = time.monotonic()
     with pytest.raises(LavraError) as refused:
         run_up(config, Workspace.open(tmp_path / "w"), silent)
@@ -97,7 +97,7 @@ def test_text_that_is_dropped_is_named_in_the_refusal(tmp_path: Path) -> None:
     assert re.search(r"lines too short on average: 2,400 bytes dropped", message)
 
 
-def test_what_the_user_chose_is_not_changed_and_the_remedy_fits(tmp_path: Path) -> None:
+def test_the_users_choices_stay_and_the_remedy_fits(tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text(prose(1, 3000))
     message = refusal(tmp_path, UpConfig(text=tmp_path / "note.txt", sequence_length=2048))
     assert "fills 0 rows of 2048 tokens, and 1 is needed" in message
@@ -146,7 +146,7 @@ def test_a_vocabulary_is_met_often_enough_to_be_learnt() -> None:
     assert fitting_vocabulary(300, 5_000, 512) == 300  # no more than asked for
 
 
-def test_what_was_asked_of_the_tokenizer_is_kept(tmp_path: Path) -> None:
+def test_settings_of_the_tokenizer_are_kept(tmp_path: Path) -> None:
     folder = make_folder("ten notes", tmp_path / "text")
     sizes = []
     for config in (UpConfig(text=folder), UpConfig(text=folder, vocab_size=300)):
@@ -171,7 +171,7 @@ def test_up_goes_through_and_its_figures_agree(name: str, tmp_path: Path, monkey
     stages = up(make_folder(name, tmp_path / "text"), tmp_path / "w", monkeypatch)
     final = stages["evaluate"].result_as(EvaluateResult).bits_per_byte
     last = stages["pretrain"].result_as(PretrainResult).glances[-1].scores
-    # What is said during training and at the end is one figure: the same, or within the error of sampling.
+    # The figures during training and at the end are equal, or within the error of sampling.
     assert last["bits_per_byte"] == pytest.approx(final, abs=4 * last.get("bits_per_byte_error", 0) + 1e-3)
     assert final < 8
 
@@ -182,7 +182,7 @@ def test_up_goes_through_and_its_figures_agree(name: str, tmp_path: Path, monkey
 def test_hardly_any_text_makes_something_small(
     family: str, num_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Later stages do what they can, and say why they did not do the rest; none ends the run."""
+    """Later stages do what they can and give reasons for the rest; none ends the run."""
     (tmp_path / "note.txt").write_text(prose(1, num_bytes))
     stages = up(tmp_path / "note.txt", tmp_path / "w", monkeypatch, family=family)
     assert stages["plan"].result_as(PlanResult).notes

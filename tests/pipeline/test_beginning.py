@@ -1,4 +1,4 @@
-"""Words of the user's own text to go on with: short, of the text, and quoted for the shell."""
+"""The beginning of a prompt from the user's own text: short, from the text, and quoted for the shell."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lavra.base.shell import command
 from lavra.base.types import Document
-from lavra.cli.next_step import SOME_WORDS, after_samples, after_writing, command
+from lavra.cli.next_step import SOME_WORDS, after_samples, after_writing
 from lavra.data.labelled.samples import ChatSample, PairSample, RewriteSample, Sample, TextSample
 from lavra.pipeline.beginning import beginning_of, choose_beginning
 
@@ -56,7 +57,7 @@ def test_a_real_shell_reads_it_too() -> None:
     assert said == "lavra|generate|/a b|d'água $HOME `ls` !!|"
 
 
-def test_what_comes_next_is_of_the_users_own_text() -> None:
+def test_the_suggested_beginning_is_from_the_users_own_text() -> None:
     model = Path("m")
     assert after_writing(model, "Era uma", writes=True) == "lavra generate m 'Era uma'"
     assert after_writing(model, "", writes=True) == f"lavra generate m '{SOME_WORDS}'"

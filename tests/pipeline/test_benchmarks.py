@@ -1,4 +1,4 @@
-"""The benchmarks stage: questions of held-out text asked of a model, sized to the time, and what is shown of them."""
+"""The benchmarks stage: questions about held-out text, sized to the time, and their part of the report."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 
 from lavra.base.convert import to_mapping
 from lavra.evaluation.task_files.opening import open_tasks
-from lavra.model import build_model, save_checkpoint
+from lavra.model.build import build_model
+from lavra.model.checkpoint import save_checkpoint
 from lavra.model.config import Kind
-from lavra.model.families import preset
+from lavra.model.families.table import preset
 from lavra.pipeline.results import Skipped, from_plain, read_result, write_result
 from lavra.pipeline.sections.benchmarks import up_benchmarks_section
 from lavra.pipeline.settings import UpConfig, planned_shares, shares
@@ -20,9 +21,11 @@ from lavra.pipeline.stage import StageContext
 from lavra.pipeline.stages import benchmarks
 from lavra.pipeline.stages.benchmarks import BenchmarksFigures, BenchmarksResult, benchmarks_stage
 from lavra.pipeline.up import up_stages
-from lavra.report import Report
-from lavra.text import CorpusConfig, build_corpus
-from lavra.tokens import TokenizerConfig, train_tokenizer
+from lavra.report.page import Report
+from lavra.text.config import CorpusConfig
+from lavra.text.corpus import build_corpus
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.train import train_tokenizer
 from tests.pipeline.taught import silent
 
 SOUNDS = ("ba", "ce", "di", "fo", "gu", "la", "me", "ni", "po", "ru", "sa", "te", "vi", "zo")
@@ -77,7 +80,7 @@ def made(parents: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     return folder, result
 
 
-def test_an_untrained_model_is_told_from_nothing_and_said_so(made: tuple[Path, BenchmarksResult]) -> None:
+def test_an_untrained_model_is_recognised_and_named(made: tuple[Path, BenchmarksResult]) -> None:
     _, result = made
     assert set(result.scores) == set(result.items) == {"heldout_next", "heldout_word"}
     assert min(result.items.values()) >= 20

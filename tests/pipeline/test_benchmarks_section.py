@@ -1,4 +1,4 @@
-"""The section of an evaluation: everything a result holds can be found in it, escaped."""
+"""The section of an evaluation: everything in a result can be found in it, escaped."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from lavra.evaluation.results import EvaluationResult
 from lavra.pipeline.sections.benchmarks import benchmarks_section
-from lavra.report import (
+from lavra.report.page import Report
+from lavra.report.section import (
     Details,
     DotChart,
     LineChart,
     Paragraph,
-    Report,
     SampleBlock,
     Section,
     SectionBlock,

@@ -1,4 +1,4 @@
-"""Documented functions and classes of a planted source, and what is no source."""
+"""Documented functions and classes of a planted source, and files that are no source."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_signatures_are_one_line_without_decorators_and_comments():
     }
 
 
-def test_docstrings_are_parted_into_what_is_asked_and_the_rest():
+def test_docstrings_are_divided_into_the_question_and_the_rest():
     by_name, _ = found()
     area, opened = by_name["area"], by_name["Box.open"]
     assert (area.description, area.rest) == ("Work out the area of a square.", "Details follow. And more.")
@@ -110,7 +110,7 @@ def test_bodies_are_the_source_behind_the_docstring_at_the_left_margin():
 @pytest.mark.parametrize(
     "text", ["", "Once upon a time a class of pupils", "def broken(:\n    pass", "x = 1\n", "a\0b"]
 )
-def test_what_defines_nothing_is_told_apart(text: str):
+def test_files_without_definitions_are_counted_apart(text: str):
     assert read_definitions(text) is None
 
 

@@ -1,4 +1,4 @@
-"""The encoder stage: what it learns is found again by transformers and a naive search; a rule with a known gain."""
+"""The encoder stage: transformers and a naive search reproduce its gain; a rule with a known gain."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ import lavra
 from lavra.base.files import write_json
 from lavra.base.types import Document
 from lavra.pipeline.instructions import make_samples
-from lavra.pipeline.lessons import Lessons, write_lessons
 from lavra.pipeline.sections.encoder import encoder_section
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import StageContext
 from lavra.pipeline.stages.encoder import EncoderResult, encoder_stage
+from lavra.pipeline.training_samples import TrainingSamples, write_training_samples
 from lavra.runs import budget
 from lavra.runs.budget import CHOSEN_FILE
-from lavra.tokens import TokenizerConfig, train_tokenizer
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.train import train_tokenizer
 from tests.pipeline.taught import silent
 
 THINGS = ("box", "door", "tree", "lamp", "fish", "coat", "ship", "road", "song", "bell", "hat", "cup")
@@ -39,7 +40,7 @@ def module(number: int, pairs: list[tuple[int, int]]) -> Document:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What the stage was given, and what it returned."""
+    """Input and output of the stage."""
 
     context: StageContext
     result: EncoderResult
@@ -51,7 +52,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory):
-    """132 ordered pairs of things: 108 to learn from, 24 held out, each thing in both."""
+    """132 ordered pairs of things: 108 for training, 24 held out, each thing in both."""
     folder = tmp_path_factory.mktemp("encoder")
     pairs = [(one, other) for one in range(12) for other in range(12) if one != other]
     held = [(one, other) for one, other in pairs if (other - one) % 12 in (3, 7)]
@@ -59,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory):
     heldout = make_samples([module(1, held)], seed=0, training=train)
     for name in ("instructions", "tokenizer", "scratch", "out"):
         (folder / name).mkdir()
-    write_lessons(folder / "instructions", train, heldout)
+    write_training_samples(folder / "instructions", train, heldout)
     texts = [f"{one.anchor} {one.positive}" for one in train.pairs]
     train_tokenizer(texts, TokenizerConfig(kind="bpe", vocab_size=400)).save(folder / "tokenizer")
     write_json(
@@ -86,7 +87,9 @@ def test_the_encoder_finds_what_bm25_cannot(made: Made):
 
 def test_transformers_and_a_naive_search_find_as_many(made: Made):
     pairs = [
-        one for one in Lessons.open(made.context.parents["instructions"]).pairs("heldout") if one.kind == "signature"
+        one
+        for one in TrainingSamples.open(made.context.parents["instructions"]).pairs("heldout")
+        if one.kind == "signature"
     ]
     tokenizer = transformers.AutoTokenizer.from_pretrained(made.folder)
     model = transformers.AutoModel.from_pretrained(made.folder).eval()

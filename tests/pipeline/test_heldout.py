@@ -1,4 +1,4 @@
-"""Held-out bits per byte against the sum written out: every token of a document, its end included, over its bytes."""
+"""Held-out bits per byte against an explicit sum: every token of a document and its end, divided by its bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXTS = ["a", "não há pão", "one two", "🍎", "the end of it", "x y z"]  # s
 
 @pytest.fixture
 def model():
-    """With logits far from equal, so that each token counts."""
+    """A model whose logits are far from equal, so that each token counts."""
     model = tiny_model().eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -32,7 +32,7 @@ def model():
 
 @torch.no_grad()
 def nats(model, ids):
-    """Of every token but the first, one at a time."""
+    """Nats of every token but the first, one at a time."""
     total = 0.0
     for place in range(1, len(ids)):
         logits = model(torch.tensor([ids[:place]]))[0, -1].double()
@@ -62,7 +62,7 @@ def test_nats_and_bytes_are_those_of_the_chosen_documents_ends_included(model, t
 
 
 def documents_of_all_lengths(draw) -> list[Document]:
-    """Short ones, and long ones whose second half is another text: a sample of beginnings would not see it."""
+    """Short documents, and long ones whose second half is another text, which a sample of beginnings would miss."""
     texts = ["".join(draw.choices("ab ", k=draw.randrange(1, 90))) for _ in range(20)]
     texts += ["".join(draw.choices("ab ", k=400)) + "".join(draw.choices("wxyz é", k=400)) for _ in range(5)]
     return [Document(id=str(number), text=text) for number, text in enumerate(texts)]
@@ -82,7 +82,7 @@ def test_a_sample_of_everything_is_the_final_figure(model, tmp_path, bos, eos):
 
 
 def test_a_sample_estimates_the_final_figure_within_its_error(model, tmp_path):
-    """Over ten held-out sides: the estimate has no bias, and its error is as large as it says."""
+    """Over ten held-out sides: the estimate has no bias, and its error is as large as reported."""
     off, said = [], []
     for seed in range(10):
         data = write_tokens(tmp_path / f"{seed}", documents_of_all_lengths(random.Random(seed)), ByteTokenizer())

@@ -1,4 +1,4 @@
-"""The index stage: what is indexed is found and cited; encoders are chosen by what they add; time is kept."""
+"""The index stage: indexed text is found and cited; encoders are chosen by their gain; time is kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from lavra.base.errors import InputError
 from lavra.base.retrieval import Question
-from lavra.pipeline import index_encoders
 from lavra.pipeline.index_encoders import Encoders, FusedScores, choose_encoder
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.index import index_section
@@ -21,7 +20,8 @@ from lavra.rag.answering.answerer import DocumentAnswerer
 from lavra.rag.index.encoder import EncoderIdentity, NamedEmbedder
 from lavra.rag.index.open import open_index
 from lavra.rag.retrievers.build import build_retriever
-from lavra.text import Corpus
+from lavra.text.chunking.tokens import word_tokens
+from lavra.text.corpus import Corpus
 from tests.pipeline.taught import silent
 
 FACTS = {
@@ -32,7 +32,7 @@ FACTS = {
 
 
 class Pairs:
-    """Lessons with held-out pairs whose texts share no word: only meaning finds them."""
+    """Training data with held-out pairs whose texts share no word: only meaning finds them."""
 
     no_pairs = ""
 
@@ -51,7 +51,7 @@ class Pairs:
 
 
 class Meanings:
-    """An encoder that knows which question belongs to which passage; or, blind, nothing."""
+    """An encoder that knows which question belongs to which passage; or, if blind, knows nothing."""
 
     def __init__(self, *, blind: bool = False) -> None:
         self.blind = blind
@@ -73,11 +73,11 @@ def opening(**kinds):
     return Encoders(open=open_encoder)
 
 
-def test_the_encoder_with_which_more_is_found_is_chosen_and_a_broken_one_is_told() -> None:
+def test_the_encoder_that_finds_more_is_chosen_and_a_broken_one_is_reported() -> None:
     encoders = opening(blind=Meanings(blind=True), seeing=Meanings(), broken=None)
     chosen = choose_encoder(["broken", "blind", "seeing"], encoders, Pairs(), 100, 60.0)
     assert chosen.embedder.identity.name == "seeing"
-    assert "is broken" in chosen.trials[0].trouble
+    assert "is broken" in chosen.trials[0].issue
     assert chosen.trials[2].found > chosen.trials[1].found
     assert "seeing" in chosen.why
 
@@ -113,7 +113,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes):
     for name, words in FACTS.items():
         (text / name).write_text(words, encoding="utf-8")
     monkeypatch.setattr(Corpus, "open", classmethod(lambda cls, folder: _Sized()))
-    monkeypatch.setattr(index_module.Lessons, "open", classmethod(lambda cls, folder: Pairs()))
+    monkeypatch.setattr(index_module.TrainingSamples, "open", classmethod(lambda cls, folder: Pairs()))
     stage = index_stage(UpConfig(text=text, **changes), None, silent)
     parents = dict.fromkeys(stage.needs, tmp_path)
     folder = tmp_path / "index"
@@ -125,7 +125,7 @@ class _Sized:
         return 1000
 
 
-def test_what_is_indexed_answers_with_exact_citations_after_it_was_moved(tmp_path, monkeypatch) -> None:
+def test_a_moved_index_answers_with_exact_citations(tmp_path, monkeypatch) -> None:
     result, folder = run(tmp_path, monkeypatch)
     assert (result.documents, result.encoder) == (3, "")
     assert result.asked >= result.answered >= result.right_document > 0
@@ -154,6 +154,28 @@ def test_a_text_that_takes_too_long_is_left_to_the_user(tmp_path, monkeypatch) -
 
 
 def test_an_encoder_that_reads_little_reads_the_beginnings_of_chunks() -> None:
-    named = NamedEmbedder(Meanings(), EncoderIdentity(name="a", hash="a"), max_tokens=48)
-    assert index_encoders._whole(named).max_tokens is None
-    assert index_encoders._whole(NamedEmbedder(Meanings(), named.identity, max_tokens=256)).max_tokens == 256
+    class Recording(Meanings):
+        read: list[str] = []  # noqa: RUF012 - of all texts
+
+        def embed(self, texts):
+            self.read.extend(texts)
+            return super().embed(texts)
+
+    def chosen(max_tokens: int):
+        encoder = NamedEmbedder(
+            Recording(), EncoderIdentity(name="a", hash="a"), tokens=word_tokens, max_tokens=max_tokens
+        )
+        found = choose_encoder(["a"], Encoders(open=lambda _: encoder), Pairs(), 100, 60.0)
+        Recording.read.clear()
+        found.embedder.embed(["passage1 " + "word " * 200, "passage2 short"])
+        return found, [len(word_tokens(text)) for text in Recording.read]
+
+    few, read = chosen(48)
+    assert few.embedder.max_tokens is None  # chunks keep their usual size
+    assert read == [48, 2]
+    assert "first 48 tokens of a passage" in few.why
+    assert few.trials[0].first_tokens == 48
+    many, read = chosen(256)
+    assert many.embedder.max_tokens == 256
+    assert read == [201, 2]
+    assert "first 256" not in many.why

@@ -1,4 +1,4 @@
-"""What is made of documents: its counts, its order, and that nothing held out is learnt."""
+"""Instructions made from documents: their counts, their order, and no held-out text among them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VERBS = ("open", "close", "count", "paint", "weigh", "fold")
 
 
 def document(number: int, things: tuple[str, ...] = ("box", "door")) -> Document:
-    """A module of one function for each verb and thing."""
+    """A module with one function for each verb and thing."""
     functions = [
         f'def {verb}_{thing}_{number}(a):\n    """{verb.title()} the {thing} number {number}. Then stop."""\n'
         f"    return a.{verb}({number})\n"

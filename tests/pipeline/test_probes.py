@@ -1,4 +1,4 @@
-"""Questions of held-out text: the right answer is what stands there, and neither length nor layout gives it away."""
+"""Questions about held-out text: the right answer is from the text, and neither length nor layout gives it away."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = ("Ana", "Rui", "Eva", "Leo", "Rosa", "Tito")
 
 
 def prose(number: int) -> Document:
-    """A paragraph whose sentences tell which document and place they are of."""
+    """A paragraph whose sentences name their document and place."""
     name = NAMES[number % len(NAMES)]
     sentences = [
         f"{name} walked to house {number} on day {day} and met the {'tall' if day % 2 else 'small'} neighbour."

@@ -42,8 +42,8 @@ def test_every_stage_of_up_names_the_result_it_has_a_section_for(family: str, tm
     )
 
 
-def test_what_cards_say_stays_as_it_was_written_before(tmp_path: Path) -> None:
-    """Keys of cards on disk, which earlier versions wrote and others read."""
+def test_keys_of_cards_stay_unchanged(tmp_path: Path) -> None:
+    """Keys of cards on disk, written by earlier versions and read by others."""
     (tmp_path / "a.txt").write_text("text")
     keys = {
         (stage.name, field.name)
@@ -83,7 +83,7 @@ class Numbers:
 
 @dataclass(frozen=True, kw_only=True)
 class More(Numbers):
-    """A result."""
+    """A result with figures."""
 
     text: str | None
 
@@ -96,7 +96,7 @@ def test_figures_are_in_the_card_and_the_rest_is_not() -> None:
 
 
 def test_a_mean_of_nothing_and_the_word_none_are_read_as_written() -> None:
-    """A loss that diverged is NaN, and a model may write `none`: no reader of settings would take them."""
+    """A diverged loss is NaN, and a model may write `none`: a reader of settings would convert either."""
     plain = json.loads(json.dumps(to_mapping(More(mean=math.nan, text="none"))))
     again = from_plain(More, plain)
     assert math.isnan(again.mean)
@@ -104,7 +104,7 @@ def test_a_mean_of_nothing_and_the_word_none_are_read_as_written() -> None:
     assert from_plain(More, {"mean": 1.0, "text": None}).text is None
 
 
-def test_what_was_not_kept_is_none_or_the_figures_alone(tmp_path: Path) -> None:
+def test_absent_results_are_none_or_the_figures_alone(tmp_path: Path) -> None:
     assert read_result(tmp_path, {"seconds": 1.0}, More, None) is None
     assert read_result(tmp_path, {"seconds": 1.0, "mean": 2.0, "names": ["a"]}, More, Numbers) == Numbers(
         mean=2.0, names=("a",)

@@ -1,4 +1,4 @@
-"""Samples of prose: what each kind holds of the text, in every script, and that nothing is asked that has no room."""
+"""Samples of prose: the content of each kind, in every script, and no question without space for its answer."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def document(number: int) -> Document:
     return Document(id=f"d{number}", text=prose(number), source=f"n{number}.txt")
 
 
-def samples(text: str, *, room: int = ROOM, is_code: bool = False, seed: int = 0) -> Samples:
-    return prose_samples(Document(id="d", text=text, source="d.txt"), seed, room, is_code=is_code)
+def samples(text: str, *, max_bytes: int = ROOM, is_code: bool = False, seed: int = 0) -> Samples:
+    return prose_samples(Document(id="d", text=text, source="d.txt"), seed, max_bytes, is_code=is_code)
 
 
 def of_kind(made: Samples, kind: str) -> list[Instruction]:
@@ -75,7 +75,7 @@ def test_code_that_says_nothing_of_itself_is_only_continued() -> None:
     assert {one.kind for one in make_samples([shell], 0).instructions} == {"continue"}
 
 
-def test_code_is_continued_where_less_of_it_says_what_it_does() -> None:
+def test_code_without_docstrings_is_continued() -> None:
     plain = [Document(id=f"p{number}", text=f"TABLE = {{{number}: 1}}\n" * 40, kind="code") for number in range(3)]
     documented = Document(id="a", text="\n".join(f'def f{n}(a):\n    """Do the thing {n}."""\n' for n in range(4)))
     kinds = {
@@ -156,7 +156,7 @@ def test_a_summary_is_a_sentence_of_its_paragraph() -> None:
         ("e assim foi\n\nTexto que segue aqui.", ""),
     ],
 )
-def test_headings_are_told_from_short_paragraphs(text: str, heading: str) -> None:
+def test_headings_are_distinguished_from_short_paragraphs(text: str, heading: str) -> None:
     assert Passages(text).paragraphs[-1].heading == heading
 
 
@@ -171,10 +171,10 @@ def test_lines_that_are_not_wrapped_are_paragraphs() -> None:
     st.text(alphabet=st.sampled_from("aé 中。 ก\n.!ßA"), max_size=2000),
     st.integers(16, 300),
 )
-def test_runs_hold_the_text_in_order_and_have_room(text: str, room: int) -> None:
+def test_runs_hold_the_text_in_order_and_have_room(text: str, max_bytes: int) -> None:
     passages = Passages(text)
-    runs = list(passages.runs(room))
-    assert all(len(passages.part(one).encode()) <= room for one in runs)
+    runs = list(passages.runs(max_bytes))
+    assert all(len(passages.part(one).encode()) <= max_bytes for one in runs)
     whole = "".join(bare(passages.part(one)) for one in runs)
     headings = "".join(bare(one.heading) for one in passages.paragraphs)
     assert len(whole) <= len(bare(text))
@@ -191,14 +191,14 @@ def test_any_text_is_taken(text: str) -> None:
         assert len(one.instruction.encode()) + len(one.output.encode()) < 2 * ROOM
 
 
-@pytest.mark.parametrize("room", [128, 256, 1024])
-def test_question_and_answer_have_room(room: int) -> None:
-    """All but the words that ask and the words offered fit into the bytes given."""
-    made = samples(prose(5, paragraphs=40), room=room)
+@pytest.mark.parametrize("max_bytes", [128, 256, 1024])
+def test_question_and_answer_have_room(max_bytes: int) -> None:
+    """Question and answer fit into the given bytes, without the question's fixed words and the offered words."""
+    made = samples(prose(5, paragraphs=40), max_bytes=max_bytes)
     for one in made.instructions:
         if one.kind not in ("cloze", "section"):
             body = one.instruction.partition("\n\n")[2]
-            assert len(body.encode()) + len(one.output.encode()) <= 1.34 * room
+            assert len(body.encode()) + len(one.output.encode()) <= 1.34 * max_bytes
 
 
 def test_words_of_scripts_without_spaces_are_pairs_of_letters() -> None:
@@ -207,7 +207,7 @@ def test_words_of_scripts_without_spaces_are_pairs_of_letters() -> None:
 
 
 def test_a_text_is_asked_in_its_language(lavra_data: Path) -> None:
-    """The Declaration of Human Rights: questions in words for two languages, in signs for their neighbours."""
+    """The Declaration of Human Rights: questions in words for two languages, in signs for others."""
     with zipfile.ZipFile(lavra_data / "lm" / "nltk_udhr2" / "udhr2.zip") as archive:
         texts = {name: archive.read(f"udhr2/{name}.txt").decode() for name in ("por_PT", "por_BR", "eng", "spa", "deu")}
         others = {
@@ -224,7 +224,7 @@ def test_a_text_is_asked_in_its_language(lavra_data: Path) -> None:
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 3), shared=st.sets(st.integers(0, 5), max_size=5))
 def test_nothing_held_out_is_learnt(seed: int, shared: set[int]) -> None:
-    """Held-out documents that training has too give nothing."""
+    """Held-out documents that are also in training give no questions."""
     train = make_samples([document(number) for number in range(6)], seed)
     copies = [Document(id=f"copy {number}", text=prose(number)) for number in sorted(shared)]
     heldout = make_samples([*copies, document(8)], seed, training=train)
@@ -239,7 +239,7 @@ def test_nothing_held_out_is_learnt(seed: int, shared: set[int]) -> None:
 
 
 def test_a_key_is_the_same_in_other_letters_and_spaces() -> None:
-    """A chapter of the same name is no held-out question, though what follows is another text."""
+    """A chapter with the same name gives no held-out question, though the text after it differs."""
     train = make_samples([Document(id="a", text="# Uma Parte da Casa\n\n" + prose(1).partition("\n\n")[2])], 0)
     titled = Document(id="b", text="# UMA  parte da CASA\n\n" + prose(9, paragraphs=1).partition("\n\n")[2])
     assert [one.kind for one in make_samples([titled], 0).pairs].count("heading") == 1

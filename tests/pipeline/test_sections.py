@@ -1,4 +1,4 @@
-"""Each section of the report, from a result written by hand: what it says, and when it warns."""
+"""Each section of the report, from a result written by hand: its content and its warnings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from lavra.evaluation.baselines.heldout import Baseline, compare
 from lavra.pipeline.index_encoders import EncoderTrial
 from lavra.pipeline.instructions import Account
 from lavra.pipeline.plan import Plan
-from lavra.pipeline.pupil import Marks
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.adapt import adapt_section
 from lavra.pipeline.sections.benchmarks import up_benchmarks_section
@@ -47,9 +46,11 @@ from lavra.pipeline.stages.prepare import (
     UsedFile,
 )
 from lavra.pipeline.stages.pretrain import HeldoutGlance, LossPoint, PretrainResult
-from lavra.report import BarChart, Facts, LineChart, Paragraph, Report, SampleBlock, Section, Table, Tone
-from lavra.tokens import RoundTripReport
-from lavra.train import TrainConfig
+from lavra.pipeline.student_model import ExamScores
+from lavra.report.page import Report
+from lavra.report.section import BarChart, Facts, LineChart, Paragraph, SampleBlock, Section, Table, Tone
+from lavra.tokens.roundtrip import RoundTripReport
+from lavra.train.config import TrainConfig
 from tests.evaluation.results_made import made_result
 
 PLAN = Plan(
@@ -155,8 +156,12 @@ TAUGHT = AdaptResult(
     measured={"describe": 90, "choose": 20},
     steps=40,
     left_out=3,
-    before=Marks(nats={"describe": 6.0, "choose": 4.0}, measured={"describe": 90, "choose": 20}, chosen=5, asked=20),
-    after=Marks(nats={"describe": 5.0, "choose": 4.0}, measured={"describe": 90, "choose": 20}, chosen=10, asked=20),
+    before=ExamScores(
+        nats={"describe": 6.0, "choose": 4.0}, measured={"describe": 90, "choose": 20}, chosen=5, asked=20
+    ),
+    after=ExamScores(
+        nats={"describe": 5.0, "choose": 4.0}, measured={"describe": 90, "choose": 20}, chosen=10, asked=20
+    ),
     room=128,
     answer_tokens=32,
     answers=(BeforeAndAfter(instruction="What?", output="This.", source="a.py:7", before="  ", after="That."),),
@@ -220,7 +225,7 @@ INDEXED = IndexResult(
     pairs=40,
     trials=(
         EncoderTrial(name="encoder", found=0.625, texts_per_second=200.0, seconds=1.7),
-        EncoderTrial(name="other", trouble="no time"),
+        EncoderTrial(name="other", issue="no time"),
     ),
     why="words and meaning together find more",
     examples=(ShownAnswer(question="When?", answer="In May. [1]", sources=("[1] t/book.txt, line 3",)),),
@@ -289,7 +294,7 @@ def test_a_vocabulary_that_shrank_with_the_text_is_said() -> None:
     assert len(tokenizer_section(replace(TOKENIZER, usual_size=4096)).blocks) == 1
 
 
-def test_what_little_text_changed_is_beside_the_plan() -> None:
+def test_changes_for_little_text_are_beside_the_plan() -> None:
     assert blocks(plan_section(PLANNED), Paragraph) == []
     (said,) = blocks(plan_section(replace(PLANNED, notes=("Rows have 64 tokens.",))), Paragraph)
     assert said == Paragraph(text="Rows have 64 tokens.", tone=Tone.NOTE)
@@ -334,7 +339,7 @@ def test_the_plan_says_why_nothing_is_compiled() -> None:
         assert (compiling.value, compiling.note) == ("none", note)
 
 
-def test_the_evaluation_says_who_won_each_comparison() -> None:
+def test_the_evaluation_names_the_winner_of_each_comparison() -> None:
     section = evaluate_section(EVALUATED)
     assert facts(section) == {"Held-out text": "2.000", "Lines finished exactly": "25%", "First token right": "50%"}
     (table,) = blocks(section, Table)
@@ -416,9 +421,9 @@ def test_the_encoder_names_the_winner_of_each_kind() -> None:
     assert said.tone is Tone.NOTE
     # 0.5 of 40 and 0.9 of 30 pairs; 0.1 and 0.2 of them before
     helped = "Training helped: it finds 67.1% of all held-out passages, and found 14.3% before."
-    assert said.text.startswith(f"{helped} BM25 wins by signature:")
+    assert said.text.startswith(f"{helped} BM25 wins for signature:")
     assert "1,234 texts were cut to 48 tokens in training." in said.text
-    assert said.text.endswith("Too few passages to tell anything by question.")
+    assert said.text.endswith("Too few passages to judge: question.")
     (table,) = blocks(section, Table)
     assert table.rows[0] == ("signature → docstring", 40, 39, 0.1, 0.5, 0.75, "-0.400 to -0.100")
     won = replace(ENCODED, recall_bm25=ENCODED.recall_before, texts_cut=0, trivial=())
@@ -427,7 +432,7 @@ def test_the_encoder_names_the_winner_of_each_kind() -> None:
     ]
     (said,) = blocks(encoder_section(replace(ENCODED, recall_before={"signature": 0.5, "question": 0.2})), Paragraph)
     assert said.tone is Tone.NOTE
-    assert "and found 37.1% before. Not more than before by signature." in said.text
+    assert "and found 37.1% before. Not more than before for signature." in said.text
     (said,) = blocks(encoder_section(replace(ENCODED, recall_before={"signature": 0.8, "question": 0.8})), Paragraph)
     assert said.tone is Tone.WARNING
     assert said.text.startswith(

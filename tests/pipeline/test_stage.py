@@ -1,4 +1,4 @@
-"""The runner against its promises, and against a naive rule for what must run again."""
+"""The runner's promises, and a naive rule for the stages that must run again."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ from lavra.pipeline import stage as stage_module
 from lavra.pipeline.results import RESULT_FILE, Skipped
 from lavra.pipeline.sections.timings import timings_section
 from lavra.pipeline.stage import SECTION_FILE, Stage, StageContext, fingerprint, run_stages
-from lavra.report import Section, load_sections
+from lavra.report.page import load_sections
+from lavra.report.section import Section
 
 
 @dataclass(frozen=True, kw_only=True)
 class SaidFigures:
-    """What the card says: how long it is."""
+    """The card's figures: the length of the text."""
 
     length: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Said(SaidFigures):
-    """Who said what."""
+    """A speaker and a text."""
 
     name: str
     says: str
@@ -49,7 +50,7 @@ def said_section(result: Said) -> Section:
 
 
 def writer(name: str, says: str = "", ran: list[str] | None = None) -> Callable[[StageContext], Said]:
-    """Work that writes what it read and what it says, so that a wrong reuse shows in the content."""
+    """Work that writes its input and its text, so that a wrong reuse shows in the content."""
 
     def run(context: StageContext) -> Said:
         if ran is not None:
@@ -79,7 +80,7 @@ def make(
 
 
 def chain(ran: list[str], **says: str) -> list[Stage[Said]]:
-    """corpus -> tokenizer -> model, corpus -> model, and a note that stands alone."""
+    """corpus -> tokenizer -> model, corpus -> model, and a note without inputs."""
     return [
         make("corpus", says.get("corpus", "c"), ran=ran),
         make("tokenizer", says.get("tokenizer", "t"), needs=("corpus",), ran=ran),
@@ -125,7 +126,7 @@ def test_a_reused_stage_returns_the_same_result(workspace: Workspace) -> None:
 
 
 def test_sections_are_rendered_from_the_result_each_time(workspace: Workspace, tmp_path: Path) -> None:
-    """A stage that ran without a section, or with another one, has today's section in today's report."""
+    """A stage that ran without a section, or with another, has today's section in today's report."""
     run_stages([dataclasses.replace(make("corpus"), section=None)], workspace)
     (again,) = run_stages([make("corpus").shown(said_section)], workspace, tmp_path / "sections")
     assert again.reused
@@ -135,7 +136,7 @@ def test_sections_are_rendered_from_the_result_each_time(workspace: Workspace, t
 
 
 def test_an_artifact_older_than_result_files_keeps_its_section_and_its_figures(workspace: Workspace) -> None:
-    """As the runner left them: numbers in the card, the section beside it, and no result file."""
+    """As the runner wrote them: numbers in the card, the section beside it, and no result file."""
     (made,) = run_stages([make("corpus", "abc")], workspace)
     saved = Section(title="Old", summary="As it was written then.")
     (made.folder / RESULT_FILE).unlink()
@@ -178,7 +179,7 @@ def test_a_skipped_stage_says_why_when_it_is_reused_too(workspace: Workspace) ->
 
 
 def test_a_stage_that_was_skipped_for_the_moment_runs_again_next_time(workspace: Workspace) -> None:
-    """Twice it is skipped, for a moment or for good; what it needs and what needs it does not run for that."""
+    """It is skipped twice, for the moment or for good; stages before and after it do not run because of it."""
     ran: list[str] = []
 
     def skipping(again: bool) -> Callable[[StageContext], Said | Skipped]:
@@ -204,7 +205,7 @@ def test_a_stage_that_was_skipped_for_the_moment_runs_again_next_time(workspace:
 
 
 def test_a_section_that_cannot_be_rendered_makes_nothing_again(workspace: Workspace) -> None:
-    """An artifact takes hours to make; a mistake in its section is no damage to it."""
+    """An artifact takes hours to make; a mistake in its section does not damage it."""
 
     def broken(result: Said) -> Section:
         raise ValueError("a mistake in the section")
@@ -227,8 +228,8 @@ def test_a_changed_setting_reruns_that_stage_and_its_dependents_only(workspace: 
     assert ran == []
 
 
-def test_what_was_measured_and_told_is_no_part_of_an_artifacts_identity(tmp_path: Path) -> None:
-    """Two runs of the same take different times and say so; what is made of either is the same."""
+def test_measurements_and_messages_are_no_part_of_an_artifacts_identity(tmp_path: Path) -> None:
+    """Two equal runs take different times; artifacts made from either are the same."""
 
     def taking(seconds: int) -> Callable[[StageContext], Said]:
         def run(context: StageContext) -> Said:
@@ -244,7 +245,7 @@ def test_what_was_measured_and_told_is_no_part_of_an_artifacts_identity(tmp_path
 
 
 def test_an_artifact_of_another_key_is_not_reused_though_the_folders_are_named_alike(workspace: Workspace) -> None:
-    """A folder's name has half of the key only."""
+    """A folder's name has only half of the key."""
     ran: list[str] = []
     made = run_stages([make("corpus", ran=ran)], workspace)[0]
     key = made.card.config["stage"]["key"]
@@ -290,10 +291,10 @@ def test_changed_input_reruns(workspace: Workspace, tmp_path: Path) -> None:
         st.tuples(st.sampled_from(["corpus", "tokenizer", "note", "model"]), st.sampled_from("ab")), max_size=5
     )
 )
-def test_what_runs_is_what_a_naive_rule_says(
+def test_the_stages_that_run_are_those_of_a_naive_rule(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, str]]
 ) -> None:
-    """Naive rule: a stage runs when its settings and those of everything above it were never seen together."""
+    """Naive rule: a stage runs when its settings together with all settings above it are new."""
     workspace = Workspace.open(tmp_path_factory.mktemp("w"))
     above = {
         "corpus": ("corpus",),
@@ -420,7 +421,7 @@ def test_leftovers_of_other_keys_are_swept_and_other_artifacts_are_not(workspace
 
 @dataclass(frozen=True, kw_only=True)
 class Sessions:
-    """How long all sessions of a stage that resumed took."""
+    """Duration of all sessions of a resumed stage."""
 
     seconds: float
 
@@ -486,7 +487,7 @@ def test_timings_tell_what_was_left_of_the_budget(workspace: Workspace) -> None:
 
 
 def test_the_example_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """docs/pipeline.md shows how a stage is added; what it shows must be true."""
+    """docs/pipeline.md shows how to add a stage; its example must be true."""
     page = (Path(__file__).parents[2] / "docs" / "pipeline.md").read_text(encoding="utf-8")
     example = page.split("```python\n")[1].split("```")[0]
     assert sum(bool(line.strip()) for line in example.splitlines()) <= 21

@@ -1,4 +1,4 @@
-"""A run in a stage: stopped where it may be, it goes on to the same artifact, and checkpoints go last."""
+"""A run in a stage: after any stop it continues to the same artifact, and checkpoints are deleted last."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lavra.base.workspace import Workspace
 from lavra.pipeline.stage import Stage, StageContext, StageOutcome, run_stages
 from lavra.pipeline.stage_folder import StageFolder
 from lavra.runs.run import carry_out
-from lavra.train import checkpoint_folders
+from lavra.train.checkpoint import checkpoint_folders
 from tests.runs.toy import STEPS, StoppedError, made, quiet, same, stop_at, weights
 
 
 def carried_out(workspace: Path, progress=quiet, after=quiet, resumed: list[int] | None = None) -> StageOutcome:
-    """The artifact of a stage that carries out a run; `after` is called with its folder before it is in place."""
+    """The artifact of a stage that performs a run; `after` is called with its folder before it is moved into place."""
 
     def run(context: StageContext) -> None:
         done = carry_out(made(), StageFolder(context), progress)

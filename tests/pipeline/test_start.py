@@ -1,4 +1,4 @@
-"""`up --start`: a model that is there learns the user's text, all of it or by a LoRA that is folded in."""
+"""`up --start`: an existing model learns the user's text, by full training or by a LoRA that is merged."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ import torch
 import transformers
 
 import lavra
-from lavra.adapt.config import LoraConfig
 from lavra.adapt.inject import add_adapter
+from lavra.adapt.methods.lora import LoraConfig
 from lavra.adapt.peft_write import save_adapter
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.ports import silent
 from lavra.base.workspace import Workspace
-from lavra.model import build_model, load_checkpoint, preset, save_checkpoint
-from lavra.model.families import family
+from lavra.model.build import build_model
+from lavra.model.checkpoint import load_checkpoint, save_checkpoint
+from lavra.model.families.table import family, preset
 from lavra.pipeline.objective import tokenizer_ids
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import run_stages
 from lavra.pipeline.start import find_start, settled
 from lavra.pipeline.up import run_up, up_stages
-from lavra.tokens import TokenizerConfig, train_tokenizer
-from lavra.train import Parallel
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.train import train_tokenizer
+from lavra.train.config import Parallel
 
 MODULES = ("argparse.py", "ast.py", "cmd.py", "csv.py", "dis.py", "doctest.py", "inspect.py", "pdb.py", "pickle.py")
 
@@ -62,7 +64,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some 25 steps, however fast the machine is just now."""
+    """About 25 steps, for any speed of the machine."""
     monkeypatch.setattr("lavra.pipeline.stages.start.seconds_a_step", lambda *_: 0.05)
 
 
@@ -72,7 +74,7 @@ def settings(text: Path, start: Path, **changes) -> UpConfig:
 
 
 def trained(config: UpConfig, workspace: Path):
-    """The stages up to the model, without those that come after it."""
+    """The stages up to the model, without later ones."""
     start = find_start(config)
     stages = up_stages(settled(config, start), silent, start=start)[:6]
     return {one.stage: one for one in run_stages(stages, Workspace.open(workspace))}
@@ -105,7 +107,7 @@ def test_it_gets_better_at_the_text_and_stays_an_ordinary_model(few_steps, text,
     assert made["tokenizer"].result.vocab_size == 512
 
 
-def test_what_was_not_changed_is_reused_and_another_model_is_not(few_steps, text, model, tmp_path):
+def test_unchanged_stages_are_reused_and_another_model_is_not(few_steps, text, model, tmp_path):
     config = settings(text, model, start_method="full")
     trained(config, tmp_path / "w")
     assert all(one.reused for one in trained(config, tmp_path / "w").values())
@@ -127,23 +129,23 @@ def test_the_whole_run_in_every_kind_of_model(text, tmp_path, name):
 
 def test_settings_the_model_has_decided_are_refused(text, model, tmp_path):
     for changes, message in [
-        ({"vocab_size": 4096}, "vocab_size is 4096, but a model that is there has one of its own"),
+        ({"vocab_size": 4096}, "vocab_size is 4096, but the existing model has its own"),
         ({"hidden_size": 64}, "hidden_size is 64"),
         ({"family": "gpt2"}, "family is 'gpt2', but .* is a llama model"),
         ({"parallel": Parallel.DDP}, "going on from a model runs in one process"),
         ({"fim_rate": 0.5}, "has no tokens for it"),
         ({"mask_share": 0.5}, "mask_share"),
-        ({"optimizer": "muon"}, "gone on with by adamw"),
+        ({"optimizer": "muon"}, "training of an existing model uses adamw"),
     ]:
         with pytest.raises(ConfigError, match=message):
             find_start(settings(text, model, **changes))
-    with pytest.raises(ConfigError, match="there is no start"):
+    with pytest.raises(ConfigError, match="start is not given"):
         UpConfig(start_method="lora")
     with pytest.raises(InputError, match="neither a folder"):
         find_start(settings(text, tmp_path / "nothing" / "there"))
 
 
-def test_what_cannot_go_on_is_refused(text, model, tmp_path):
+def test_unsuitable_start_models_are_refused(text, model, tmp_path):
     shape = transformers.BertConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
     transformers.BertModel(shape).save_pretrained(tmp_path / "headless")
     with pytest.raises(InputError, match="no head over its vocabulary"):
@@ -157,7 +159,8 @@ def test_what_cannot_go_on_is_refused(text, model, tmp_path):
 
 def test_a_budget_for_less_than_four_steps_is_refused(text, model, tmp_path, monkeypatch):
     monkeypatch.setattr("lavra.pipeline.stages.start.seconds_a_step", lambda *_: 100.0)
-    with pytest.raises(ConfigError, match=r"0 steps of 100.00s fit into 1.7s.*give more `budget`"):
+    needed = r"at least 4 steps of 100.00s, and its share .* is 1.7s; give a `budget` of \d+m"
+    with pytest.raises(ConfigError, match=needed):
         trained(settings(text, model), tmp_path)
 
 

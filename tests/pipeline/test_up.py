@@ -1,4 +1,4 @@
-"""The whole way, on a little text: what is made, what is reused, what Ctrl-C leaves, what the report says."""
+"""`lavra up` as a whole on a little text: its artifacts, their reuse, Ctrl-C, and the report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lavra.base.introduction import read_introduction
 from lavra.base.workspace import Workspace
 from lavra.cli import serve, up
 from lavra.model.config import Kind
-from lavra.pipeline.plan import Plan, TextSize, choose_rung
+from lavra.pipeline.plan import Plan, TextSize, choose_shape
 from lavra.pipeline.results import RESULT_FILE
 from lavra.pipeline.settings import SHARES, UpConfig, shares
 from lavra.pipeline.stage import SECTION_FILE
@@ -33,8 +33,8 @@ from lavra.pipeline.stages import planning
 from lavra.pipeline.stages.planning import draft, read_at_most
 from lavra.pipeline.up import run_up, up_stages
 from lavra.rag.index.open import open_index
-from lavra.text import Corpus
-from lavra.train import Parallel
+from lavra.text.corpus import Corpus
+from lavra.train.config import Parallel
 from tests.compression.quality import read_quality
 from tests.pipeline.taught import fix_steps
 
@@ -44,7 +44,7 @@ SHORT = 5.0  # of the run that several tests look at: enough to beat a guess
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some modules of the standard library: real code, little of it."""
+    """Some modules of the standard library: a little real code."""
     folder = tmp_path_factory.mktemp("text")
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:NUM_FILES]:
         (folder / path.name).write_bytes(path.read_bytes())
@@ -57,7 +57,7 @@ def settings(text: Path, **changes) -> UpConfig:
 
 
 def silent(step: str, done: float, total: float | None = None, note: str = "") -> None:
-    """Nobody watches."""
+    """A progress that shows nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +66,11 @@ def made(text: Path, tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lavra.pipeline.settings._LEAST_BUDGET", SHORT)
         patch.setattr("lavra.compression.folder._WRITTEN", 4)
-        fix_steps(patch, 4)  # what has no time is tried again, and would not be reused
+        fix_steps(patch, 4)  # a stage without time is tried again, and would not be reused
         yield workspace, run_up(settings(text, heldout_fraction=0.2, budget=SHORT), workspace, silent)
 
 
-def test_what_it_was_taught_is_served_beside_it(made, monkeypatch: pytest.MonkeyPatch):
+def test_the_taught_adapter_is_served_beside_the_model(made, monkeypatch: pytest.MonkeyPatch):
     _, result = made
     adapt = next(stage for stage in result.stages if stage.stage == "adapt")
     assert result.adapter == (None if "skipped" in adapt.card.metrics else adapt.folder)
@@ -152,7 +152,7 @@ def test_a_second_run_reuses_everything(made, text: Path):
 
 
 def test_a_workspace_older_than_result_files_is_reused_in_full(made, text: Path, tmp_path: Path):
-    """As the stages left it when they drew their sections themselves: a section in each artifact, and no result."""
+    """As the stages wrote it when they rendered their own sections: a section in each artifact, and no result."""
     workspace, first = made
     shutil.copytree(workspace.path, tmp_path / "w")
     for stage in first.stages:
@@ -170,7 +170,7 @@ def test_a_workspace_older_than_result_files_is_reused_in_full(made, text: Path,
     assert f"{bits:.3f}" in page
 
 
-def test_the_report_says_who_won(made):
+def test_the_report_names_the_winner(made):
     _, result = made
     page = result.report.read_text(encoding="utf-8")
     metrics = next(stage.card.metrics for stage in result.stages if stage.stage == "evaluate")
@@ -204,7 +204,9 @@ def test_the_plan_is_fixed_before_training(made):
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("answers", [True, False])
 @pytest.mark.parametrize("vectors", [True, False])
-def test_shares_are_the_whole_budget_whatever_is_taught(kind: Kind, answers: bool, vectors: bool, text: Path):
+def test_shares_add_up_to_the_whole_budget_for_any_choice_of_stages(
+    kind: Kind, answers: bool, vectors: bool, text: Path
+):
     given = shares(kind, teaches_answers=answers, teaches_vectors=vectors)
     assert sum(given.values()) == pytest.approx(1.0)
     assert all(share > 0 for share in given.values())
@@ -269,13 +271,13 @@ def test_a_run_that_compiling_would_eat_is_not_compiled() -> None:
 
 
 def test_little_text_is_read_eight_times_at_most_by_a_larger_model():
-    """4 minutes of a machine of 180 GFLOP/s and 265,000 tokens: more time makes the model larger and then stops."""
+    """4 minutes of a machine of 180 GFLOP/s and 265,000 tokens: more time enlarges the model up to a limit."""
     text, much = TextSize(265_000, 4096), TextSize(50_000_000, 4096)
     operations = 180e9 * 0.6 * 204
-    assert choose_rung(operations, much) == choose_rung(operations)
-    larger = choose_rung(operations, text)
+    assert choose_shape(operations, much) == choose_shape(operations)
+    larger = choose_shape(operations, text)
     assert (larger.hidden_size, larger.num_layers) == (128, 4)
-    assert choose_rung(operations * 1000, text) == choose_rung(operations * 100, text)  # 8 parameters a token
+    assert choose_shape(operations * 1000, text) == choose_shape(operations * 100, text)  # 8 parameters a token
 
     plan = draft(UpConfig(compile="off"), 204.0, torch.device("cpu"), 1, text)
     step = plan.batch_size * plan.sequence_length
@@ -288,7 +290,7 @@ def test_little_text_is_read_eight_times_at_most_by_a_larger_model():
     assert read_at_most(planned, Kind.ENCODER, 265_000, 1)[0] == planned
 
 
-def test_an_encoder_hides_more_in_training_unless_told():
+def test_an_encoder_hides_more_in_training_by_default():
     assert UpConfig(family="bert").noise.mask_share == 0.4
     assert UpConfig(family="bert", mask_share=0.15).noise.mask_share == 0.15
     assert UpConfig().noise.mask_share is None
@@ -306,7 +308,7 @@ def test_other_families_end_to_end(family: str, text: Path, tmp_path: Path, monk
 
 
 def interrupted_in_training(command, workspace: Path) -> tuple[str, int]:
-    """Run, send SIGINT once a few steps are done; what it said, and its status."""
+    """Run, and send SIGINT after a few steps; returns the output and the status."""
     running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240
     while sum(path.read_text().count("\n") for path in (workspace / "runs").glob("pretrain-*/metrics.jsonl")) < 5:
@@ -320,7 +322,7 @@ def interrupted_in_training(command, workspace: Path) -> tuple[str, int]:
 
 @pytest.mark.slow
 def test_interrupted_training_goes_on(text: Path, tmp_path: Path):
-    """SIGINT in the middle of training saves the step; the next run goes on from that very step."""
+    """SIGINT in the middle of training saves the step; the next run resumes from that step."""
     workspace = tmp_path / "w"
     command = [sys.executable, "-m", "lavra", "up", "--text", str(text), "--workspace", str(workspace), "--json"]
     command += ["--budget", "30s", "--vocab-size", "512", "--sequence-length", "64", "--compile", "off"]
@@ -355,7 +357,7 @@ def test_two_processes_make_one_model(text: Path, tmp_path: Path, parallel: str)
     plan = Plan.load(next((workspace / "runs").glob("plan-*")))
     assert plan.train.parallel is Parallel(parallel)
     assert first["stages"]["pretrain"]["metrics"]["steps"] == plan.train.num_steps
-    # What was evaluated while the weights were sharded is what the saved model scores.
+    # The evaluation of sharded weights equals that of the saved model.
     assert transformers.AutoModelForCausalLM.from_pretrained(first["model"]).num_parameters() == plan.num_parameters
     assert first["stages"]["evaluate"]["metrics"]["bits_per_byte"] < 4.5
     assert list((tmp_path / "board").iterdir())

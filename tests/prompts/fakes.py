@@ -19,7 +19,7 @@ REVIEW = Variable(name="review", description="a review")
 
 
 class Characters:
-    """A token a character."""
+    """A tokenizer in which each character is a token."""
 
     def encode(self, text: str) -> list[int]:
         return [ord(character) for character in text]

@@ -1,4 +1,4 @@
-"""Answers, and what fails: nothing is left out, and one bad input fails by itself."""
+"""Answers and failures: nothing is left out, and one bad input fails alone."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_one_bad_input_fails_by_itself_and_keeps_its_place() -> None:
     assert answers[1].num_read == 25
 
 
-def test_many_inputs_go_in_batches_and_are_told() -> None:
+def test_many_inputs_go_in_batches_with_progress() -> None:
     told: list[tuple[str, float, float | None]] = []
     answerer = PromptAnswerer(sentiment(labels=()), writer(), LAYOUT)
     answers = answerer.answers([{"review": "x" * n} for n in range(40)], lambda *step: told.append(step))

@@ -1,4 +1,4 @@
-"""The budget is never exceeded, and kept and left out are together the pool."""
+"""The budget is never exceeded, and kept and omitted examples together are the pool."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from lavra.prompts.calibrate import (
 from lavra.prompts.layout import PromptLayout
 from lavra.prompts.render import render
 from lavra.prompts.variables import Variable
-from lavra.tokens import DEFAULT_CHAT_TEMPLATE
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_in_process
 from tests.prompts import fakes
 from tests.prompts.fakes import LAYOUT, REVIEW, KnownModel, conversation, example, sentiment
@@ -34,7 +34,7 @@ BIAS = {"bad": 0.05, "good": 0.95}
 
 
 def biased(given_: str, text: str) -> float:
-    """ln of an unnormalised truth times bias; where there is nothing to judge the truth is even."""
+    """Log of an unnormalised truth times a bias; without an input, the truth is even."""
     label = text.strip()
     review = given_.rpartition("Review: ")[2].partition("\n")[0]
     truth = TRUE[review][label] if review in TRUE else 0.5
@@ -48,7 +48,7 @@ def classify(model, *, calibrate: bool, scoring=LabelScoring.SUM, prompt=None) -
 
 
 def test_calibration_finds_the_known_truth() -> None:
-    """The likeliest label is always `good` before, and the true distribution comes out after."""
+    """The likeliest label is always `good` before calibration; after it, the true distribution appears."""
     before = classify(KnownModel(biased), calibrate=False)
     assert (before.argmax(axis=1) == 1).all()
     expected = [fakes.softmax([math.log(row[label] * BIAS[label]) for label in row]) for row in TRUE.values()]
@@ -57,7 +57,7 @@ def test_calibration_finds_the_known_truth() -> None:
     assert after == pytest.approx(np.array([[0.1, 0.9], [0.8, 0.2]]))
 
 
-def test_what_is_asked_without_content_is_asked_once() -> None:
+def test_a_question_without_content_is_asked_once() -> None:
     model = KnownModel(biased)
     classify(model, calibrate=True)
     empty = [
@@ -107,7 +107,7 @@ def test_the_three_rules() -> None:
 
 
 def logits_by_hand(model, ids: list[int], count: int) -> float:
-    """ln p of the last `count` ids given those before them."""
+    """ln p of the last `count` ids, given the ids before them."""
     with torch.inference_mode():
         logprobs = model.model(torch.tensor([ids]))[0].float().log_softmax(dim=-1)
     return sum(logprobs[place - 1, ids[place]].item() for place in range(len(ids) - count, len(ids)))
@@ -119,10 +119,10 @@ def test_scores_of_a_real_decoder_are_its_logits_summed() -> None:
     prompt = sentiment()
     text = render(prompt, {"review": "She loved Lily."})
     scorer = LabelScorer(
-        model, PromptLayout(tokenizer=model.tokenizer, num_special=len(model.reading.frame.before)), prompt
+        model, PromptLayout(tokenizer=model.tokenizer, num_special=len(model.encoding.frame.before)), prompt
     )
     for label, score in zip(prompt.labels, scorer.scores([text])[0], strict=True):
-        whole = [*model.reading.frame.before, *encode(f"{text.text} {label}")]
+        whole = [*model.encoding.frame.before, *encode(f"{text.text} {label}")]
         assert score == pytest.approx(logits_by_hand(model, whole, len(encode(f" {label}"))), abs=1e-3)
 
 
@@ -169,7 +169,7 @@ def test_softmax_of_far_apart_scores_is_finite() -> None:
     assert softmax(np.array([[-1e5, 0.0], [-1e5, -1e5]])) == pytest.approx(np.array([[0.0, 1.0], [0.5, 0.5]]))
 
 
-def test_what_cannot_be_scored_is_refused() -> None:
+def test_unscorable_input_is_refused() -> None:
     with pytest.raises(ConfigError, match="has no labels to choose from"):
         LabelScorer(KnownModel(biased), LAYOUT, sentiment(labels=()))
     with pytest.raises(ConfigError, match="needs the `domain`"):

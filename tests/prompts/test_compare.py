@@ -1,4 +1,4 @@
-"""A comparison against the numbers worked out by hand, scipy and scikit-learn; nothing that fails is dropped."""
+"""A comparison against numbers computed by hand, scipy and scikit-learn; no failure is dropped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAMPLES = [example(f"{'x' * n}{'!' if n % 3 else '?'}", "good" if n % 2 else "ba
 
 
 def knows(share: float, seed: int) -> KnownModel:
-    """Gives the right label its chance on a share of the reviews, and the wrong one that on the others."""
+    """Gives the right label its probability on a share of the reviews, and the wrong label on the others."""
     truth = {f"Review: {sample.input['review']}\nSentiment:": sample.expected for sample in SAMPLES}
     draw = np.random.default_rng(seed)
     chances = {text: (0.9 if draw.random() < share else 0.2) for text in truth}
@@ -62,7 +62,7 @@ def test_the_numbers_are_those_of_scikit_learn_and_scipy() -> None:
     assert pair.p <= pair.p_corrected <= min(1.0, 3 * pair.p)
 
 
-def test_what_fails_is_wrong_and_counted() -> None:
+def test_failures_are_wrong_and_counted() -> None:
     layout = PromptLayout(tokenizer=Characters(), context=40)
     samples = [example("a", "good"), example("b" * 50, "good"), example("c" * 50, "bad"), example("d", "bad")]
     model = KnownModel(lambda given, text: -1.0 if text == " good" else -2.0)
@@ -86,7 +86,7 @@ def test_a_written_answer_that_is_no_label_is_wrong_and_counted() -> None:
     assert result.log_loss is None
 
 
-def test_means_are_over_what_was_asked_and_samples_among_the_examples_are_told() -> None:
+def test_means_are_over_asked_samples_and_samples_among_the_examples_are_reported() -> None:
     layout = PromptLayout(tokenizer=Characters(), context=70)
     examples = [example("a", "good"), example("c", "bad")]
     pool = ShotPool(sentiment(), examples, ShotConfig(shots=1))
@@ -110,7 +110,7 @@ def test_each_prompt_is_given_the_variables_it_declares() -> None:
 def test_a_sample_that_does_not_fit_a_prompt_is_refused_before_anything_is_asked() -> None:
     model = KnownModel(lambda *_: -1.0)
     answerer = PromptAnswerer(sentiment(), model, LAYOUT)
-    with pytest.raises(ConfigError, match=r"sentiment@1.0.0: sample 2.expected: 'god' is no label"):
+    with pytest.raises(ConfigError, match=r"sentiment@1.0.0: sample 2.expected: 'god' is not a label"):
         compare([answerer], [example("a", "good"), example("b", "god")])
     with pytest.raises(InputError, match="no samples"):
         compare([answerer], [])

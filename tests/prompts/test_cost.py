@@ -1,4 +1,4 @@
-"""Prices for a million tokens, and none that is made up."""
+"""Prices for a million tokens; an unknown price stays unknown."""
 
 from __future__ import annotations
 

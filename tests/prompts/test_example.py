@@ -1,4 +1,4 @@
-"""Answers against what is expected, by all four rules."""
+"""Answers against expectations, by all four rules."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_json_is_compared_by_value(one: Any, other: Any) -> None:
     [
         ({"expected": True}, "expected True is of type bool; write it in quotes, or expect: json"),
         ({"expected": 3, "expect": Expect.CONTAINS}, "expected 3 is of type int"),
-        ({"expected": "(", "expect": Expect.REGEX}, "is no regular expression"),
+        ({"expected": "(", "expect": Expect.REGEX}, "is not a regular expression"),
         ({"expected": "a", "answer": 3}, "answer 3 is of type int"),
         ({"expected": datetime.date(2020, 1, 1), "expect": Expect.JSON}, "holds what JSON cannot"),
     ],
@@ -71,7 +71,7 @@ def test_an_example_that_could_never_pass_is_refused(settings: dict[str, Any], m
         Example(input={}, **settings)
 
 
-def test_what_a_shot_shows() -> None:
+def test_a_shot_shows_its_input_and_its_answer() -> None:
     assert expects("yes").shown == "yes"
     assert expects({"a": "é"}, "json").shown == '{"a": "é"}'
     assert expects("Par", "contains").shown is None

@@ -13,7 +13,7 @@ from tests.prompts.fakes import LAYOUT, KnownModel, example, sentiment
 
 
 def echo(prompt: str) -> str:
-    """What stands after the last `Review: `."""
+    """The text after the last `Review: `."""
     return " " + prompt.rpartition("Review: ")[2].partition("\n")[0]
 
 

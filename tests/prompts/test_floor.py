@@ -1,4 +1,4 @@
-"""Prompts work over ports: importing all of them loads no torch."""
+"""Prompts use only ports: importing all of their modules loads no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens by part: the parts make the whole."""
+"""Tokens by part: the parts add up to the whole."""
 
 from __future__ import annotations
 

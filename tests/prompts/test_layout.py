@@ -1,4 +1,4 @@
-"""What is counted is what the model reads: against the usage that real models report."""
+"""Counted tokens are the tokens that the model reads: against the usage of real models."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from lavra.base.types import GenerateRequest, ScoreRequest
 from lavra.model.transformer import Decoder
 from lavra.prompts.layout import PromptLayout
 from lavra.prompts.render import Rendered, RenderedTurn, render
-from lavra.tokens import DEFAULT_CHAT_TEMPLATE
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_in_process
 from tests.prompts.fakes import LAYOUT, conversation, example, sentiment
 
 
 def layout_of(model, **rest) -> PromptLayout:
-    frame = model.reading.frame
+    frame = model.encoding.frame
     behind = 0 if isinstance(model.model, Decoder) else len(frame.after)
     return PromptLayout(tokenizer=model.tokenizer, num_special=len(frame.before) + behind, **rest)
 
@@ -26,7 +26,7 @@ def test_tokens_of_a_text_are_those_the_model_reads(family: str) -> None:
     rendered = render(sentiment(), {"review": "She loved Lily."}, [example("Once upon a time", "good")])
     layout = layout_of(model)
     ((completion,),) = model.generate([GenerateRequest(prompt=layout.prompt(rendered), max_tokens=1)])
-    start = 1 if family == "t5" else 0  # the id a decoder starts from is no part of the source
+    start = 1 if family == "t5" else 0  # the id a decoder starts from is not part of the source
     assert layout.num_tokens(rendered) == completion.usage.prompt_tokens - start
 
 
@@ -53,7 +53,7 @@ def test_continuations() -> None:
 
 def test_the_answers_room() -> None:
     layout = PromptLayout(tokenizer=LAYOUT.tokenizer, context=100)
-    assert layout.budget(30, strict=True).room == 70
+    assert layout.budget(30, strict=True).max_prompt_tokens == 70
     apart = PromptLayout(tokenizer=LAYOUT.tokenizer, context=100, shares_context=False)
-    assert apart.budget(300).room == 100
-    assert LAYOUT.budget(30).room is None
+    assert apart.budget(300).max_prompt_tokens == 100
+    assert LAYOUT.budget(30).max_prompt_tokens is None

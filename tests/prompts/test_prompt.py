@@ -1,4 +1,4 @@
-"""A prompt that could not be rendered is never made."""
+"""A prompt that could not be rendered is never created."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TURN = MessageTemplate(role="user", template="{{ review }}")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": "a b"}, "name: 'a b' is no name"),
-        ({"version": "1.0"}, "version: '1.0' is no semantic version"),
-        ({"version": "01.0.0"}, "version: '01.0.0' is no semantic version"),
+        ({"name": "a b"}, "name: 'a b' is not a name"),
+        ({"version": "1.0"}, "version: '1.0' is not a semantic version"),
+        ({"version": "01.0.0"}, "version: '01.0.0' is not a semantic version"),
         ({"purpose": " "}, "purpose: is empty"),
         ({"template": None}, "template: a prompt has either template or messages"),
         ({"messages": (TURN,)}, "template: a prompt has either template or messages"),
@@ -36,12 +36,12 @@ TURN = MessageTemplate(role="user", template="{{ review }}")
         ({"labels": ("good",)}, "labels: there is one alone"),
         ({"labels": ("good", "good")}, r"labels\[1\]: 'good' stands there twice"),
         ({"labels": ("good", " bad")}, r"labels\[1\]: ' bad' is empty or has white space"),
-        ({"examples": (example("x", "god"),)}, r"examples\[0\].expected: 'god' is no label; did you mean 'good'"),
+        ({"examples": (example("x", "god"),)}, r"examples\[0\].expected: 'god' is not a label; did you mean 'good'"),
         ({"examples": (example("x", "good", expect=Expect.CONTAINS),)}, r"examples\[0\].expect: is contains"),
         ({"examples": (example("x", "good"), example(3, "bad"))}, r"examples\[1\].input: variable 'review' is 3"),
     ],
 )
-def test_what_contradicts_itself_is_refused_with_its_place(changes: dict[str, Any], message: str) -> None:
+def test_contradictions_are_refused_with_their_place(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=f"^{message}" if not message.startswith("'") else message):
         sentiment(**changes)
 

@@ -1,4 +1,4 @@
-"""Files: what is wrong is said with its line, and nothing is ignored."""
+"""Prompt files: every mistake is named with its line, and nothing is ignored."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_file_is_read_whole(path: Path) -> None:
     assert prompt.examples[0].expect is Expect.EQUALS
 
 
-def test_what_is_written_back_reads_the_same(path: Path) -> None:
+def test_a_written_prompt_reads_the_same(path: Path) -> None:
     """JSON is YAML: the plain data of a prompt, in a file."""
     path.write_text(FILE, encoding="utf-8")
     prompt = read_prompt(path)
@@ -76,7 +76,7 @@ def test_what_is_written_back_reads_the_same(path: Path) -> None:
     [
         ("purpose:", "purpos:", 3, "purpos: unknown setting 'purpos'; did you mean 'purpose'"),
         ("version: 1.2.0", "version: 1.2", 2, "version: 1.2 is not text"),
-        ("version: 1.2.0", "version: '1.2'", 2, "version: '1.2' is no semantic version"),
+        ("version: 1.2.0", "version: '1.2'", 2, "version: '1.2' is not a semantic version"),
         ("    description: the review", "    descripton: the review", 6, r"variables\[0\].descripton: unknown setting"),
         ("default: short", "default: shrt", 7, r"variables\[1\]: the default does not fit: .*did you mean 'short'"),
         ("default: short", "type: text", 9, r"variables\[1\].type: unknown value 'text'"),
@@ -84,15 +84,15 @@ def test_what_is_written_back_reads_the_same(path: Path) -> None:
         ("Sentiment: {{ expected }}", "Sentiment: {{ expcted }}", 17, "example_template: names 'expcted'"),
         ("Sentiment: {{ expected }}", "Sentiment: {{ expected", 17, "example_template: is not valid Jinja"),
         ("labels: [negative, positive]", "labels: [no, positive]", 18, r"labels\[0\]: False is not text"),
-        ("expected: positive", "expected: postive", 21, r"examples\[0\].expected: 'postive' is no label"),
+        ("expected: positive", "expected: postive", 21, r"examples\[0\].expected: 'postive' is not a label"),
         ("expected: positive", "expected: 3", 20, r"examples\[0\]: expected 3 is of type int"),
         ("      review: Awful.", "      reviw: Awful.", 22, r"examples\[1\].input: there is no variable 'reviw'"),
         ("max_tokens: 4", "max_token: 4", 26, "generation.max_token: unknown setting"),
-        ("max_tokens: 4", "max_tokens: 0", 25, "generation: max_tokens=0 is under 1"),
+        ("max_tokens: 4", "max_tokens: 0", 25, "generation: max_tokens=0 is out of range"),
         ("max_tokens: 4", "max_tokens: 4\n  max_tokens: 5", 27, "generation.max_tokens is written a second time"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(path: Path, old: str, new: str, line: int, message: str) -> None:
+def test_mistakes_are_named_with_their_line(path: Path, old: str, new: str, line: int, message: str) -> None:
     assert FILE.count(old) >= 1
     path.write_text(FILE.replace(old, new), encoding="utf-8")
     with pytest.raises(ConfigError, match=f"^{path}:{line}: {message}"):
@@ -139,7 +139,7 @@ KEYS = ("messages", "example_messages", "answer_prefix", "domain", "foo", "templ
 
 
 @given(st.data())
-def test_whatever_a_file_holds_it_is_a_prompt_or_an_error_of_ours(tmp_path_factory, data: st.DataObject) -> None:
+def test_any_file_is_a_prompt_or_a_lavra_error(tmp_path_factory, data: st.DataObject) -> None:
     value = yaml.safe_load(FILE)
     place = value
     while isinstance(place, dict | list) and place:
@@ -207,7 +207,7 @@ def test_a_line_that_is_no_example_is_refused_with_its_number(tmp_path: Path, li
 
 
 def test_a_line_ends_where_json_says(tmp_path: Path) -> None:
-    """U+2028 and the like are line breaks to Python, and ordinary characters inside JSON."""
+    """U+2028 and similar characters are line breaks in Python, and ordinary characters inside JSON."""
     path = tmp_path / "set.jsonl"
     review = "a\u2028b\u0085c\x1cd"
     row = json.dumps({"review": review, "expected": "good"}, ensure_ascii=False)

@@ -45,7 +45,7 @@ def test_shots_of_a_conversation_are_turns_before_the_last() -> None:
     assert str(found).startswith("[system]\nGood or bad?\n[user]\nFine.")
 
 
-def test_what_cannot_be_a_shot_is_refused() -> None:
+def test_an_example_that_cannot_be_a_shot_is_refused() -> None:
     free = sentiment(labels=())
     with pytest.raises(InputError, match="expects contains 'oo' has no answer to show"):
         render(free, {"review": "x"}, [example("y", "oo", expect=Expect.CONTAINS)])

@@ -1,4 +1,4 @@
-"""Selection against naive references, and what must not matter does not."""
+"""Selection against naive references, and independence from irrelevant changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONTENTS = st.lists(st.text(max_size=4), min_size=1, max_size=10, unique=True)
 
 @given(CONTENTS, st.integers(0, 2**64 - 1), st.randoms())
 def test_a_random_choice_depends_on_the_seed_and_the_examples_alone(contents, seed, random) -> None:
-    """Not on the order of the pool, and what is added only steps in between."""
+    """The order of the pool does not matter, and an added example only takes one place."""
     ranked = [contents[index] for index in rank_random(contents, seed)]
     assert sorted(ranked) == sorted(contents)
     shuffled = random.sample(contents, len(contents))
@@ -51,7 +51,7 @@ def test_equals_stay_in_the_order_of_the_pool() -> None:
 
 
 def naive_mmr(pool, query, relevance) -> list[int]:
-    """Carbonell & Goldstein (1998), as the formula reads."""
+    """Carbonell & Goldstein (1998), as the formula is printed."""
     alike, asked = cosine_similarity(pool), cosine_similarity(pool, query[None])[:, 0]
     chosen: list[int] = []
     while len(chosen) < len(pool):

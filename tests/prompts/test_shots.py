@@ -1,4 +1,4 @@
-"""A pool: the ranking that was asked for, never the question itself, and every refusal with its numbers."""
+"""A pool: the requested ranking, never the question itself, and every refusal with its numbers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_question_itself_is_never_its_own_shot(select: ExampleSelection) -> 
         chosen("east", shots=4, select=select)
 
 
-def test_what_cannot_be_shown_is_counted_and_not_chosen() -> None:
+def test_unusable_examples_are_counted_and_not_chosen() -> None:
     free = sentiment(labels=())
     examples = [*EXAMPLES, example("south", "o", expect=Expect.REGEX)]
     pool = ShotPool(free, examples, ShotConfig(shots=4))
@@ -72,7 +72,7 @@ def test_questions_among_the_examples_are_counted() -> None:
     assert pool.num_met([{"review": "east"}, {"review": "ask"}, {"review": "east"}]) == 2
 
 
-def test_embedding_a_pool_is_told_and_the_same_in_parts() -> None:
+def test_embedding_a_pool_reports_progress_and_is_the_same_in_parts() -> None:
     texts = [f"text {number}" for number in range(150)]
     vectors = {text: [1.0, number / 150] for number, text in enumerate(texts)}
     told: list[tuple[str, float, float | None]] = []
@@ -92,7 +92,7 @@ def test_refusals() -> None:
         ShotPool(sentiment(), EXAMPLES, ShotConfig(shots=1, select=ExampleSelection.NEAREST))
     with pytest.raises(ConfigError, match="says nowhere how one is written"):
         ShotPool(sentiment(template="{{ review }}", example_template=None), EXAMPLES, ShotConfig(shots=1))
-    with pytest.raises(ConfigError, match=r"shot example 1.expected: 'god' is no label"):
+    with pytest.raises(ConfigError, match=r"shot example 1.expected: 'god' is not a label"):
         ShotPool(sentiment(), [example("a", "god")], ShotConfig(shots=1))
     for settings in ({"shots": -1}, {"relevance": 2.0}, {"seed": -1}, {"balance_by": ExampleSelection.BALANCED}):
         with pytest.raises(ConfigError):

@@ -1,4 +1,4 @@
-"""Typed variables: the wrong type is refused by name, never converted."""
+"""Typed variables: a wrong type is refused by name, never converted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_list_holds_plain_values_only() -> None:
         variable(VariableType.LIST).check([[1]])
 
 
-def test_what_is_missing_or_unknown_is_named() -> None:
+def test_missing_and_unknown_variables_are_named() -> None:
     with pytest.raises(InputError, match="variable 'thing' has no value; it is: some thing"):
         typed_values([variable()], {})
     with pytest.raises(InputError, match="no variable 'thng'; did you mean 'thing'"):
@@ -69,7 +69,7 @@ def test_defaults_stand_in_and_choices_bind() -> None:
         ({"name": "expected"}, "is taken"),
         ({"type": VariableType.INT, "default": "3"}, "default does not fit"),
         ({"choices": ("a",), "default": "b"}, "default does not fit"),
-        ({"type": VariableType.INT, "choices": (1, True)}, "choice True of 'thing' is no int"),
+        ({"type": VariableType.INT, "choices": (1, True)}, "choice True of 'thing' is not of type int"),
     ],
 )
 def test_a_declaration_that_contradicts_itself_is_refused(settings: dict[str, Any], message: str) -> None:

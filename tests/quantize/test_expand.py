@@ -1,4 +1,4 @@
-"""Compressed folders open as plain float models: the same modules, so the same speed, and the memory is told."""
+"""Compressed folders open as plain float models: the same modules, so the same speed, with the memory reported."""
 
 import logging
 
@@ -7,11 +7,12 @@ import torch
 
 import lavra.quantize.expand as expand_module
 from lavra.engine.runners.fused import fuse
-from lavra.model import load_checkpoint
-from lavra.quantize import SCHEMES, PackedLayout, load_model, open_model, quantize_model, save_model
-from lavra.quantize.expand import as_stored
+from lavra.model.checkpoint import load_checkpoint
+from lavra.quantize.expand import as_stored, open_model
+from lavra.quantize.folder import load_model, save_model
 from lavra.quantize.modules import QuantizedMatrix
-from lavra.quantize.swap import quantized_matrices
+from lavra.quantize.scheme import SCHEMES, PackedLayout
+from lavra.quantize.swap import quantize_model, quantized_matrices
 from tests.model.variants import ALL, inputs, save_theirs, theirs
 
 CPU = torch.device("cpu")
@@ -19,7 +20,7 @@ VARIANTS = {variant.name: variant for variant in ALL if variant.name in ("llama"
 
 
 def folders(name, scheme, layout, tmp_path):
-    """A float folder and a quantized one of it."""
+    """A float folder and its quantized folder."""
     model, _ = load_checkpoint(save_theirs(theirs(VARIANTS[name]), tmp_path / "float"))
     quantize_model(model, SCHEMES[scheme], layout=layout)
     save_model(model, tmp_path / "small")
@@ -49,7 +50,7 @@ def kinds(model):
     ],
 )
 def test_a_quantized_folder_opens_as_the_float_model_of_its_weights(name, scheme, layout, tmp_path):
-    """Module by module what the float folder opens as, before and after fusing: nothing is left that is slower."""
+    """Module by module the same as the float folder, before and after fusing: no slower module remains."""
     floats, small = folders(name, scheme, layout, tmp_path)
     plain, _ = load_checkpoint(floats)
     compact, _ = load_model(small)
@@ -98,7 +99,7 @@ def test_half_precision_is_float32_on_a_cpu_unless_a_type_is_named(half, tmp_pat
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_what_would_not_fit_stays_as_it_is_and_says_so(half, tmp_path, monkeypatch, caplog):
+def test_weights_too_large_to_expand_stay_packed_with_a_message(half, tmp_path, monkeypatch, caplog):
     _, small = folders("llama", "int8", PackedLayout.NATIVE, tmp_path)
     if half:
         model, _ = load_checkpoint(tmp_path / "float", dtype=torch.bfloat16)

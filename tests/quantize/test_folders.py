@@ -1,4 +1,4 @@
-"""Quantized folders: ours open again bit by bit, and `transformers` with compressed-tensors computes the same."""
+"""Quantized folders: ours reopen bit by bit, and `transformers` with compressed-tensors computes the same."""
 
 import json
 from dataclasses import replace
@@ -8,12 +8,14 @@ import torch
 import transformers as hf
 
 from lavra.base.errors import CheckpointError, ConfigError
-from lavra.model import build_model, load_checkpoint, preset
-from lavra.model.families import family
-from lavra.quantize import SCHEMES, PackedLayout, load_model, quantize_model, quantized_ratio, save_quantized
+from lavra.model.build import build_model
+from lavra.model.checkpoint import load_checkpoint
+from lavra.model.families.table import family, preset
+from lavra.quantize.folder import load_model, save_quantized
 from lavra.quantize.interchange import check_layout
 from lavra.quantize.modules import QuantizedLinear
-from lavra.quantize.swap import quantized_matrices
+from lavra.quantize.scheme import SCHEMES, PackedLayout
+from lavra.quantize.swap import quantize_model, quantized_matrices, quantized_ratio
 from tests.model.variants import ALL, inputs, save_theirs, theirs
 
 INTERCHANGE = (
@@ -85,7 +87,7 @@ def test_transformers_opens_the_interchange_layout_with_our_logits(name, scheme,
 
 
 def same_layers(model, opened):
-    """Every quantized layer by itself, on inputs of its own."""
+    """Compare every quantized layer alone, on its own inputs."""
     table = family(model.config.family).table(model.config)
     draw = torch.Generator().manual_seed(3)
     compared = 0
@@ -103,7 +105,7 @@ def same_layers(model, opened):
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
 @pytest.mark.parametrize("name", ONLY_DEQUANTIZED)
 def test_where_transformers_can_only_dequantize_its_weights_are_ours(name, scheme, tmp_path):
-    """It multiplies by the scales in their own type, so what is compared is weights in bfloat16."""
+    """It multiplies by the scales in their own type, so the comparison is of weights in bfloat16."""
     model = quantized(name, scheme, PackedLayout.INTERCHANGE, tmp_path)
     settings = hf.CompressedTensorsConfig(dequantize=True)
     opened = (
@@ -128,7 +130,7 @@ def test_a_quantized_folder_is_refused_by_those_who_need_floats(tmp_path):
 
 
 def test_no_other_tool_takes_the_native_layout_for_a_model(tmp_path):
-    """Under the usual names `transformers` gave a model of random weights, with a warning."""
+    """Under the usual file names `transformers` created a model of random weights, with a warning."""
     quantized("llama", "int8", PackedLayout.NATIVE, tmp_path)
     with pytest.raises(ValueError, match="lavra-quantized"):
         hf.AutoModelForCausalLM.from_pretrained(tmp_path / "small")
@@ -166,7 +168,7 @@ def test_a_group_with_a_rest_has_no_interchange_layout(tmp_path):
 
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
 @pytest.mark.parametrize("name", CHOSEN)
-def test_what_cannot_be_saved_is_known_before_it_is_rounded(name, scheme, tmp_path):
+def test_unsavable_models_are_refused_before_rounding(name, scheme, tmp_path):
     model, _ = load_checkpoint(save_theirs(theirs(CHOSEN[name]), tmp_path / "float"))
 
     def refusal(call, *arguments):
@@ -184,8 +186,8 @@ def test_what_cannot_be_saved_is_known_before_it_is_rounded(name, scheme, tmp_pa
 
 @pytest.mark.parametrize("layout", PackedLayout)
 @pytest.mark.parametrize("name", ["llama", "llama-multi-query-tied"])
-def test_what_is_left_in_floats_may_be_opened_in_another_type(name, layout, tmp_path):
-    """It then computes what a model of those weights in that type computes, exactly."""
+def test_weights_left_in_floats_open_in_another_type(name, layout, tmp_path):
+    """It then equals a model of those weights in that type exactly."""
     quantized(name, "int8", layout, tmp_path)
     small, _ = load_model(tmp_path / "small", dtype=torch.bfloat16)
     assert small.head_weight.dtype == torch.bfloat16
@@ -219,7 +221,7 @@ def test_sizes_of_a_tied_llama(scheme, linears, whole, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "bound"), [("int8", 0.27), ("int4", 0.16)])
 def test_sizes_of_a_whole_tied_135m_llama(scheme, bound, tmp_path):
-    """The shape of SmolLM-135M, all of it; what is in the weights does not change their bytes."""
+    """The whole shape of SmolLM-135M; the values of the weights do not change their bytes."""
     shape = preset("llama", vocab_size=49_152, hidden_size=576, num_layers=30, num_heads=9, max_positions=2048)
     config = replace(shape, num_kv_heads=3, feed_forward_size=1536, tie_embeddings=True)
     model = build_model(config)

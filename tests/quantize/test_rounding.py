@@ -46,7 +46,7 @@ def test_no_weight_is_further_than_half_a_step_unless_it_is_cut_off(name):
 
 
 def test_eight_bits_in_groups_take_the_best_scale_near_the_largest_weight():
-    """Against trying every bfloat16 scale within one step; taking the one above the largest weight errs more."""
+    """Against every bfloat16 scale within one step; the scale above the largest weight has a larger error."""
     weight, scheme = weights(64, 64), SCHEMES["int8"]
     exact = weight.unflatten(1, (2, 32)).abs().amax(2) / 127
 
@@ -111,7 +111,7 @@ def test_looked_up_rows_are_the_matrix_rows():
     assert torch.equal(matrix.lookup(ids), matrix.dequantized()[ids])
 
 
-def test_what_cannot_be_is_refused():
+def test_impossible_settings_are_refused():
     with pytest.raises(ConfigError, match=r"'int-8' is unknown.*int8"):
         scheme_named("int-8")
     with pytest.raises(ConfigError, match="bits is 3"):

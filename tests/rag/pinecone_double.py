@@ -1,4 +1,4 @@
-"""A double of Pinecone's data plane: the wire format of API 2026-07, its limits, and its late sight of writes.
+"""A double of Pinecone's data plane: the wire format of API 2026-07, its limits, and its delayed view of writes.
 
 It holds vectors in memory and compares all of them.  It was written from the client's requests and the service's
 documentation; it is not the service.
@@ -27,8 +27,8 @@ class Pinecone:
     """One index: namespaces of records.
 
     Attributes:
-        late: requests that still show the state before the last write.
-        failures: statuses that the next requests are answered with.
+        late: number of requests that still see the state before the last write.
+        failures: statuses of the next answers.
         requests: path and size of every request.
     """
 
@@ -136,7 +136,7 @@ def check_record(record, dimension):
 
 
 def matches(metadata, condition):
-    """Pinecone's filters; on a list, equality and `$in` ask for any of its words."""
+    """Whether facts match one of Pinecone's filters; on a list, equality and `$in` match any of its words."""
     if not condition:
         return True
     return all(one_matches(metadata, name, value) for name, value in condition.items())
@@ -165,7 +165,7 @@ def one_matches(metadata, name, value):
 
 @contextmanager
 def serving(index):
-    """The double on a free port; gives its address."""
+    """Run the double on a free port; yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -1,4 +1,4 @@
-"""Conditions as people type them mean what the same conditions mean elsewhere."""
+"""Conditions in the forms that people type have the same meaning as elsewhere."""
 
 import pytest
 
@@ -33,11 +33,11 @@ FACTS = {"language": "pt", "year": 2021, "code": "2021", "price": 2.5, "tag": ("
         ("colour=red", False),
     ],
 )
-def test_what_a_condition_means(text, holds):
+def test_conditions_have_their_documented_meaning(text, holds):
     assert meets(FACTS, (read_condition(text),)) is holds
 
 
 @pytest.mark.parametrize("text", ["", "language", "language=", "=pt", "a b=c"])
-def test_what_is_no_condition(text):
-    with pytest.raises(InputError, match="is no condition"):
+def test_invalid_conditions_are_refused(text):
+    with pytest.raises(InputError, match="is not a condition"):
         read_condition(text)

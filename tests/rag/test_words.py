@@ -1,4 +1,4 @@
-"""The terms of texts: what must be found by what, in many scripts and languages."""
+"""The terms of texts: pairs that must match, in many scripts and languages."""
 
 import random
 import unicodedata

@@ -1,4 +1,4 @@
-"""Patience, errors and keys, against a server of our own making."""
+"""Retries, errors and keys, against a server made here."""
 
 import json
 import logging
@@ -10,7 +10,9 @@ import pytest
 
 from lavra.base.errors import ConfigError, InputError, OverloadedError
 from lavra.base.types import FinishReason, GenerateRequest, ScoreRequest
-from lavra.remote import RemoteConfig, RemoteError, RemoteModel
+from lavra.remote.config import RemoteConfig
+from lavra.remote.connection import RemoteError
+from lavra.remote.model import RemoteModel
 
 URL = "http://127.0.0.1:9/v1"
 GOOD = {"choices": [{"text": "yes", "finish_reason": "stop"}], "usage": {"prompt_tokens": 2, "completion_tokens": 1}}
@@ -18,7 +20,7 @@ ASK = GenerateRequest(prompt="a", logprobs=False)
 
 
 def answers(*given):
-    """A transport that gives these, one a request: a status, a body, an exception or a response; and what was asked."""
+    """A transport with these answers, one for each request (status, body, exception or response); and the requests."""
     left, asked = list(given), []
 
     def answer(request):
@@ -39,7 +41,7 @@ def opened(*given, slept=None, **settings):
     return RemoteModel(RemoteConfig(**{"url": URL, **settings}), sleep=sleep, transport=transport), asked
 
 
-def test_what_passes_is_tried_again_with_growing_pauses():
+def test_passing_errors_are_retried_with_growing_pauses():
     slept = []
     given = (httpx2.ConnectError("no"), 503, httpx2.ReadTimeout("slow"), 500, GOOD)
     model, asked = opened(*given, slept=slept)
@@ -65,13 +67,13 @@ def test_a_server_says_how_long_to_wait():
         (400, InputError, "this is 400", 1),
         (401, InputError, "key_variable", 1),
         (404, InputError, "/v1", 1),
-        (httpx2.Response(302, headers={"location": "http://x"}), InputError, "sends elsewhere", 1),
+        (httpx2.Response(302, headers={"location": "http://x"}), InputError, "redirects to another address", 1),
         (httpx2.Response(200, text="hello"), RemoteError, "JSON object", 1),
         ({"choices": []}, RemoteError, "0 choices for n=1", 1),
         ({}, RemoteError, "no choices for n=1", 1),
     ],
 )
-def test_what_does_not_pass_is_said(given, kind, message, tries):
+def test_lasting_errors_are_reported(given, kind, message, tries):
     model, asked = opened(given, max_retries=2)
     with pytest.raises(kind, match=message):
         model.generate([ASK])
@@ -166,7 +168,7 @@ def test_settings_that_cannot_be(settings, message):
     assert "secret" not in str(error.value)
 
 
-def test_what_a_server_does_not_tell_is_a_warning():
+def test_fields_absent_from_a_servers_answer_are_a_warning():
     ((found,),) = opened({"choices": [{"text": "x", "finish_reason": "content_filter"}]})[0].generate(
         [GenerateRequest(prompt="a")]
     )
@@ -220,7 +222,7 @@ def test_a_stream_that_breaks_off_is_an_error(parts, error, message):
 
 
 def test_a_stream_in_odd_pieces_is_whole():
-    """Comments, empty lines, text cut inside a character, and usage in an event of its own."""
+    """Comments, empty lines, text cut inside a character, and usage in a separate event."""
     content = b": hello\n\n" + event(choices=[{"text": "é"}]) + event(choices=[{"text": "s", "finish_reason": "stop"}])
     content += event(choices=[], usage={"prompt_tokens": 3, "completion_tokens": 2}) + b"data: [DONE]\n\n"
     parts = [content[at : at + 7] for at in range(0, len(content), 7)]

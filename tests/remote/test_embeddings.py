@@ -1,4 +1,4 @@
-"""Remote embeddings: the port's suite against lavra's server; a double is asked as the real clients ask it."""
+"""Remote embeddings: the port's suite against lavra's server; a double gets the same requests as the real services."""
 
 import json
 import logging
@@ -11,14 +11,9 @@ import numpy as np
 import pytest
 
 from lavra.base.errors import ConfigError, InputError, OverloadedError
-from lavra.remote import (
-    EmbeddingApi,
-    EmbeddingPurpose,
-    RemoteConfig,
-    RemoteEmbedder,
-    RemoteEmbeddingConfig,
-    RemoteError,
-)
+from lavra.remote.config import RemoteConfig
+from lavra.remote.connection import RemoteError
+from lavra.remote.embeddings import EmbeddingApi, EmbeddingPurpose, RemoteEmbedder, RemoteEmbeddingConfig
 from lavra.testing.embedder import EmbedderConformance
 from tests.server.conftest import running, served
 
@@ -26,7 +21,7 @@ KEY = "sk-123"
 
 
 def vector(text, width=8):
-    """What the double embeds a text as."""
+    """The double's vector of a text."""
     return np.random.default_rng([ord(one) for one in text] or [0]).standard_normal(width).round(6).tolist()
 
 
@@ -53,7 +48,7 @@ ANSWERS = {"/v1/embeddings": openai_answer, "/v2/embed": cohere_answer}
 
 @contextmanager
 def double():
-    """The address of a server that embeds as OpenAI and as Cohere, and what it was asked: (path, headers, body)."""
+    """Address of a server that embeds like OpenAI and Cohere, and its requests as (path, headers, body)."""
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -165,7 +160,7 @@ class TestCohereConformance(EmbedderConformance):
 
 
 def mock(*given):
-    """A transport that gives these, one a request, the last one again and again; and what was asked."""
+    """A transport that gives these answers, one for each request, the last one repeatedly; and the requests."""
     left, asked = list(given), []
 
     def answer(request):
@@ -217,7 +212,7 @@ def told(data):
         ({}, RemoteError, "0 for 2 texts"),
     ],
 )
-def test_what_goes_wrong_is_said(given, kind, message):
+def test_wrong_answers_of_a_server_are_reported(given, kind, message):
     with pytest.raises(kind, match=message):
         opened(transport=mock(given)[0]).embed(["a", "b"])
 
@@ -238,7 +233,7 @@ def test_a_width_that_changes_is_an_error():
         opened(transport=mock(openai_answer)[0], dimensions=4).embed(["a"])
 
 
-def test_what_the_server_warns_of_is_logged(caplog):
+def test_warnings_of_the_server_are_logged(caplog):
     transport, _ = mock(lambda body: {**openai_answer(body), "warnings": ["a text was cut"]})
     with caplog.at_level(logging.WARNING):
         opened(transport=transport).embed(["a"])

@@ -1,4 +1,4 @@
-"""The port on a URL: held to the port's own suite against lavra's server, and equal to the model behind it."""
+"""The port on a URL: it passes the port's suite against lavra's server, and equals the model behind it."""
 
 import itertools
 
@@ -8,8 +8,9 @@ import pytest
 from lavra.base.errors import ConfigError, InputError, NoLogprobsError
 from lavra.base.types import Constraint, ConstraintKind, FinishReason, GenerateRequest, SamplingConfig, ScoreRequest
 from lavra.generate.target import splitter
-from lavra.remote import RemoteConfig, RemoteModel
 from lavra.remote.answering import NO_IDS
+from lavra.remote.config import RemoteConfig
+from lavra.remote.model import RemoteModel
 from lavra.remote.scoring import NOTHING_BEFORE
 from lavra.testing.language_model import LanguageModelConformance
 from lavra.testing.stream import StreamConformance
@@ -27,7 +28,7 @@ def url():
 
 
 class Interned(dict):
-    """A number for every spelling: as good as ids where only their equality is looked at."""
+    """A number for every spelling: as good as ids where only equality matters."""
 
     def __missing__(self, spelling):
         self[spelling] = len(self)
@@ -64,7 +65,7 @@ class TestStream(StreamConformance):
 
 
 def test_it_says_what_the_model_says(url):
-    prompts = [PROMPT, "def add(a, b):", tuple(tiny_in_process().reading.prompt_ids("She loved"))]
+    prompts = [PROMPT, "def add(a, b):", tuple(tiny_in_process().encoding.prompt_ids("She loved"))]
     with opened(url) as model:
         found = model.generate([GenerateRequest(prompt=prompt, max_tokens=9) for prompt in prompts])
     expected = tiny_in_process().generate([GenerateRequest(prompt=prompt, max_tokens=9) for prompt in prompts])
@@ -105,7 +106,7 @@ def test_scores_are_those_of_the_model(url, given):
 
 
 def test_scores_of_ids(url):
-    ids = tuple(tiny_in_process().reading.prompt_ids(PROMPT))
+    ids = tuple(tiny_in_process().encoding.prompt_ids(PROMPT))
     requests = [ScoreRequest(text=ids), ScoreRequest(text=ids[3:], given=ids[:3])]
     with opened(url) as model:
         found = model.score(requests)
@@ -119,7 +120,7 @@ def test_scores_of_ids(url):
 
 
 def test_with_the_tokenizer_ids_are_sent_and_scores_are_those_of_this_process(url):
-    """Of the very texts that cannot be asked about as text: the border falls inside a token, or spaces stand there."""
+    """Texts that cannot be scored as text: the border is inside a token, or at spaces."""
     here = tiny_in_process()
     ids = {here.tokenizer.decode([token]): token for token in range(here.tokenizer.vocab_size)}
     requests = [
@@ -167,7 +168,7 @@ def test_a_server_without_log_probabilities_of_prompts_is_an_error_of_its_own(st
 
 
 def test_a_text_with_nothing_before_it_has_no_score_of_its_first_token_and_says_so():
-    """In this process the port puts the model's beginning token there."""
+    """In this process the port puts the model's beginning token before the text."""
     told = {"tokens": ["Once", " upon"], "token_logprobs": [None, -1.0], "text_offset": [0, 4]}
     answer = {"choices": [{"text": "Once upon", "logprobs": {**told, "top_logprobs": [None, {" upon": -1.0}]}}]}
     transport = httpx2.MockTransport(lambda request: httpx2.Response(200, json=answer))
@@ -200,7 +201,7 @@ def test_a_chat_is_the_template_around_the_prompt(url):
 
 
 def test_settings_reach_the_server(url):
-    """Each changes what is written as it does in this process."""
+    """Each setting changes the text as it does in this process."""
     hot = SamplingConfig(temperature=1.2, seed=3)
     cases = [
         {"sampling": SamplingConfig(temperature=1.2, seed=3, top_k=2)},
@@ -224,13 +225,13 @@ def test_settings_reach_the_server(url):
         assert found.text == tiny_in_process().tokenizer.decode([100] * 4)
 
 
-def test_what_the_protocol_has_not_is_refused(url):
+def test_settings_absent_from_the_protocol_are_refused(url):
     with opened(url) as model:
         for request, message in (
             (GenerateRequest(prompt="a", num_beams=2), "num_beams is 2"),
             (GenerateRequest(prompt="a", adapter="mine"), "adapter is 'mine'"),
             (GenerateRequest(prompt="a", given="b"), "given is for"),
-            (GenerateRequest(prompt="a", min_tokens=-1), "min_tokens is -1"),
+            (GenerateRequest(prompt="a", min_tokens=-1), "min_tokens=-1 is out of range"),
         ):
             with pytest.raises(ConfigError, match=message):
                 model.generate([request])

@@ -1,4 +1,4 @@
-"""A remote reranker: the port's suite against lavra's server; a double that answers as others do, or wrongly."""
+"""A remote reranker: the port's suite against lavra's server; a double that answers as other servers do, or wrongly."""
 
 import json
 
@@ -7,9 +7,11 @@ import pytest
 
 import lavra
 from lavra.base.errors import InputError
-from lavra.cli import serve
-from lavra.remote import RemoteConfig, RemoteError, RemoteReranker
+from lavra.remote.config import RemoteConfig
+from lavra.remote.connection import RemoteError
+from lavra.remote.reranking import RemoteReranker
 from lavra.testing.reranker import RerankerConformance
+from lavra.verbs import serving
 from tests.server.conftest import running
 from tests.tasks.heads import head_folder
 
@@ -23,7 +25,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(folder):
-    with running([serve.open_model(f"rank={folder}", serve.ServeSettings())]) as url:
+    with running([serving.open_model(f"rank={folder}", serving.ServeSettings())]) as url:
         yield url
 
 
@@ -74,7 +76,7 @@ def test_it_asks_each_protocol_in_its_own_words():
         {"results": [{"index": 0}, {"index": 1}]},
     ],
 )
-def test_answers_that_cannot_be_used_are_told(answer):
+def test_unusable_answers_are_reported(answer):
     reranker = RemoteReranker(RemoteConfig(url="http://x/v1"), transport=double(answer, []))
     with pytest.raises(RemoteError):
         reranker.rerank("q", ["a", "b"])

@@ -1,4 +1,4 @@
-"""A report with one block of every kind and invented numbers, for tests and for looking at.
+"""A report with one block of every kind and invented numbers, for tests and for viewing.
 
 `python tests/report/conftest.py OUT.html` writes it; open it in a browser after a change to the style.
 """
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from lavra.report import (
+from lavra.report.page import Report
+from lavra.report.section import (
     Bar,
     BarChart,
     Details,
@@ -23,7 +24,6 @@ from lavra.report import (
     Facts,
     LineChart,
     Paragraph,
-    Report,
     SampleBlock,
     Section,
     Series,

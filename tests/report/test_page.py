@@ -1,4 +1,4 @@
-"""The page: well-formed, self-contained, escaped, and readable by machines that read aloud."""
+"""The page: well-formed, self-contained, escaped, and readable by screen readers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lavra.report import (
+from lavra.report.page import Report, load_sections
+from lavra.report.section import (
     Bar,
     BarChart,
     Details,
@@ -22,13 +23,11 @@ from lavra.report import (
     Facts,
     LineChart,
     Paragraph,
-    Report,
     SampleBlock,
     Section,
     Series,
     Table,
     Tone,
-    load_sections,
 )
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -36,7 +35,7 @@ EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} & é
 
 
 class Page(HTMLParser):
-    """What a strict reader sees: tags that close in order, every attribute, all text."""
+    """A strict reader's view: tags that close in order, every attribute, all text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -65,7 +64,7 @@ class Page(HTMLParser):
 
 
 def hostile_report(evil: str) -> Report:
-    """A report that says `evil` everywhere something can be said."""
+    """A report with `evil` in every text."""
     series = Series(name=evil, x=(1, 2), y=(1, 2))
     blocks = (
         Paragraph(text=evil, tone=Tone.WARNING),
@@ -118,7 +117,7 @@ def test_nothing_is_fetched_and_nothing_runs(html: str, page: Page) -> None:
     assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # namespaces, not addresses
 
 
-def test_whatever_a_stage_wrote_is_escaped() -> None:
+def test_text_of_any_stage_is_escaped() -> None:
     page = Page(hostile_report(EVIL).render())
     assert page.open == []
     assert not {"script", "img"} & {tag for tag, _ in page.tags}

@@ -1,4 +1,4 @@
-"""Sections are plain data: what is saved is what is read, and impossible blocks are refused."""
+"""Sections are plain data: a saved section is read unchanged, and impossible blocks are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lavra.base.errors import InputError
-from lavra.report import (
+from lavra.report.page import Report
+from lavra.report.section import (
     BarChart,
     Details,
     Dot,
@@ -20,7 +21,6 @@ from lavra.report import (
     Facts,
     LineChart,
     Paragraph,
-    Report,
     SampleBlock,
     Section,
     Series,
@@ -62,7 +62,7 @@ def test_every_kind_of_block_survives(tmp_path: Path, sample_report: Report) -> 
 
 
 def test_a_section_saved_by_an_earlier_version_is_read(tmp_path: Path) -> None:
-    """The words of the file are no class names: a class may be renamed, a file on disk is not."""
+    """The file's words are not class names: a class may be renamed, a file on disk may not."""
     (tmp_path / "old.json").write_text(
         json.dumps(
             {

@@ -1,4 +1,4 @@
-"""GLUE and SuperGLUE as the benchmarks hand them out, tiny and made up: a few rows of every task's own format."""
+"""Tiny invented files of GLUE and SuperGLUE in the benchmarks' own formats: a few rows of every task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ENTITIES = [{"start": 0, "end": 8}, {"start": 14, "end": 16}, {"start": 21, "end
 
 
 def write_glue(data: Path, count: int = 8) -> Path:
-    """All tasks below a folder; each set has `count` lines."""
+    """Write all tasks to a folder; each set has `count` lines."""
     tables = {
         "CoLA": (None, lambda n: ("gj04", str(n % 2), "*", f'The "cat {n} sat.')),
         "SST-2": (("sentence", "label"), lambda n: (f"a fine film {n} ", str(n % 2))),
@@ -112,7 +112,7 @@ def _write_table(path: Path, header: Sequence[str] | None, rows: Sequence[Sequen
 
 
 def _write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """BoolQ's development set is packed, as a large one may be."""
+    """Write lines; BoolQ's development set is compressed, as a large one may be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line) + "\n" for line in lines)
     if path.parent.name == "BoolQ" and path.stem == "val":

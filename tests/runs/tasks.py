@@ -1,4 +1,4 @@
-"""Tiny tasks that can be learnt, one for each word `lavra finetune` knows, and tiny models to learn them."""
+"""Tiny tasks that can be learned, one for each `--task` of `lavra finetune`, and tiny models to train."""
 
 import json
 import random
@@ -6,10 +6,15 @@ from functools import cache
 
 import torch
 
-from lavra.model import families
+from lavra.adapt.methods.bottleneck import BottleneckConfig
+from lavra.adapt.methods.ia3 import IA3Config
+from lavra.adapt.methods.lora import LoraConfig
+from lavra.adapt.methods.prefix import PrefixConfig
+from lavra.adapt.methods.prompt import PromptConfig
 from lavra.model.build import build_model
 from lavra.model.checkpoint import save_checkpoint
-from lavra.model.families import preset
+from lavra.model.families import table as families
+from lavra.model.families.table import preset
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from lavra.tokens.config import TokenizerConfig
 from lavra.tokens.train import train_tokenizer
@@ -40,7 +45,7 @@ def base_folder(folder, family="bert", seed=0):
 
 
 def rows(task, count=160, seed=0):
-    """Labelled rows as a user's jsonl file has them."""
+    """Labelled rows as in a user's jsonl file."""
     draw = random.Random(seed)
     return [_MAKERS[task](draw) for _ in range(count)]
 
@@ -127,6 +132,17 @@ def _rewrite(draw):
     place = draw.randrange(4)
     return {"source": f"where is {NAMES[place]} {draw.choice(WORDS)}", "target": f"in {PLACES[place]}"}
 
+
+METHODS = {
+    "lora": LoraConfig(),
+    "dora": LoraConfig(dora=True),
+    "ia3": IA3Config(),
+    "houlsby": BottleneckConfig.houlsby(8),
+    "pfeiffer": BottleneckConfig.pfeiffer(8),
+    "prompt": PromptConfig(num_tokens=4),
+    "prefix": PrefixConfig(num_tokens=4),
+}
+"""Every method of `lavra finetune` that trains an adapter, small."""
 
 _MAKERS = {
     "classify": _sentiment,

@@ -1,4 +1,4 @@
-"""The finetuning benchmark compares like with like: without dropout both sides end in the same logits.
+"""The finetuning benchmark compares equal work: without dropout both sides end in the same logits.
 
 lavra's loop and the Hugging Face Trainer (with peft for the decoder) start from the same tiny model and replay the
 same rows, order and rates; if a mask, a label, a rate or the optimizer differed, the logits would.
@@ -17,8 +17,8 @@ import torch
 
 from lavra.model.build import build_model
 from lavra.model.checkpoint import save_checkpoint
-from lavra.model.families import preset
-from lavra.train import train
+from lavra.model.families.table import preset
+from lavra.train.loop import train
 from tests.runs.tasks import rows, tokenizer, write
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -45,7 +45,7 @@ class Clock:
 
 
 def base_folder(folder, family):
-    """Without dropout, and with room for the benchmark's rows."""
+    """A base without dropout, long enough for the benchmark's rows."""
     words = tokenizer(family)
     config = preset(family, vocab_size=words.vocab_size, hidden_size=32, num_layers=2, num_heads=2, max_positions=512)
     ids = {"pad_id": words.pad_id, "bos_id": words.bos_id, "eos_ids": () if words.eos_id is None else (words.eos_id,)}
@@ -88,7 +88,7 @@ def test_both_sides_learn_the_same(name, sides, tmp_path):
     clock = Clock()
     assert peer.train_job(ours.peer_settings(theirs), clock)["steps"] == clock.steps == 6
     before = [np.array(one) for one in ours.own_logits(prepared)]
-    train(prepared.recipe.module(), prepared.lesson.objective, prepared.train)
+    train(prepared.recipe.module(), prepared.training_task.objective, prepared.train)
     prepared.recipe.module().eval()
     after = ours.own_logits(prepared)
     found = peer.load_ragged(Path(theirs.out))["logits"]

@@ -1,4 +1,4 @@
-"""`lavra finetune` learns each task where it can be learnt, saves what opens again, and says what it did."""
+"""`lavra finetune` learns each learnable task, saves a model that opens again, and reports its work."""
 
 import dataclasses
 import json
@@ -12,16 +12,17 @@ from lavra.model.checkpoint import load_checkpoint
 from lavra.model.task_folder import load_task_model
 from lavra.runs.finetune import finetune, prepare
 from lavra.tasks.classify import CLASSIFY
-from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.table import all_tasks, task_named
-from lavra.train import CallbackHook, read_metrics, train
-from tests.runs.tasks import base_folder, rows, write
+from lavra.train.hooks import CallbackHook, read_metrics
+from lavra.train.loop import train
+from tests.runs.tasks import METHODS, base_folder, rows, write
 
 TASKS = {"several": "classify", "number": "classify", "pair": "classify"}
 
 
 class KilledError(Exception):
-    """What a user does to a run."""
+    """Raised to stop a run as a user would."""
 
 
 def quiet(*_):
@@ -83,7 +84,7 @@ WRITERS = [("chat", "llama"), ("text2text", "llama"), ("text2text", "t5")]
 
 
 @pytest.mark.parametrize(("kind", "family"), WRITERS)
-def test_what_writes_learns_to_write(tmp_path, kind, family):
+def test_text_to_text_models_learn_to_write(tmp_path, kind, family):
     result = run(tmp_path, kind, family, epochs=12.0)
     assert result.after.main == "nats_per_token"
     assert result.after.value < 0.6 * result.before.value
@@ -92,8 +93,8 @@ def test_what_writes_learns_to_write(tmp_path, kind, family):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "family"), WRITERS)
-def test_what_follows_from_the_question_is_learnt_whole(tmp_path, kind, family):
-    """Every answer is certain, so a model that has learnt it is hardly ever surprised."""
+def test_answers_that_follow_from_the_question_are_learnt_whole(tmp_path, kind, family):
+    """Every answer is certain, so a trained model's loss is near zero."""
     result = run(tmp_path, kind, family, count=300, epochs=60.0)
     assert result.after.value < 0.1
 
@@ -104,11 +105,10 @@ def test_a_sentence_encoder_finds_what_words_cannot(tmp_path):
     assert (tmp_path / "made" / "modules.json").exists()
 
 
-@pytest.mark.parametrize("method", [method for method in Method if method is not Method.FULL])
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_a_part_and_saves_it(tmp_path, method):
-    family = "llama" if method is Method.PREFIX else "bert"  # an encoder keeps no keys and values
-    small = {"learning_rate": 1e-2, "virtual_tokens": 4, "bottleneck": 8}
-    result = run(tmp_path, "classify", family, method=method, epochs=8.0, **small)
+    family = "llama" if method == "prefix" else "bert"  # an encoder keeps no keys and values
+    result = run(tmp_path, "classify", family, method=METHODS[method], epochs=8.0, learning_rate=1e-2)
     assert result.parameters.trainable < 0.6 * result.parameters.total
     assert result.after.value > 0.6
     assert (tmp_path / "made" / "adapter_config.json").exists()
@@ -116,9 +116,9 @@ def test_every_method_trains_a_part_and_saves_it(tmp_path, method):
     assert read_card(tmp_path / "made").kind == "adapter"
 
 
-@pytest.mark.parametrize(("method", "family"), [(Method.PREFIX, "t5"), (Method.PROMPT, "t5"), (Method.PREFIX, "llama")])
+@pytest.mark.parametrize(("method", "family"), [("prefix", "t5"), ("prompt", "t5"), ("prefix", "llama")])
 def test_virtual_tokens_teach_what_writes(tmp_path, method, family):
-    result = run(tmp_path, "text2text", family, method=method, learning_rate=3e-2, virtual_tokens=4)
+    result = run(tmp_path, "text2text", family, method=METHODS[method], learning_rate=3e-2)
     assert result.after.to_minimise < result.before.to_minimise - 0.1
 
 
@@ -132,24 +132,24 @@ def test_the_same_settings_give_the_same_model(tmp_path):
 @pytest.mark.parametrize("kind", ["classify", "several", "number", "pair", "ner", "qa", "choice", "rerank"])
 @torch.no_grad()
 def test_a_batch_costs_what_its_parts_cost(tmp_path, kind):
-    """So that accumulation is exact: losses and targets of micro-batches add up, whatever padding they take."""
+    """Accumulation is exact: losses and targets of micro-batches add up, with any padding."""
     config = FinetuneConfig(task=task_named(TASKS.get(kind, kind)), data=write(tmp_path / "data.jsonl", rows(kind)))
     prepared = prepare(config, base_folder(tmp_path / "base"))
-    model, objective = prepared.recipe.module().eval(), prepared.lesson.objective
+    model, objective = prepared.recipe.module().eval(), prepared.training_task.objective
     table = objective.batches.table
     whole, parts = table.batch(range(10)), [table.batch(part) for part in (range(3), range(3, 10))]
     assert whole.num_targets == sum(part.num_targets for part in parts)
     torch.testing.assert_close(objective.loss(model, whole), sum(objective.loss(model, part) for part in parts))
 
 
-@pytest.mark.parametrize("method", [Method.FULL, Method.PROMPT, Method.PREFIX])
+@pytest.mark.parametrize("method", ["full", "prompt", "prefix"])
 @pytest.mark.parametrize(("kind", "family"), [("chat", "llama"), ("text2text", "llama"), ("text2text", "t5")])
 @torch.no_grad()
 def test_packed_samples_cost_what_they_cost_alone(tmp_path, kind, family, method):
     data = write(tmp_path / "data.jsonl", rows(kind, 40))
-    config = FinetuneConfig(task=task_named(kind), data=data, method=method, virtual_tokens=4, learning_rate=1e-3)
+    config = FinetuneConfig(task=task_named(kind), data=data, method=METHODS.get(method), learning_rate=1e-3)
     prepared = prepare(config, base_folder(tmp_path / "base", family))
-    model, objective = prepared.recipe.module().eval(), prepared.lesson.objective
+    model, objective = prepared.recipe.module().eval(), prepared.training_task.objective
     packed = objective.batches.table
     assert len(packed) < len(packed.sequences.inputs)
     alone = prepared.recipe.rows(prepared.data.train, packed=False)
@@ -162,7 +162,7 @@ def test_packed_samples_cost_what_they_cost_alone(tmp_path, kind, family, method
 @pytest.mark.parametrize("kind", ["classify", "embed"])
 def test_a_prefix_that_nothing_would_read_is_refused(tmp_path, kind):
     config = FinetuneConfig(
-        task=task_named(kind), data=write(tmp_path / "data.jsonl", rows(kind, 40)), method=Method.PREFIX
+        task=task_named(kind), data=write(tmp_path / "data.jsonl", rows(kind, 40)), method=METHODS["prefix"]
     )
     with pytest.raises(ConfigError, match="T5's prefix is its decoder's"):
         prepare(config, base_folder(tmp_path / "base", "t5"))
@@ -196,9 +196,19 @@ def test_troubles_are_known_before_training_and_counted(tmp_path):
         prepare(FinetuneConfig(task=CLASSIFY, data=data, heldout=heldout, strict=True), base)
 
 
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_label_of_one_sample_is_named(tmp_path, copies):
+    found = [*rows("classify", 60), *({"text": f"a day {number}", "label": "maybe"} for number in range(copies))]
+    config = FinetuneConfig(task=CLASSIFY, data=write(tmp_path / "train.jsonl", found))
+    notes = prepare(config, base_folder(tmp_path / "base")).notes
+    assert ("labels that one sample has: 'maybe'; give more samples of them, or leave them out" in notes) == (
+        copies == 1
+    )
+
+
 @pytest.mark.parametrize("kind", list(all_tasks()), ids=lambda task: task.name)
-def test_what_is_kept_for_measuring_is_never_learnt(tmp_path, kind):
-    """Every sample is there twice, and both copies are on one side."""
+def test_held_out_samples_are_never_learnt(tmp_path, kind):
+    """Every sample is there twice, and both copies are on the same side."""
     found = rows(kind.saved_as, 80)
     data = write(tmp_path / "data.jsonl", [*found, *({**row, "id": f"again {row.get('id')}"} for row in found)])
     family = {"chat": "llama", "rewrite": "t5"}.get(kind.name, "bert")
@@ -213,7 +223,7 @@ def test_what_is_kept_for_measuring_is_never_learnt(tmp_path, kind):
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
-    """The finished model is the one an uninterrupted run makes, bit by bit."""
+    """The finished model equals that of an uninterrupted run bit by bit."""
 
     def kill(step, done, *_):
         if step == "train" and done == 7:
@@ -239,13 +249,13 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     [
         ("chat", "bert", {}, "encoder"),
         ("chat", "t5", {}, "rewrite"),
-        ("ner", "bert", {"method": Method.PROMPT}, "move the places"),
-        ("classify", "t5", {"method": Method.PREFIX}, "decoder's"),
+        ("ner", "bert", {"method": METHODS["prompt"]}, "move the places"),
+        ("classify", "t5", {"method": METHODS["prefix"]}, "decoder's"),
         ("classify", "bert", {"max_tokens": 500}, "at most"),
         ("classify", "bert", {"columns": ("text",)}, "role=column"),
     ],
 )
-def test_what_does_not_go_together_is_said(tmp_path, kind, family, settings, words):
+def test_contradictory_flags_are_refused(tmp_path, kind, family, settings, words):
     with pytest.raises(ConfigError, match=words):
         run(tmp_path, kind, family, **settings)
 
@@ -290,7 +300,7 @@ def test_metrics_are_watched_while_it_trains(tmp_path):
 
 @pytest.mark.slow
 def test_compiled_blocks_take_rows_of_any_length(tmp_path):
-    """Compiled once for all shapes: over eight of them PyTorch would go on uncompiled without a word."""
+    """Compiled once for all shapes: after eight of them PyTorch would continue uncompiled without a message."""
     found = rows("classify", 300)
     for number, row in enumerate(found):
         row["text"] += " day" * (number % 31)
@@ -305,15 +315,15 @@ def test_compiled_blocks_take_rows_of_any_length(tmp_path):
                 module.dropout = 0.0  # compiled draws are others
         seen = losses[mode] = []
         hook = CallbackHook(lambda step, metrics, seen=seen: seen.append(metrics["loss"]))
-        train(prepared.recipe.module(), prepared.lesson.objective, prepared.train, hooks=[hook])
-    shapes = {prepared.lesson.objective.batches.batch(index).input_ids.shape for index in range(20)}
+        train(prepared.recipe.module(), prepared.training_task.objective, prepared.train, hooks=[hook])
+    shapes = {prepared.training_task.objective.batches.batch(index).input_ids.shape for index in range(20)}
     assert len(shapes) > 8
     assert losses["on"] == pytest.approx(losses["off"], abs=1e-4)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 4
 
 
 def test_the_footprint_is_that_of_training(tmp_path):
-    """Dropout's masks and attention's weights are kept in training only; looking changes nothing."""
+    """Dropout's masks and attention's weights are kept in training only; measuring changes nothing."""
     config = FinetuneConfig(task=CLASSIFY, data=write(tmp_path / "data.jsonl", rows("classify")))
     prepared = prepare(config, base_folder(tmp_path / "base"))
     module, before = prepared.recipe.module(), torch.random.get_rng_state()
@@ -325,7 +335,7 @@ def test_the_footprint_is_that_of_training(tmp_path):
             part.dropout = 0.1  # a fresh model has none
     assert prepared.footprint().activations > taken.activations
     table = module.backbone.embedding.token.weight
-    unused = len(table) - len(prepared.lesson.objective.batches.used_ids)
+    unused = len(table) - len(prepared.training_task.objective.batches.used_ids)
     assert unused > 0
     trained = sum(one.nbytes for one in module.parameters()) - unused * table[0].nbytes
     assert taken.training == pytest.approx(3 * trained, abs=3 * 4 * table[0].nbytes)  # the model's own tokens besides

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -79,17 +78,17 @@ def test_endings_and_pronouns(made: Path) -> None:
     assert rows_of("wic", made)[0].text == "bank: A bank 0."
 
 
-def test_what_cannot_be_read_names_file_line_and_remedy(tmp_path: Path) -> None:
+def test_unreadable_rows_name_file_line_and_remedy(tmp_path: Path) -> None:
     table = tmp_path / "train.tsv"
     table.write_text("index\tsentence1\tsentence2\tlabels\n0\ta\tb\t1\n")
     with pytest.raises(InputError, match=r"train\.tsv:1 has no column 'label'; its columns are index, sentence1"):
         GLUE_TASKS["rte"].read(table)
     table.write_text("index\tsource1\tsource2\tsentence1\tsentence2\tscore\n0\t-\t-\ta\tb\tmuch\n")
-    with pytest.raises(InputError, match=r"train\.tsv:2: 'much' is no number"):
+    with pytest.raises(InputError, match=r"train\.tsv:2: 'much' is not a number"):
         GLUE_TASKS["stsb"].read(table)
     lines = tmp_path / "train.jsonl"
     lines.write_text('{"premise": "a", "hypothesis": "b", "label": "neutral"}\n{"premise": "a"}\n')
-    with pytest.raises(InputError, match=r"train\.jsonl:2 is no row of this task \(KeyError"):
+    with pytest.raises(InputError, match=r"train\.jsonl:2 is not a row of this task \(KeyError"):
         GLUE_TASKS["cb"].read(lines)
 
 
@@ -101,14 +100,13 @@ def test_a_broken_line_of_a_table_is_left_out_and_counted(tmp_path: Path) -> Non
 
 
 @pytest.mark.data
-def test_real_development_sets_have_their_published_sizes() -> None:
-    data = Path(os.environ["LAVRA_DATA"])
+def test_real_development_sets_have_their_published_sizes(lavra_data: Path) -> None:
     sizes = {"cola": 1043, "sst2": 872, "rte": 277, "wnli": 71, "qnli": 5463}
     sizes |= {"boolq": 3270, "cb": 56, "sglue_rte": 277, "wsc": 104}
-    assert {name: len(rows_of(name, data, "dev")) for name in sizes} == sizes
-    answers = rows_of("multirc", data, "dev")
+    assert {name: len(rows_of(name, lavra_data, "dev")) for name in sizes} == sizes
+    answers = rows_of("multirc", lavra_data, "dev")
     assert (len(answers), answers[-1].group + 1) == (4848, 953)
-    record = GLUE_TASKS["record"].read(data / "superglue/ReCoRD/dev32.jsonl").rows
+    record = GLUE_TASKS["record"].read(lavra_data / "superglue/ReCoRD/dev32.jsonl").rows
     right = {row.group for row in record if row.label == "1"}
     assert right == {row.group for row in record}  # every query's answer is an entity of its passage
 
@@ -213,8 +211,8 @@ def test_every_task_runs_on_its_own_format(tmp_path: Path, made: Path, family: s
     assert all(one.num_items == 8 for name, one in found.items() if name not in {"mnli", "multirc"})
 
 
-def test_what_can_be_learnt_is_learnt_once(tmp_path: Path) -> None:
-    """SST-2 of two kinds of words: scored on rows never learnt from, and a second run trains nothing."""
+def test_a_learnable_task_is_learnt_once(tmp_path: Path) -> None:
+    """SST-2 with two kinds of words: scored on unseen rows, and a second run trains nothing."""
     folder = tmp_path / "glue/SST-2"
     folder.mkdir(parents=True)
     for name, count in (("train", 120), ("dev", 40)):
@@ -256,7 +254,7 @@ def test_a_task_that_cannot_be_learnt_is_listed_with_the_reason(tmp_path: Path, 
     assert not found["wic"].metrics
 
 
-def test_few_rows_other_files_and_constant_answers_are_told(tmp_path: Path) -> None:
+def test_few_rows_other_files_and_constant_answers_are_reported(tmp_path: Path) -> None:
     folder = tmp_path / "superglue/CB"
     folder.mkdir(parents=True)
     for name in ("train", "dev32"):

@@ -1,4 +1,4 @@
-"""A run of a recipe of a few numbers: what is measured when, what a stop costs, and what is left on disk."""
+"""A run of a recipe of a few numbers: measurements, the cost of a stop, and files on disk."""
 
 from dataclasses import replace
 
@@ -8,7 +8,8 @@ from torch import nn
 from lavra.base.card import read_card
 from lavra.base.errors import ResumeError
 from lavra.runs.run import NewFolder, carry_out, parent_ids, refuse_other_start
-from lavra.train import checkpoint_folders, read_metrics
+from lavra.train.checkpoint import checkpoint_folders
+from lavra.train.hooks import read_metrics
 from tests.runs.toy import STEPS, TRAIN, Linear, StoppedError, Tens, away, made, quiet, same, stop_at, weights
 
 
@@ -41,7 +42,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, step):
 
 
 def test_a_kill_while_saving_costs_no_step(tmp_path):
-    """Trained, measured, and stopped in the middle of a file: the next session has nothing to train."""
+    """Trained, measured, and stopped in the middle of writing a file: the next session has nothing to train."""
 
     def half(folder):
         (folder / "weights.pt").write_bytes(b"half")
@@ -91,13 +92,13 @@ def test_other_settings_are_refused(tmp_path):
         carry_out(made(train=replace(TRAIN, num_steps=9)), folder, quiet)
 
 
-def test_a_start_without_checkpoints_binds_nobody(tmp_path):
+def test_a_start_without_checkpoints_binds_no_later_run(tmp_path):
     refuse_other_start(tmp_path / "scratch", nn.Linear(3, 1))
     refuse_other_start(tmp_path / "scratch", nn.Linear(3, 1))  # other weights, and nothing to go on with
 
 
 def test_a_scratch_folder_without_its_note_goes_on(tmp_path):
-    """Such as a stage of `lavra up` left that was stopped before runs wrote one."""
+    """Such a folder remains of a stage of `lavra up` that stopped before runs wrote notes."""
     folder = NewFolder(tmp_path / "made")
     with pytest.raises(StoppedError):
         carry_out(made(), folder, stop_at(5))
@@ -143,11 +144,11 @@ def test_progress_names_each_part(tmp_path):
 
 
 class Taught:
-    """A teacher's lesson in which another module is trained on another objective, and which notes when it ends."""
+    """A teacher's training task: another module is trained with another objective, and its end is noted."""
 
     def __init__(self, noted):
-        self.noted, self.pupil = noted, nn.Linear(3, 1)
-        self.objective = Linear().lesson().objective
+        self.noted, self.student = noted, nn.Linear(3, 1)
+        self.objective = Linear().training_task().objective
 
     def __enter__(self):
         self.noted.append("opened")
@@ -161,9 +162,9 @@ class Taught:
 def test_a_teacher_is_there_while_it_trains_and_no_longer(tmp_path, stopped):
     noted, recipe = [], Linear()
     start = {name: part.clone() for name, part in recipe.model.state_dict().items()}
-    lesson = Taught(noted)
-    first = {name: part.clone() for name, part in lesson.pupil.state_dict().items()}
-    run = made(recipe, asked=noted, teacher=lambda: lesson)
+    training_task = Taught(noted)
+    first = {name: part.clone() for name, part in training_task.student.state_dict().items()}
+    run = made(recipe, asked=noted, teacher=lambda: training_task)
     if stopped:
         with pytest.raises(StoppedError):
             carry_out(run, NewFolder(tmp_path / "made"), stop_at(2))
@@ -175,7 +176,7 @@ def test_a_teacher_is_there_while_it_trains_and_no_longer(tmp_path, stopped):
         "closed",
         *([] if stopped else ["after"]),
     ]
-    assert not same(lesson.pupil.state_dict(), first)
+    assert not same(training_task.student.state_dict(), first)
     assert same(recipe.model.state_dict(), start)
 
 

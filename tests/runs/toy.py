@@ -1,4 +1,4 @@
-"""A recipe of a few numbers, and runs of it that are made, stopped and compared."""
+"""A recipe of a few numbers, and its runs, which tests make, stop and compare."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,10 @@ from torch import nn
 
 from lavra.data.batch import Batch, FixedShape
 from lavra.runs.run import Artifact, Run
-from lavra.tasks.learning.recipe import Lesson
-from lavra.train import Objective, OptimizerConfig, ScheduleConfig, TrainConfig
+from lavra.tasks.learning.recipe import TrainingTask
+from lavra.train.config import OptimizerConfig, TrainConfig
+from lavra.train.objective import Objective
+from lavra.train.schedule import ScheduleConfig
 
 STEPS = 7
 TRAIN = TrainConfig(
@@ -22,11 +24,11 @@ TRAIN = TrainConfig(
 
 
 class StoppedError(Exception):
-    """What a user or a power cut does to a run."""
+    """Raised to stop a run as a user or a power cut would."""
 
 
 class Tens(FixedShape):
-    """Batch i asks for the number 10 + i % 4."""
+    """Batch i requests the number 10 + i % 4."""
 
     dropped_per_epoch = 0
 
@@ -52,14 +54,14 @@ class Linear:
     def module(self):
         return self.model
 
-    def lesson(self):
+    def training_task(self):
         objective = Objective(batches=Tens(), loss=away)
-        return Lesson(rows=None, objective=objective, num_samples=4, batches_an_epoch=4, troubles=())
+        return TrainingTask(rows=None, objective=objective, num_samples=4, batches_an_epoch=4, issues=())
 
 
 @dataclass
 class Measuring:
-    """Notes what a run asks for, in order."""
+    """Notes a run's calls in order."""
 
     asked: list
     recipe: Linear
@@ -80,7 +82,7 @@ class Measuring:
 
 
 def made(recipe=None, train=TRAIN, asked=None, write=None, **more):
-    """A run, and what it will have asked for."""
+    """A run, and the list of its future calls."""
     recipe = recipe or Linear()
     measuring = Measuring([] if asked is None else asked, recipe)
 
@@ -98,7 +100,7 @@ def made(recipe=None, train=TRAIN, asked=None, write=None, **more):
 
     return Run(
         recipe=recipe,
-        lesson=recipe.lesson(),
+        training_task=recipe.training_task(),
         train=train,
         before=measuring.before,
         after=measuring.after,

@@ -1,4 +1,4 @@
-"""A real server on a free port, over tiny models: one that talks, one that completes, one that embeds and fills."""
+"""A real server on a free port, over tiny models: one chats, one completes, one embeds and fills gaps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import pytest
 
 from lavra.adapt.embedding_folder import EmbeddingConfig
 from lavra.api.embed import TorchEmbedder
-from lavra.api.fill import TorchMaskFiller
-from lavra.engine import Engine, EngineConfig
+from lavra.api.torch_fill import TorchMaskFiller
 from lavra.engine.batching import BatchingEmbedder, BatchingMaskFiller
+from lavra.engine.config import EngineConfig
+from lavra.engine.engine import Engine
 from lavra.engine.runners.torch import TorchRunner
-from lavra.server import ModelTable, ServeConfig, ServedModel, build_app
+from lavra.server.app import build_app
+from lavra.server.config import ServeConfig
 from lavra.server.run import Server, address, open_socket
+from lavra.server.served import ModelTable, ServedModel
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_in_process
 
@@ -40,12 +43,12 @@ def served(name, family="llama", *, template=None, chosen=None, stop_ids=None, n
     model = tiny_in_process(family, max_positions=context)
     tokenizer = model.tokenizer.with_chat_template(template) if template else model.tokenizer
     if family == "bert":
-        embedder = TorchEmbedder(model.model, model.reading, EmbeddingConfig())
+        embedder = TorchEmbedder(model.model, model.encoding, EmbeddingConfig())
         filler = BatchingMaskFiller(TorchMaskFiller(model))
         return ServedModel(name=name, tokenizer=tokenizer, embedder=BatchingEmbedder(embedder), filler=filler)
     runner = TorchRunner(model.model, model.config, num_blocks=num_blocks, block_size=4)
     ends = model.stop_ids if stop_ids is None else stop_ids
-    engine = Engine(runner, model.reading, stop_ids=ends, config=EngineConfig(**settings), root=name)
+    engine = Engine(runner, model.encoding, stop_ids=ends, config=EngineConfig(**settings), root=name)
     return ServedModel(name=name, tokenizer=tokenizer, engine=engine, template=chosen, aliases=(f"{name}-alias",))
 
 

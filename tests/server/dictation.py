@@ -1,13 +1,13 @@
-"""A server whose model writes what it is told to, and the answers of OpenAI's client put together."""
+"""A server whose model writes a given text, and OpenAI's client's answers joined together."""
 
 from contextlib import contextmanager
 
 import numpy as np
 import openai
 
-from lavra.engine import Engine
-from lavra.generate.plan import PromptReading, special_frame
-from lavra.server import ServedModel
+from lavra.engine.engine import Engine
+from lavra.generate.prompt_encoding import PromptEncoding, special_frame
+from lavra.server.served import ServedModel
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.engine.scripted import ScriptedRunner
 from tests.generate.tiny import tiny_tokenizer
@@ -15,7 +15,7 @@ from tests.server.conftest import running
 
 
 class Dictated(ScriptedRunner):
-    """Writes the text it is told to, then ends."""
+    """Writes the given text, then ends."""
 
     def __init__(self, tokenizer, **shape):
         super().__init__(tokenizer.vocab_size, **shape)
@@ -35,13 +35,13 @@ class Dictated(ScriptedRunner):
 
 @contextmanager
 def dictating(template=DEFAULT_CHAT_TEMPLATE):
-    """A client of a server that remembers no answer, and the runner behind it."""
+    """A client of a server without a cache of answers, and the runner behind it."""
     tokenizer = tiny_tokenizer().with_chat_template(template)
     runner = Dictated(tokenizer, num_blocks=1024)
-    reading = PromptReading(
+    encoding = PromptEncoding(
         tokenizer=tokenizer, frame=special_frame(tokenizer), context=1024, vocab_size=tokenizer.vocab_size
     )
-    engine = Engine(runner, reading, stop_ids=frozenset({tokenizer.eos_id}))
+    engine = Engine(runner, encoding, stop_ids=frozenset({tokenizer.eos_id}))
     with (
         running([ServedModel(name="long", tokenizer=tokenizer, engine=engine)], response_cache=0) as url,
         openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as client,
@@ -62,7 +62,7 @@ def whole(answer):
 
 
 def put_together(chunks, count):
-    """The same of a stream: deltas joined by the index of their choice, those of calls by the call's own."""
+    """The same of a stream: deltas joined by their choice's index, deltas of calls by the call's index."""
     content, reasons = [""] * count, [None] * count
     calls = [{} for _ in range(count)]
     for choice in (choice for chunk in chunks for choice in chunk.choices):

@@ -1,4 +1,4 @@
-"""Adapters as models of their own over HTTP: one engine, one tokenizer, the name says which acts."""
+"""Adapters as separate models over HTTP: one engine, one tokenizer; the name selects the adapter."""
 
 import json
 import shutil
@@ -14,9 +14,10 @@ from lavra.base.native_library import native_library
 from lavra.base.types import GenerateRequest
 from lavra.cli import serve
 from lavra.cli.main import main
-from lavra.model import save_checkpoint
-from lavra.server import ModelTable, ServedModel
+from lavra.model.checkpoint import save_checkpoint
+from lavra.server.served import ModelTable, ServedModel
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from lavra.verbs import serving
 from tests.engine.adapted import adapted, logits_alone, written_alone
 from tests.generate.tiny import tiny_in_process
 from tests.server.conftest import running
@@ -32,12 +33,12 @@ def in_process():
 @cache
 def said(adapter, most=8):
     tokens = written_alone(in_process(), GenerateRequest(prompt="Once upon", max_tokens=most, adapter=adapter))
-    return in_process().tokenizer.decode(list(tokens))
+    return in_process().tokenizer.decode(list(tokens), skip_special_tokens=True)
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """A base and its adapters, as `lavra` writes them."""
+    """A base and its adapters, saved by lavra."""
     root = tmp_path_factory.mktemp("served")
     plain = tiny_in_process()
     save_checkpoint(plain.model, root / "base")
@@ -47,12 +48,13 @@ def folders(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="module")
-def table(folders):
-    settings = serve.ServeSettings(
-        adapter=tuple(f"{name}={folders / name}" for name in NAMES), cache_tokens=1024, block_size=4
+@pytest.fixture(scope="module", params=[4, 16], ids=["torch", "usual"])
+def table(request, folders):
+    """The native runner's blocks have 16 tokens; with other sizes torch computes."""
+    settings = serving.ServeSettings(
+        adapter=tuple(f"{name}={folders / name}" for name in NAMES), cache_tokens=1024, block_size=request.param
     )
-    return serve.with_adapters(serve.open_model(f"base={folders / 'base'}", settings), settings)
+    return serving.with_adapters(serving.open_model(f"base={folders / 'base'}", settings), settings)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,7 @@ def test_the_model_of_a_request_says_which_adapter_acts(http):
             answer = http.post("/v1/completions", json={**body, "model": name}).json()
             assert answer["model"] == name
             assert answer["choices"][0]["text"] == said(None if name == "base" else name)
-            assert answer["usage"]["prompt_tokens"] == len(in_process().reading.prompt_ids("Once upon"))
+            assert answer["usage"]["prompt_tokens"] == len(in_process().encoding.prompt_ids("Once upon"))
             assert answer["usage"]["virtual_tokens"] == {"prompt": 5, "prefix": 6}.get(name, 0)
     assert answer["usage"]["response_cached"], "the second round: each name has answers of its own"
     assert len({said(name) for name in (None, *NAMES)}) == 1 + len(NAMES)
@@ -93,7 +95,7 @@ def test_the_model_of_a_request_says_which_adapter_acts(http):
 
 def test_nothing_virtual_is_echoed_or_scored(http):
     tokenizer = in_process().tokenizer
-    ids = in_process().reading.prompt_ids("Once upon")
+    ids = in_process().encoding.prompt_ids("Once upon")
     for name in ("prompt", "prefix", "lora"):
         body = {"model": name, "prompt": "Once upon", "max_tokens": 1, "echo": True, "logprobs": 0, "temperature": 0}
         choice = http.post("/v1/completions", json=body).json()["choices"][0]
@@ -122,23 +124,23 @@ def test_chats_streams_and_the_base_go_side_by_side(http):
 
 
 def test_an_adapter_talks_by_the_template_it_was_taught_with(folders, tmp_path):
-    """Over a base that has none: instructions are what made a talker of it."""
+    """Over a base without a template: finetuning on instructions made it a chat model."""
     plain = tiny_in_process()
     save_checkpoint(plain.model, tmp_path / "base")
     plain.tokenizer.save(tmp_path / "base")
     shutil.copytree(folders / "lora", tmp_path / "lora")
     mine = "{% for message in messages %}Q: {{ message.content }} {% endfor %}A:"
     plain.tokenizer.with_chat_template(mine).save(tmp_path / "lora")
-    settings = serve.ServeSettings(adapter=(f"taught={tmp_path / 'lora'}",), cache_tokens=512)
-    models = serve.with_adapters(serve.open_model(str(tmp_path / "base"), settings), settings)
-    assert models[1].talker.text([{"role": "user", "content": "why"}]) == "Q: why A:"
-    assert models[0].talker.stands_in
+    settings = serving.ServeSettings(adapter=(f"taught={tmp_path / 'lora'}",), cache_tokens=512)
+    models = serving.with_adapters(serving.open_model(str(tmp_path / "base"), settings), settings)
+    assert models[1].conversation_writer.text([{"role": "user", "content": "why"}]) == "Q: why A:"
+    assert models[0].conversation_writer.stands_in
     for name in ("tokenizer_config.json", "special_tokens_map.json"):  # the same tokens, of which none ends a text
         fields = json.loads((tmp_path / "base" / name).read_text())
         fields.pop("eos_token", None)
         (tmp_path / "base" / name).write_text(json.dumps(fields))
     with pytest.raises(InputError, match="and its base with something else"):
-        serve.open_model(str(tmp_path / "base"), settings)
+        serving.open_model(str(tmp_path / "base"), settings)
     ModelTable(models).close()
 
 
@@ -160,7 +162,7 @@ def test_the_native_runner_computes_the_adapters_it_can(folders, tmp_path):
     known = tuple(f"{name}={folders / name}" for name in NAMES)
     save_adapter(adapted(names=("ia3",)).model, "ia3", tmp_path / "ia3", base=str(folders / "base"))
     for given, runner in ((known, "native"), ((*known, f"ia3={tmp_path / 'ia3'}"), "torch")):
-        model = serve.open_model(f"base={folders / 'base'}", serve.ServeSettings(adapter=given))
+        model = serving.open_model(f"base={folders / 'base'}", serving.ServeSettings(adapter=given))
         with model.engine as engine:
             assert model.runner == runner
             requests = [GenerateRequest(prompt="Once upon", max_tokens=8, adapter=name) for name in (None, *NAMES)]
@@ -169,10 +171,10 @@ def test_the_native_runner_computes_the_adapters_it_can(folders, tmp_path):
 
 
 def test_a_draft_model_guesses_for_adapters_too(folders):
-    settings = serve.ServeSettings(
+    settings = serving.ServeSettings(
         adapter=(f"prompt={folders / 'prompt'}",), draft=str(folders / "base"), cache_tokens=512
     )
-    model = serve.open_model(str(folders / "base"), settings, serve.open_draft(settings))
+    model = serving.open_model(str(folders / "base"), settings, serving.open_draft(settings))
     with model.engine as engine:
         for name in (None, "prompt"):
             request = GenerateRequest(prompt="Once upon", max_tokens=8, adapter=name)
@@ -181,9 +183,11 @@ def test_a_draft_model_guesses_for_adapters_too(folders):
     model.embedder.close()
 
 
-def test_what_does_not_belong_to_the_base_is_refused_with_the_reason(folders, tmp_path):
+def test_foreign_adapters_are_refused_with_the_reason(folders, tmp_path):
     def opening(folder, base=folders / "base", name="x"):
-        return lambda: serve.open_model(str(base), serve.ServeSettings(adapter=(f"{name}={folder}",), cache_tokens=512))
+        return lambda: serving.open_model(
+            str(base), serving.ServeSettings(adapter=(f"{name}={folder}",), cache_tokens=512)
+        )
 
     other = tiny_in_process(seed=1)
     save_checkpoint(other.model, tmp_path / "other")
@@ -212,28 +216,32 @@ def test_cards_tell_whose_adapter_it_is(folders, tmp_path, caplog):
     for name, parent in (("mine", card.id), ("foreign", "0123456789abcdef")):
         save_adapter(in_process().model, "lora", tmp_path / name, base="/gone/model")
         write_card(tmp_path / name, kind="adapter", parents={"model": parent}, config={})
-    settings = [serve.ServeSettings(adapter=(str(tmp_path / name),), cache_tokens=512) for name in ("mine", "foreign")]
-    model = serve.open_model(str(base), settings[0])
+    settings = [
+        serving.ServeSettings(adapter=(str(tmp_path / name),), cache_tokens=512) for name in ("mine", "foreign")
+    ]
+    model = serving.open_model(str(base), settings[0])
     assert model.engine.adapters == ("mine",)
     assert "not here to be compared" not in caplog.text
     ModelTable([model]).close()
     with pytest.raises(CheckpointError, match="was made for the model 0123456789abcdef"):
-        serve.open_model(str(base), settings[1])
+        serving.open_model(str(base), settings[1])
     save_adapter(in_process().model, "lora", tmp_path / "elsewhere", base="somebody/model")
-    told = serve.open_model(str(base), serve.ServeSettings(adapter=(str(tmp_path / "elsewhere"),), cache_tokens=512))
+    told = serving.open_model(
+        str(base), serving.ServeSettings(adapter=(str(tmp_path / "elsewhere"),), cache_tokens=512)
+    )
     ModelTable([told]).close()
     assert "made for somebody/model, which is not here to be compared" in caplog.text
 
 
 def test_an_adapters_folder_is_served_as_the_model_it_makes(folders):
-    settings = serve.ServeSettings(cache_tokens=512)
-    models = serve.with_adapters(serve.open_model(f"mine={folders / 'lora'}", settings), settings)
+    settings = serving.ServeSettings(cache_tokens=512)
+    models = serving.with_adapters(serving.open_model(f"mine={folders / 'lora'}", settings), settings)
     assert [one.name for one in models] == ["mine"]
     with models[0].engine as engine:
         assert engine.submit(GenerateRequest(prompt="Once upon", max_tokens=8)).completion().text == said("lora")
     ModelTable(models).close()
     with pytest.raises(InputError, match="has an adapter already"):
-        serve.open_model(str(folders / "lora"), serve.ServeSettings(adapter=(f"x={folders / 'wide'}",)))
+        serving.open_model(str(folders / "lora"), serving.ServeSettings(adapter=(f"x={folders / 'wide'}",)))
 
 
 def test_flags_are_repeated_and_need_one_base(folders, monkeypatch, capsys):
@@ -241,9 +249,9 @@ def test_flags_are_repeated_and_need_one_base(folders, monkeypatch, capsys):
     monkeypatch.setattr(serve, "serve_folders", lambda models, settings, as_json: seen.update(settings=settings))
     assert main(["serve", "base", "--adapter", "a=x", "--adapter", "b=y"]) == 0
     assert seen["settings"].adapter == ("a=x", "b=y")
-    assert serve.named_adapters(("a=x", f"{folders}/lora")) == {"a": "x", "lora": f"{folders}/lora"}
+    assert serving.named_adapters(("a=x", f"{folders}/lora")) == {"a": "x", "lora": f"{folders}/lora"}
     with pytest.raises(InputError, match="two are called 'a'"):
-        serve.named_adapters(("a=x", "a=y"))
+        serving.named_adapters(("a=x", "a=y"))
     monkeypatch.undo()
     assert main(["serve", "one", "two", "--adapter", "a=x"]) != 0
     assert "nothing says which of them it is for" in capsys.readouterr().err

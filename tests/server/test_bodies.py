@@ -1,4 +1,4 @@
-"""Unpacking, types and nesting of bodies, each beside Python's own reading of the same bytes."""
+"""Decompression, types and nesting of request bodies, each against Python's own reading of the same bytes."""
 
 import gzip
 import json
@@ -38,7 +38,7 @@ def test_a_packed_body_is_read_as_it_was(coding, pack):
 
 @settings(max_examples=50)
 @given(st.binary(max_size=300), st.sampled_from([bare, zlib.compress]))
-def test_both_meanings_of_deflate_are_told_apart(data, pack):
+def test_both_meanings_of_deflate_are_distinguished(data, pack):
     assert unpacked(pack(data), "deflate", 1000) == data
 
 
@@ -64,7 +64,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(pack):
     ],
     ids=["cut", "longer", "not packed", "brotli", "packed twice"],
 )
-def test_what_cannot_be_unpacked_is_refused(body, coding, status):
+def test_undecodable_bodies_are_refused(body, coding, status):
     with pytest.raises(BodyError) as refused:
         unpacked(body, coding, 1000)
     assert refused.value.status_code == status

@@ -1,4 +1,4 @@
-"""The memory of answers: the latest ones, whole ones, and none that was broken off."""
+"""The cache of answers: only the latest, only complete ones, none that was interrupted."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def test_an_answer_is_kept_once_all_its_samples_are_there():
 
 
 @pytest.mark.parametrize("broken", [0, 1])
-def test_what_was_broken_off_is_never_kept(broken):
+def test_interrupted_answers_are_never_kept(broken):
     cache = ResponseCache(4)
     key = key_of(cache, n=2)
     make = cache.remembering(key, 2)
@@ -69,7 +69,7 @@ def test_an_answer_is_of_its_model_and_says_that_it_was_known():
     assert (cache.hits, cache.misses) == (1, 1)
 
 
-def test_what_is_drawn_anew_each_time_has_no_key():
+def test_unseeded_samples_have_no_cache_key():
     hot = SamplingConfig(temperature=1.0)
     assert key_of(ResponseCache(4), sampling=hot) is None
     assert key_of(ResponseCache(4), sampling=replace(hot, seed=1)) is not None

@@ -1,4 +1,4 @@
-"""Calls found in texts: beside a naive reference, and alike however a text is cut into pieces."""
+"""Calls found in texts: against a naive reference, and the same for every division of a text into pieces."""
 
 import json
 from itertools import pairwise
@@ -16,7 +16,7 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 ARGUMENTS = st.dictionaries(st.sampled_from(["a", "</tool_call>", '"}', "é"]), VALUES, max_size=3)
-# What may stand in a text: parts of calls in any order, so that most are nearly one.
+# Parts of calls in any order, so that most texts are nearly a call.
 PARTS = st.sampled_from(
     [
         "<tool_call>", "</tool_call>", "<tool_", "<", "{", "}", "[", "]", '"', ":", ",", "\\", "\\ud83d", "\\ude00",
@@ -29,7 +29,7 @@ TEXTS = st.lists(PARTS | st.text(max_size=2), max_size=14).map("".join)
 
 
 def scan(pieces, **options):
-    """Text, [(name, arguments, whole)] and warnings; findings joined must say the same."""
+    """Text, [(name, arguments, whole)] and warnings; joined findings must be equal."""
     scanner = CallScanner(FUNCTIONS, **options)
     found = [finding for piece in pieces for finding in scanner.feed(piece)] + scanner.close()
     assert "".join(one.text for one in found if isinstance(one, FoundText)) == scanner.text
@@ -76,7 +76,7 @@ def strict(text):
     before=st.text(alphabet="ab é{}", max_size=6),
     ascii_only=st.booleans(),
 )
-def test_what_is_written_as_a_call_is_found(calls, before, ascii_only):
+def test_written_calls_are_found(calls, before, ascii_only):
     before += "x"
     written = [json.dumps({"name": name, "arguments": given}, ensure_ascii=ascii_only) for name, given in calls]
     said, found, warnings = scan([before + "\n".join(f"<tool_call>\n{one}\n</tool_call>" for one in written)])
@@ -124,7 +124,7 @@ def test_slips_of_models(text, said, calls):
 
 
 @pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e999", "9" * 5000, '"\\ud83d"', '"\\ude00 \\ud83d\\n"'])
-def test_what_json_has_not_is_named(value):
+def test_values_outside_json_are_named(value):
     text = '{"name": "f", "arguments": {"a": VALUE, "b": 1}}'.replace("VALUE", value)
     _, ((_, arguments, whole),), warnings = scan([text])
     if len(value) > 1000:  # no number of any use, and no parser reads it
@@ -147,7 +147,7 @@ def test_what_json_has_not_is_named(value):
         ('{"name": "f", "arguments": {"a": "\\d", "b": tru}}', '{"a": "\\d", "b": tru}}', "not JSON"),
     ],
 )
-def test_what_begins_as_a_call_and_breaks_is_told(text, arguments, warning):
+def test_a_call_that_breaks_off_is_reported(text, arguments, warning):
     said, ((name, given, whole),), warnings = scan([text])
     assert (said, name, whole) == ("", "f", False)
     assert arguments is None or given == arguments

@@ -1,4 +1,4 @@
-"""Calls that break, are cut, or stand beside text: alike in every protocol, whole and in a stream."""
+"""Calls that break, are cut, or are beside text: alike in every protocol, whole and in a stream."""
 
 import json
 

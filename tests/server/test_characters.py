@@ -1,4 +1,4 @@
-"""Bodies with half a character, beside Python's own reading of JSON."""
+"""Bodies with half a character, against Python's own reading of JSON."""
 
 import json
 

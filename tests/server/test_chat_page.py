@@ -1,4 +1,4 @@
-"""The chat page's files: served under a strict policy, packed into the wheel, and what their table says they are."""
+"""The chat page's files: a strict policy, packed into the wheel, and equal to their table."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_file_is_served_to_everybody_and_under_a_strict_policy(client) -> 
         assert client.head(path).status_code == 200
 
 
-def test_what_the_page_asks_for_is_served() -> None:
+def test_every_file_of_the_page_is_served() -> None:
     asked = set()
     for file in CHAT_FILES.values():
         text = file.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Bytes on a socket: bounds of headers and of time, pipelining, leaving, and what a proxy or an old client sends."""
+"""Bytes on a socket: limits of headers and of time, pipelining, disconnection, and input of proxies and old clients."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ def post(body=ASK, more="", length=None):
 
 
 def talk(address, *pieces, pause=0.0):
-    """Send pieces; everything that came until the server closed."""
+    """Send pieces; returns everything received until the server closed."""
     with socket.create_connection(address, timeout=10) as connection:
         for piece in pieces:
             connection.sendall(piece)
@@ -108,7 +108,7 @@ def test_a_body_that_never_ends_is_refused_in_time(address):
 
 
 def test_a_refused_body_may_still_be_sent_so_that_the_refusal_is_read(address):
-    """And when it was, the connection lives on."""
+    """If it was sent, the connection stays open."""
     last = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     begun = post(b"", length=500_000, more="Expect: 100-continue\r\n").replace(b"/v1/completions", b"/nothing")
     came = talk(address, begun, b"a" * 250_000, b"a" * 250_000, last, pause=0.02)

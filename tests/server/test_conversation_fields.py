@@ -1,4 +1,4 @@
-"""Fields that lay a conversation out and end its answer, against the same text read and written in this process."""
+"""Fields that format a conversation and end its answer, against the same text read and written in this process."""
 
 import json
 from dataclasses import replace
@@ -7,10 +7,10 @@ import httpx2
 import pytest
 
 from lavra.base.types import GenerateRequest
-from lavra.cli import serve
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from lavra.tokens.named_templates import named_template
 from lavra.tokens.tokenizer import Tokenizer
+from lavra.verbs import serving
 from tests.generate.tiny import tiny_in_process
 from tests.model.smollm2 import FILE, needs_smollm2
 from tests.server.conftest import running, served
@@ -20,7 +20,7 @@ BEGUN = [*ASKED, {"role": "assistant", "content": "to play"}]
 
 
 def written(text, **settings):
-    """What the model writes behind a text that a template wrote."""
+    """The model's text after a text that a template wrote."""
     model = tiny_in_process()
     ids = tuple(model.tokenizer.encode(text, parse_special=True))
     return model.generate([GenerateRequest(prompt=ids, **{"max_tokens": 12, **settings})])[0][0]
@@ -78,7 +78,7 @@ def test_without_a_word_a_new_turn_begins(http):
         ({"ignore_eos": True, "response_format": {"type": "json_object"}}, "ignore_eos"),
     ],
 )
-def test_what_cannot_be_is_refused(http, asking, says):
+def test_impossible_settings_are_refused(http, asking, says):
     assert says in chatted(http, status=400, **asking)["error"]["message"]
 
 
@@ -88,7 +88,7 @@ def test_a_developers_words_are_the_systems(http):
     assert (content(ours), ours["usage"]["prompt_tokens"]) == (content(theirs), theirs["usage"]["prompt_tokens"])
 
 
-def test_chatml_stands_in_for_a_missing_template_and_is_told(http):
+def test_chatml_replaces_a_missing_template_with_a_warning(http):
     answer = chatted(http, model="writer", max_tokens=9)
     said = f"{bos()}<|im_start|>user\nShe loved<|im_end|>\n<|im_start|>assistant\n"
     assert content(answer) == written(said, max_tokens=9).text
@@ -97,7 +97,7 @@ def test_chatml_stands_in_for_a_missing_template_and_is_told(http):
     assert http.get("/v1/models/writer").json()["chats"] is False
 
 
-def test_a_message_that_a_template_leaves_out_is_told():
+def test_a_message_left_out_by_a_template_is_a_warning():
     deaf = "{% for one in messages if one.role != 'tool' %}{{ one.content }}{% endfor %}"
     with running([served("deaf", chosen=deaf)]) as url, httpx2.Client(base_url=url, timeout=60) as http:
         said = [*ASKED, {"role": "tool", "content": "31 degrees", "tool_call_id": "a"}]
@@ -120,7 +120,7 @@ def test_tokens_end_an_answer(http, path):
         return answer["choices"][0].get("text") or answer["choices"][0].get("message", {}).get("content")
 
     whole = said(ask())
-    prompt = tuple(tiny_in_process().reading.prompt_ids("She loved")) if "prompt" in body else None
+    prompt = tuple(tiny_in_process().encoding.prompt_ids("She loved")) if "prompt" in body else None
     text = f"{bos()}### User:\nShe loved\n### Assistant:\n"
     tokens = (
         written(text)
@@ -147,7 +147,7 @@ def test_a_stop_string_may_stay(http):
 
 
 def test_the_models_own_end_may_be_written_past():
-    """The model's end of text is declared to be a token it writes early."""
+    """The model's end-of-text token is set to a token that it writes early."""
     prompt = f"{bos()}### User:\nShe loved\n### Assistant:\n"
     tokens = written(prompt).tokens
     end = next(place for place in range(3, 12) if tokens[place] not in tokens[:place])
@@ -173,7 +173,7 @@ def test_special_tokens_are_shown_where_asked():
 
 
 def test_a_chosen_template_is_written_and_ends_answers():
-    """Zephyr's turns end with the end of text; Llama 3's end with words this tokenizer has no token for."""
+    """Zephyr's turns end with the end-of-text token; Llama 3's end with a text that this tokenizer has no token for."""
     zephyr, llama = (served(name, chosen=named_template(name), context=256) for name in ("zephyr", "llama-3"))
     with running([zephyr, llama]) as url, httpx2.Client(base_url=url, timeout=60) as http:
         shown = http.post("/apply-template", json={"model": "zephyr", "messages": ASKED}).json()
@@ -209,8 +209,8 @@ def test_a_stream_may_count_as_it_goes(http, path):
 @needs_smollm2
 @pytest.mark.slow
 def test_a_real_model_answers_in_the_template_that_stands_in():
-    """SmolLM2 was taught ChatML: without its template it answers the same, and goes on in what was begun."""
-    opened = serve.open_model(f"own={FILE}", serve.ServeSettings(cache_tokens=4096))
+    """SmolLM2 was trained on ChatML: without its own template it answers the same, and continues a begun answer."""
+    opened = serving.open_model(f"own={FILE}", serving.ServeSettings(cache_tokens=4096))
     bare = replace(opened, name="bare", tokenizer=without_template(opened.tokenizer), parent="own")
     asked = [
         {"role": "system", "content": "You answer in few words."},

@@ -1,4 +1,4 @@
-"""The description at `/openapi.json`, and answers held to it by a validator that is not ours."""
+"""The description at `/openapi.json`, and answers checked against it by an independent validator."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a server does to whoever misuses it: nothing silent, nothing lost, never a 500."""
+"""Misuse of a server: nothing silent, nothing lost, never a 500."""
 
 import asyncio
 import gc
@@ -11,10 +11,12 @@ import httpx2
 import pytest
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.server import ModelTable, ServeConfig, build_app
+from lavra.server.app import build_app
 from lavra.server.chat_page.page import CHAT_FILES
+from lavra.server.config import ServeConfig
 from lavra.server.openai import completions
 from lavra.server.run import open_socket
+from lavra.server.served import ModelTable
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.server.conftest import running, served
 
@@ -85,7 +87,7 @@ def test_malformed_requests_get_a_400_of_openais_shape(http, body):
     assert http.post("/v1/completions", json=ASK).status_code == 200
 
 
-def test_a_body_over_the_bound_is_refused_whatever_its_header_says():
+def test_a_body_over_the_bound_is_refused_for_any_header():
     model = served("writer")
     with running([model], max_body_bytes=2000) as url:
         body = json.dumps({**ASK, "prompt": "a" * 5000}).encode()
@@ -112,7 +114,7 @@ def test_every_answer_has_an_id(http):
     assert http.get("/health").headers["x-request-id"] != http.get("/health").headers["x-request-id"]
 
 
-def test_no_page_of_another_origin_may_ask_unless_told_so(http):
+def test_no_page_of_another_origin_may_ask_unless_allowed(http):
     asked = {"origin": "http://elsewhere.example", "access-control-request-method": "POST"}
     assert "access-control-allow-origin" not in http.options("/v1/completions", headers=asked).headers
     with running([served("writer")], cors_origins=("http://elsewhere.example",)) as url:
@@ -129,7 +131,7 @@ def test_prompts_of_one_request_start_together_or_not_at_all():
         assert model.engine.stats().written_tokens < 50
 
 
-def test_usage_of_a_stream_is_by_prompt_whoever_ends_first(http, monkeypatch):
+def test_usage_of_a_stream_is_by_prompt_in_any_order_of_ends(http, monkeypatch):
     """Samples of two prompts end in turns: each prompt still counts once."""
     order = (0, 2, 1, 3)
 
@@ -199,7 +201,7 @@ def test_a_client_that_leaves_frees_its_blocks(stream):
 
 @pytest.mark.parametrize("sent", [0, 1])
 def test_a_client_that_leaves_before_the_first_event_frees_its_blocks_too(sent):
-    """It is gone after the status line, or after the first event, which has the role and no text."""
+    """It disconnects after the status line, or after the first event, which has the role and no text."""
     model = served("talker", template=DEFAULT_CHAT_TEMPLATE, num_blocks=32)
     engine, step = model.engine, threading.Event()
     forward = engine._passes.runner.forward
@@ -220,7 +222,7 @@ def test_a_client_that_leaves_before_the_first_event_frees_its_blocks_too(sent):
             came.append(message["type"])
             if len(came) == 2 + sent:  # the body, then what was sent
                 gone.set()
-                await asyncio.sleep(60)  # a socket that nobody reads
+                await asyncio.sleep(60)  # a socket without a reader
 
         scope = {
             "type": "http",
@@ -265,7 +267,7 @@ def test_stopping_lets_running_requests_end():
     assert answers[0].json()["usage"]["completion_tokens"] == 20
 
 
-def test_what_goes_wrong_inside_says_no_more_than_that(http, caplog):
+def test_an_internal_error_reveals_no_details(http, caplog):
     model = served("writer")
     with running([model]) as url:
 
@@ -311,7 +313,7 @@ def test_scores(http):
     assert found["num_bytes"] == len("She loved to play")
 
 
-def test_what_was_asked_before_is_not_computed_again_and_says_so():
+def test_a_repeated_request_is_answered_from_the_cache_and_says_so():
     model = served("writer")
     other = {**ASK, "prompt": "She"}
     with running([model], api_keys=("one", "two")) as url:
@@ -401,7 +403,7 @@ def test_leaving_is_nothing_to_complain_of(http, caplog):
         time.sleep(0.01)
     assert left() == before + 4
     http.get("/health")
-    gc.collect()  # what nobody awaited is told of when it is collected
+    gc.collect()  # a coroutine that was never awaited warns when it is collected
     assert not [record for record in caplog.records if record.name == "asyncio"]
 
 

@@ -1,4 +1,4 @@
-"""Texts that are too long to embed: refused with a remedy that works, or cut and told, as the model itself cuts."""
+"""Texts that are too long to embed: refused with a working remedy, or cut as the model itself cuts, with a warning."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ LONG = "Once upon a time there was a little girl named Lily. " * 9
 @pytest.fixture(scope="module")
 def embedder():
     model = tiny_in_process("bert", max_positions=64)
-    return TorchEmbedder(model.model, model.reading, EmbeddingConfig())
+    return TorchEmbedder(model.model, model.encoding, EmbeddingConfig())
 
 
 def asked(http, **body):
@@ -34,7 +34,7 @@ def test_the_remedy_of_the_refusal_works(http, embedder):
     np.testing.assert_allclose([one["embedding"] for one in answer["data"]], expected, atol=1e-5)
 
 
-def test_what_fits_is_told_nothing(http, embedder):
+def test_fitting_texts_give_no_warning(http, embedder):
     plain, allowed = asked(http, input="She").json(), asked(http, input="She", truncate=True).json()
     assert plain == allowed
     assert plain["warnings"] == []
@@ -48,5 +48,5 @@ def test_the_model_says_how_much_it_reads(http):
 def test_a_prompt_counts(embedder):
     model = tiny_in_process("bert", max_positions=64)
     config = EmbeddingConfig(prompts={"query": "query: "}, default_prompt="query")
-    prompted = TorchEmbedder(model.model, model.reading, config)
+    prompted = TorchEmbedder(model.model, model.encoding, config)
     assert prompted.lengths(["She"]) == embedder.lengths(["query: She"])

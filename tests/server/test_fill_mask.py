@@ -1,4 +1,4 @@
-"""`POST /v1/fill-mask` on a server that opened a folder, against `transformers`' pipeline on the same folder."""
+"""`POST /v1/fill-mask` on a server over a folder, against `transformers`' pipeline on the same folder."""
 
 import re
 import threading
@@ -8,7 +8,8 @@ import httpx2
 import pytest
 
 from lavra.cli import serve
-from lavra.server import ModelTable
+from lavra.server.served import ModelTable
+from lavra.verbs import serving
 from tests.api.test_fill import MODELS, peer, random_folder
 from tests.server.conftest import running, served
 
@@ -22,13 +23,13 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def models(folders):
-    return [serve.open_model(f"{family}={folder}", serve.ServeSettings()) for family, folder in folders.items()]
+    return [serving.open_model(f"{family}={folder}", serving.ServeSettings()) for family, folder in folders.items()]
 
 
 @pytest.fixture(scope="module")
 def ask(models, tmp_path_factory):
     headless = random_folder("bert", tmp_path_factory.mktemp("headless"), head=False)
-    others = [serve.open_model(f"headless={headless}", serve.ServeSettings()), served("writer")]
+    others = [serving.open_model(f"headless={headless}", serving.ServeSettings()), served("writer")]
     with running([*models, *others]) as url, httpx2.Client(base_url=url, timeout=60) as client:
 
         def ask(**body):
@@ -123,7 +124,7 @@ def test_company_does_not_matter_and_is_had(ask, models):
         ({}, "input"),
     ],
 )
-def test_what_cannot_be_answered_is_a_400_of_openais_shape(ask, body, says):
+def test_requests_without_an_answer_are_a_400_of_openais_shape(ask, body, says):
     answer = ask(**{"model": "bert", **body})
     assert answer.status_code == 400
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}

@@ -1,4 +1,4 @@
-"""What a model's folder says of sampling and of prompts counts over HTTP where a request says nothing."""
+"""Settings in a model's folder for sampling and prompts apply over HTTP where a request sets nothing."""
 
 import json
 import shutil
@@ -8,8 +8,9 @@ import pytest
 
 import lavra
 from lavra.adapt.embedding_folder import EmbeddingConfig, write_embedding_config
-from lavra.cli.serve import ServeSettings, open_model
 from lavra.model.checkpoint import save_checkpoint
+from lavra.verbs.serving import open_model
+from lavra.verbs.settings.serve import ServeSettings
 from tests.generate.tiny import tiny_model, tiny_tokenizer
 from tests.server.conftest import running
 

@@ -1,4 +1,4 @@
-"""The endpoints of models with heads, on a server that opened their folders, against the same models in Python."""
+"""The endpoints of models with heads, on a server over their folders, against the same models in Python."""
 
 import re
 import threading
@@ -9,7 +9,8 @@ import pytest
 
 import lavra
 from lavra.cli import serve
-from lavra.server import ModelTable
+from lavra.server.served import ModelTable
+from lavra.verbs import serving
 from tests.api.test_adapter import tuned
 from tests.server.conftest import running, served
 from tests.tasks.heads import LABELS, TAGS, head_folder
@@ -26,7 +27,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def models(folders):
-    return [serve.open_model(f"{kind}={folder}", serve.ServeSettings()) for kind, folder in folders.items()]
+    return [serving.open_model(f"{kind}={folder}", serving.ServeSettings()) for kind, folder in folders.items()]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,7 @@ def test_usage_counts_what_was_read(ask, models):
         ("rerank", {"model": "rerank", "query": "b", "documents": ["a", LONG]}),
     ],
 )
-def test_what_is_too_long_is_a_400_with_both_lengths_or_is_cut_and_named(ask, path, body):
+def test_overlong_texts_are_a_400_with_both_lengths_or_are_cut_and_named(ask, path, body):
     refused = ask(path, **body)
     assert refused.status_code == 400
     assert refused.json()["error"]["code"] == "context_length_exceeded"
@@ -173,14 +174,14 @@ def test_long_texts_are_read_in_windows(ask):
         ("choose", {"input": {"text": "a", "choices": ["b", "c"], "no": 1}, "model": "choice"}, "no"),
         ("rerank", {"query": "a", "documents": [], "model": "rerank"}, "documents"),
         ("rerank", {"query": "a", "documents": ["b"], "top_n": 0, "model": "rerank"}, "top_n"),
-        ("rerank", {"query": "a", "documents": ["b"], "model": "classify"}, "3 labels apart"),
+        ("rerank", {"query": "a", "documents": ["b"], "model": "classify"}, "this model has 3 labels"),
         ("completions", {"prompt": "a"}, "classify has a head for 'classify' and writes no text; ask /v1/classify"),
         ("chat/completions", {"messages": [{"role": "user", "content": "a"}], "model": "qa"}, ""),
         ("embeddings", {"input": "a"}, "classify embeds no texts"),
         ("fill-mask", {"input": "[MASK]"}, "classify has no masked-token head"),
     ],
 )
-def test_what_cannot_be_answered_is_a_400_of_openais_shape(ask, path, body, says):
+def test_requests_without_an_answer_are_a_400_of_openais_shape(ask, path, body, says):
     answer = ask(path, **{"model": "classify", **body})
     assert answer.status_code == 400
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
@@ -191,7 +192,7 @@ def test_unknown_fields_are_named_or_under_strict_refused(ask, folders):
     warnings = ask("classify", model="classify", input="a", truncat=True).json()["warnings"]
     assert warnings == ["unknown field truncat; did you mean 'truncate'?; it had no effect"]
     assert ask("classify", model="nobody", input="a").status_code == 404
-    model = serve.open_model(str(folders["classify"]), serve.ServeSettings())
+    model = serving.open_model(str(folders["classify"]), serving.ServeSettings())
     with running([model], strict=True) as url, httpx2.Client(base_url=url, timeout=60) as client:
         refused = client.post("/v1/classify", json={"input": "a", "truncat": True})
     assert refused.status_code == 400
@@ -211,11 +212,11 @@ def test_the_command_says_what_a_head_is_asked(models, capsys):
     serve.announce("http://here", ModelTable(models), as_json=False)
     said = capsys.readouterr().err
     assert "model    classify: /v1/classify, labels no, maybe, yes" in said
-    assert re.search(r"^model    qa: /v1/answer; runner torch, weights float32, .*B$", said, re.MULTILINE)
+    assert re.search(r"^model    qa: /v1/answer; runner (native|torch), weights float32, .*B$", said, re.MULTILINE)
 
 
 def test_company_does_not_matter_and_is_had(ask, models):
-    """Behind a held gate requests gather, and few batches answer them all; one that is refused fails alone."""
+    """Requests gather behind a held gate, and few batches answer them all; a refused request fails alone."""
     (model,) = [one for one in models if one.name == "classify"]
     worker, texts = model.predictor, [TEXTS[number % 3] * (1 + number % 2) for number in range(12)]
     alone = [data(ask("classify", model="classify", input=text))[0]["scores"] for text in texts]
@@ -254,7 +255,7 @@ def test_company_does_not_matter_and_is_had(ask, models):
 
 def test_a_finetuned_adapter_is_served_with_its_head(tmp_path):
     tuned(tmp_path, "classify")
-    model = serve.open_model(str(tmp_path / "made"), serve.ServeSettings())
+    model = serving.open_model(str(tmp_path / "made"), serving.ServeSettings())
     with running([model]) as url, httpx2.Client(base_url=url, timeout=60) as client:
         found = data(client.post("/v1/classify", json={"input": ["the film was good", "a sad day"]}))
         (told,) = client.get("/v1/models").json()["data"]

@@ -1,4 +1,4 @@
-"""Keys, origins, types, methods and paths, over a real socket with a client that is not ours."""
+"""Keys, origins, types, methods and paths, over a real socket with an independent client."""
 
 import asyncio
 import gzip
@@ -106,7 +106,7 @@ def test_a_page_of_an_allowed_origin_reads_every_refusal(keyed, monkeypatch):
     assert "access-control-allow-origin" not in other.headers
 
 
-def test_a_body_without_a_type_is_told_which_one(http):
+def test_the_error_for_a_body_without_a_type_names_one(http):
     for headers in ({}, {"content-type": "text/plain"}):
         answer = http.post("/v1/completions", content=json.dumps(ASK), headers=headers)
         assert answer.status_code == 415
@@ -154,7 +154,7 @@ def test_head_is_get_without_its_body(http, path):
         assert answer.read() == b""
 
 
-def test_a_wrong_method_is_told_the_right_ones(http):
+def test_the_error_for_a_wrong_method_names_the_right_ones(http):
     for method, path, allowed in (
         ("GET", "/v1/completions", "POST"),
         ("HEAD", "/v1/completions", "POST"),
@@ -198,7 +198,7 @@ def test_ollamas_bodies_are_json_as_curl_sends_them(http):
 
 
 def test_bodies_of_a_lenient_protocol_are_json_unless_a_page_of_another_origin_sends_them():
-    """As `curl -d` sends them, for a protocol whose own server does not look at the type."""
+    """As `curl -d` sends them, for a protocol whose own server ignores the type."""
     model = served("writer")
     app = build_app(ModelTable([model]), ServeConfig())
     lenient = Gate(app, ServeConfig(), Metrics(), any_type=("/v1/comp",))

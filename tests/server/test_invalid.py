@@ -1,11 +1,11 @@
-"""Places and words of wrong fields, over the real bodies as FastAPI would hand them in."""
+"""Positions and names of wrong fields, over the real bodies, as FastAPI would report them."""
 
 import time
 
 import pytest
 from pydantic import ValidationError
 
-from lavra.server.invalid import told, wrong_fields
+from lavra.server.invalid import faults_in_words, wrong_fields
 from lavra.server.schemas import AnswerBody, ChatBody, ClassifyBody, CompletionBody, DetokenizeBody, RerankBody, TagBody
 
 USER = [{"role": "user", "content": "a"}]
@@ -52,7 +52,7 @@ def wrong(kind, body):
         (AnswerBody, {"input": [{"question": "a"}]}, "input[0].context", "input[0].context is missing"),
         (ClassifyBody, {"input": ["a", ["b"]]}, "input[1]", "input[1] has 1 item; give at least 2"),
         (TagBody, {"input": [[""]]}, "input[0][0]", "input[0][0] has 0 characters; give at least 1"),
-        (CompletionBody, {"prompt": "a", "seed": 2**70}, "seed", f"seed is {2**70}; give less than {2**63:,}"),
+        (CompletionBody, {"prompt": "a", "seed": 2**70}, "seed", f"seed is {2**70}; give at most {2**63 - 1:,}"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_bound(kind, body, field, sentence):
@@ -63,12 +63,12 @@ def test_a_wrong_field_is_named_with_its_bound(kind, body, field, sentence):
     assert (first.field, first.sentence) == (field, sentence)
 
 
-def test_all_wrong_fields_are_told_of_as_far_as_that_is_of_use():
+def test_wrong_fields_are_reported_up_to_a_limit():
     body = {"prompt": "a", "temperature": "hot", "n": 0, "top_k": -1, "min_p": 2, "seed": "x", "echo": 3}
     found = wrong(CompletionBody, body)
     assert {one.field for one in found} == {"temperature", "n", "top_k", "min_p", "seed", "echo"}
-    assert told(found).count(";") == 4
-    assert told(found).endswith(". 2 more fields are wrong")
+    assert faults_in_words(found).count(";") == 4
+    assert faults_in_words(found).endswith(". 2 more fields are wrong")
 
 
 def test_a_long_value_is_cut():

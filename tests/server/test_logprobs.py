@@ -1,4 +1,4 @@
-"""The text of tokens beside the text of the answer, with a tokenizer of SentencePiece's and with bytes."""
+"""The text of tokens against the text of the answer, with a SentencePiece tokenizer and with bytes."""
 
 from itertools import chain
 
@@ -8,8 +8,8 @@ import pytest
 import lavra
 from lavra.api.serving import start_engine
 from lavra.base.types import ScoreRequest
-from lavra.server import ServedModel
-from lavra.server.openai.logprobs import Places, chat_logprobs, completion_logprobs
+from lavra.server.openai.logprobs import TokenOffsets, chat_logprobs, completion_logprobs
+from lavra.server.served import ServedModel
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_tokenizer
 from tests.server.conftest import running
@@ -20,7 +20,7 @@ PROMPT = "Once upon a time"
 
 @pytest.fixture(scope="module")
 def http(lavra_data):
-    """stories260K: its tokenizer takes the first space of a text away, and has tokens of single bytes."""
+    """stories260K: its tokenizer removes the first space of a text, and has tokens of single bytes."""
     model = lavra.load(lavra_data / "weights" / "stories260K" / "hf")
     tokenizer = model.tokenizer.with_chat_template(DEFAULT_CHAT_TEMPLATE)
     served = ServedModel(name="stories", tokenizer=tokenizer, engine=start_engine(model))
@@ -29,7 +29,7 @@ def http(lavra_data):
 
 
 def choices_of(answer):
-    """The choice, in as many parts as it came."""
+    """The choice, in its received parts."""
     whole = answer.headers["content-type"] == "application/json"
     return [event["choices"][0] for event in ([answer.json()] if whole else events(answer))]
 
@@ -39,7 +39,7 @@ def joined(lists):
 
 
 def assert_placed(tokens, offsets, text):
-    """Every token is in the text where it is said to be, and nothing of the text is left out."""
+    """Every token is at its reported place in the text, and no text is left out."""
     assert "".join(tokens) == text
     assert [text[place : place + len(token)] for place, token in zip(offsets, tokens, strict=True)] == tokens
 
@@ -88,7 +88,7 @@ def test_the_first_token_has_a_space_where_the_text_has_one(http, prompt, stream
 @pytest.mark.data
 @pytest.mark.parametrize("stream", [False, True])
 def test_bytes_of_a_chat_are_its_text(http, stream):
-    """Four tokens of one byte make a character: by itself none of them is one."""
+    """Four tokens of one byte make a character: none of them is a character alone."""
     body = {"messages": [{"role": "user", "content": "a"}], "max_tokens": 8, "temperature": 0, "logprobs": True}
     body |= {"response_format": {"type": "regex", "regex": "🍎 a"}, "stream": stream}
     answer = http.post("/v1/chat/completions", json=body)
@@ -105,7 +105,7 @@ def test_half_characters_begin_where_their_character_does():
     tokenizer, text = tiny_tokenizer(), "é é"
     ids = tokenizer.encode(text)
     assert len(ids) == 5  # bytes, and a space
-    for places, parts in ((None, [(ids, text)]), (Places(), [([one], "") for one in ids])):
+    for places, parts in ((None, [(ids, text)]), (TokenOffsets(), [([one], "") for one in ids])):
         offsets = []
         for part, said in parts:
             logprobs, tops = [0.0] * len(part), [()] * len(part)
@@ -116,7 +116,7 @@ def test_half_characters_begin_where_their_character_does():
 
 
 def test_text_held_back_until_now_is_not_taken_for_a_text_that_begins():
-    """A stop string may begin with "z": it is given with the next token, whose space stays."""
+    """A stop string may begin with "z": it is sent with the next token, whose space stays."""
     tokenizer = tiny_tokenizer()
     (token,) = tokenizer.encode(" t")
     assert completion_logprobs(tokenizer, [token], [0.0], [None], "z t")["tokens"] == [" t"]
@@ -124,9 +124,9 @@ def test_text_held_back_until_now_is_not_taken_for_a_text_that_begins():
 
 
 def test_an_echoed_prompt_tells_the_likeliest_tokens_and_its_own(http, lavra_data):
-    """All but the first token of a prompt; as lm-evaluation-harness and other clients of vLLM read them."""
+    """All but the first token of a prompt, as lm-evaluation-harness and other clients of vLLM read them."""
     model = lavra.load(lavra_data / "weights" / "stories260K" / "hf").port
-    prompts = [tuple(model.reading.prompt_ids(text)) for text in ("Once upon a time", "She loved to play")]
+    prompts = [tuple(model.encoding.prompt_ids(text)) for text in ("Once upon a time", "She loved to play")]
     scores = model.score([ScoreRequest(text=ids) for ids in prompts])
     for top, most in ((0, 0), (1, 1), (3, 0)):
         body = {"prompt": prompts, "echo": True, "logprobs": top, "max_tokens": most, "temperature": 0}

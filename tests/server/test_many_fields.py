@@ -36,7 +36,7 @@ CHAT = {"model": "talker", "messages": [{"role": "user", "content": "a"}]}
         ("/api/generate", {"prompt": "a", "context": ["x"] * MANY}, "context[0] is a string; give a whole number"),
     ],
 )
-def test_the_first_wrong_value_is_told(http, path, body, told):
+def test_the_first_wrong_value_is_named(http, path, body, told):
     refused = http.post(path, json=body)
     assert refused.status_code == 400
     error = refused.json()["error"]

@@ -1,4 +1,4 @@
-"""What the real `openai` client asks and understands, against what the model says in this process."""
+"""Requests and answers of the real `openai` client, against the model in this process."""
 
 import asyncio
 import base64
@@ -43,7 +43,7 @@ def test_a_completion(client):
 
 
 def test_ids_and_several_prompts(client):
-    ids = list(tiny_in_process().reading.prompt_ids(PROMPT))
+    ids = list(tiny_in_process().encoding.prompt_ids(PROMPT))
     answer = client.completions.create(model="writer", prompt=[ids, ids[:3]], max_tokens=6, temperature=0)
     assert [choice.text for choice in answer.choices] == [alone(tuple(ids), 6).text, alone(tuple(ids[:3]), 6).text]
     assert [choice.index for choice in answer.choices] == [0, 1]
@@ -143,7 +143,7 @@ def test_logprobs_of_a_chat(client):
 
 def test_an_echoed_prompt_with_its_own_logprobs(client):
     model = tiny_in_process()
-    ids = tuple(model.reading.prompt_ids(PROMPT))
+    ids = tuple(model.encoding.prompt_ids(PROMPT))
     answer = client.completions.create(
         model="writer", prompt=PROMPT, max_tokens=3, temperature=0, echo=True, logprobs=0
     )
@@ -195,13 +195,13 @@ def test_an_answer_of_a_json_schema(client):
 
 
 def test_a_gap_is_marked_as_in_training():
-    """What a model trained with fill-in-the-middle reads: the parts and marks its batches have."""
+    """The input of a model trained with fill-in-the-middle: the parts and marks of its batches."""
     config = TokenizerConfig(kind="bpe", vocab_size=320, fim=True)
     tokenizer = train_tokenizer(TEXTS, config)
     model = tiny_in_process()
     with_marks = replace(served("gaps"), tokenizer=tokenizer)
     before, gap, after = (tokenizer.id(name) for name in FIM_TOKENS)
-    frame = model.reading.frame.before
+    frame = model.encoding.frame.before
     expected = (*frame, before, *tokenizer.encode("def f("), after, *tokenizer.encode("return"), gap)
     assert around_gap(with_marks, "def f(", "return") == expected
     with_marks.engine.close()

@@ -1,4 +1,4 @@
-"""Reranking and embedding as other servers' clients ask, the real one of Cohere among them, against the same models."""
+"""Reranking and embedding in other servers' protocols, also with Cohere's real client, against the same models."""
 
 import cohere
 import httpx2
@@ -7,7 +7,7 @@ import pytest
 from cohere.core.api_error import ApiError
 
 import lavra
-from lavra.cli import serve
+from lavra.verbs import serving
 from tests.server.conftest import running, served
 from tests.tasks.heads import head_folder
 
@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(folder):
-    with running([serve.open_model(f"rank={folder}", serve.ServeSettings()), served("embedder", "bert")]) as url:
+    with running([serving.open_model(f"rank={folder}", serving.ServeSettings()), served("embedder", "bert")]) as url:
         yield url
 
 

@@ -1,4 +1,4 @@
-"""A short soak of the real server: every protocol, clients that leave and come back, and nothing lost or leaked."""
+"""A short soak of the real server: every protocol, clients that disconnect and resume, and nothing lost or leaked."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A stream whose engine fails in the middle: in every protocol it ends as the protocol says, and the log has why."""
+"""A stream whose engine fails in the middle ends as each protocol requires, and the log has the reason."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ REQUESTS = {
 
 
 class BrokenRunnerError(Exception):
-    """Not one of ours."""
+    """An exception that lavra does not know."""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def dictated():
 
 
 def last_of(text):
-    """The last event's type and its data."""
+    """Type and data of the last event."""
     if text.startswith("{"):
         return json.loads(text.splitlines()[-1])
     *_, last = text.removesuffix("data: [DONE]\n\n").strip().split("\n\n")

@@ -1,4 +1,4 @@
-"""Streams as a server sends them: what fails while they are sent is their last event."""
+"""Streams as a server sends them: a failure during sending is the last event."""
 
 import asyncio
 from collections.abc import AsyncIterator, MutableMapping
@@ -13,7 +13,7 @@ SCOPE = {"type": "http", "asgi": {"spec_version": "2.3"}}
 
 
 def sent(events: AsyncIterator[str]) -> list[bytes]:
-    """Bodies of the messages that a server is given."""
+    """Bodies of the messages that a server sends."""
     bodies: list[bytes] = []
 
     async def send(message: MutableMapping[str, Any]) -> None:

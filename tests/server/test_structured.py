@@ -65,7 +65,7 @@ def test_conversations_have_the_same_fields(client):
     ("form", "says"),
     [
         ({"structured_outputs": {"structural_tag": "{}"}}, "structural_tag is not served"),
-        ({"guided_regex": "a", "guided_choice": ["b"]}, "guided_regex and guided_choice each ask"),
+        ({"guided_regex": "a", "guided_choice": ["b"]}, "guided_regex and guided_choice each set"),
         ({"structured_outputs": {"regex": "a", "choice": ["b"]}}, "structured_outputs.regex and structured_outputs.ch"),
         ({"guided_json": "{"}, "guided_json is a text that is not JSON"),
         ({"guided_json": "[]"}, "guided_json is not a JSON schema"),
@@ -106,7 +106,7 @@ def test_options_that_do_nothing_are_named(client):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_format_that_only_describes_is_told_with_the_answer(client, stream):
+def test_a_format_that_only_describes_is_a_warning(client, stream):
     schema = {"type": "array", "items": {"type": "string", "format": "colour", "maxLength": 1}, "maxItems": 1}
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     answer = client.chat.completions.create(

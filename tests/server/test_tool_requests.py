@@ -1,4 +1,4 @@
-"""Everything a client may ask of functions, and what it sends back: demanded calls, some, one, the older form."""
+"""Everything a client may request of functions, and send back: required calls, some, one, the older form."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ def ask(client, **more):
 
 
 def defined(values):
-    """A schema as pydantic makes them of nested models."""
+    """A schema like pydantic's of nested models."""
     return {
         "$defs": {"C": {"type": "string", "enum": values}},
         "type": "object",
@@ -93,7 +93,7 @@ def test_references_are_moved_and_values_are_not():
         {"default": {"properties": {"a": {}}}},
     ],
 )
-def test_what_says_itself_what_may_follow_stays_open(schema):
+def test_explicit_additional_properties_stay_open(schema):
     assert closed(schema) == schema
 
 
@@ -270,7 +270,7 @@ def test_log_probabilities_are_those_of_all_tokens(dictated):
     assert [entry.token for part in streamed for entry in part.content] == told
 
 
-def test_a_template_that_shows_no_tools_is_told():
+def test_a_template_without_tools_is_a_warning():
     with dictating(WITHOUT_TOOLS) as (client, runner):
         runner.say("b")
         assert "shows no tools" in str(ask(client, tools=[tool("weather")]).warnings)
@@ -279,7 +279,7 @@ def test_a_template_that_shows_no_tools_is_told():
         assert "shows no tools" in str(ask(client, messages=named, tools=[tool("weather")]).warnings)
 
 
-def test_strict_without_a_demanded_call_is_told(dictated):
+def test_strict_without_a_demanded_call_is_a_warning(dictated):
     client, runner = dictated
     runner.say("b")
     strict = {"type": "function", "function": {"name": "f", "parameters": OPEN, "strict": True}}

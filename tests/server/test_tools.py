@@ -1,4 +1,4 @@
-"""Functions offered through the real client: demanded calls are always calls, chosen ones are recognised."""
+"""Functions offered through the real client: required calls are always calls, optional ones are recognised."""
 
 import json
 
@@ -78,7 +78,7 @@ def test_text_stays_text_where_it_is_the_models_choice(client):
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, r"tools\[0\]\.function\.name"),
     ],
 )
-def test_what_makes_no_sense_is_refused(client, more, says):
+def test_senseless_settings_are_refused(client, more, says):
     body = {"model": "long", "messages": MESSAGES, "tools": [WEATHER], **more}
     with pytest.raises(openai.BadRequestError, match=says):
         client.chat.completions.create(**{key: value for key, value in body.items() if value is not None})
@@ -155,8 +155,8 @@ NEAR = {"place": "Recife", "days": 1, "note": 'linha 1\nlinha "2" \\'}
     ],
     ids=["text", "non-ascii", "text and call", "several", "alone", "cut"],
 )
-def test_what_is_streamed_is_the_whole_answer(dictated, text, content, calls, samples):
-    """The model's own choice, and nothing remembered: each answer is written anew."""
+def test_streamed_pieces_are_the_whole_answer(dictated, text, content, calls, samples):
+    """The model decides, and no answer is cached: each is written anew."""
     client, runner = dictated
     runner.say(text)
     asked = {"temperature": 0, "max_tokens": 400, "n": samples}

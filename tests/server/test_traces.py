@@ -1,4 +1,4 @@
-"""Spans of model requests, as OpenTelemetry's own exporter is given them."""
+"""Spans of model requests, as OpenTelemetry's own exporter receives them."""
 
 import json
 import socket
@@ -16,7 +16,10 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.trace import SpanKind, StatusCode
 
 from lavra.base.errors import ConfigError, MissingDependencyError
-from lavra.server import ModelTable, ServeConfig, build_app, spans, traces
+from lavra.server import spans, traces
+from lavra.server.app import build_app
+from lavra.server.config import ServeConfig
+from lavra.server.served import ModelTable
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.server.conftest import running, served
 from tests.server.test_edge import events, until
@@ -28,7 +31,7 @@ WRITE = {"model": "writer", "prompt": "Once upon a time", "max_tokens": 5, "temp
 
 @pytest.fixture(scope="module")
 def traced():
-    """A server whose spans are kept here instead of sent, and the place where they are."""
+    """A server whose spans are collected here instead of sent."""
     kept = InMemorySpanExporter()
     models = [served("talker", template=DEFAULT_CHAT_TEMPLATE), served("writer"), served("embedder", "bert")]
     with ExitStack() as stack:
@@ -41,7 +44,7 @@ def traced():
 
 @pytest.fixture
 def ask(traced):
-    """Asks, and gives the answer with the one span it made."""
+    """Send a request; returns the answer with its span."""
     http, kept = traced
 
     def asking(path, body, **more):
@@ -56,7 +59,7 @@ def ask(traced):
 
 
 def assert_no_text(span, body, answer):
-    """Neither what was asked nor what was answered."""
+    """Neither the prompt nor the answer is in the span."""
     assert not span.events
     said = " ".join(str(one) for one in (span.name, span.status.description, *span.attributes.values()))
     asked = body.get("prompt") or body.get("input") or body["messages"][0]["content"]
@@ -109,7 +112,7 @@ def test_a_streamed_chat_lasts_until_its_end(ask):
     assert span.attributes["gen_ai.response.finish_reasons"] == ("length",)
     assert span.attributes["gen_ai.usage.output_tokens"] == chunks[-1]["usage"]["completion_tokens"] == 6
     assert span.attributes["gen_ai.usage.input_tokens"] == chunks[-1]["usage"]["prompt_tokens"]
-    assert "gen_ai.request.temperature" not in span.attributes  # nobody asked for one
+    assert "gen_ai.request.temperature" not in span.attributes  # the request has none
 
 
 @pytest.mark.parametrize("more", [{}, {"stream": True}, {"background": True}], ids=["whole", "stream", "background"])
@@ -136,7 +139,7 @@ def test_completions_of_several_prompts_under_an_alias(ask):
         assert span.attributes[f"gen_ai.usage.{name}_tokens"] == answer.json()["usage"][told]
 
 
-def test_what_was_answered_before_has_a_span_too(ask):
+def test_a_cached_answer_has_a_span_too(ask):
     body = {**WRITE, "prompt": "There was a girl named Lily"}
     first, again = ask("/v1/completions", body)[1], ask("/v1/completions", body)
     assert again[0].json()["usage"]["response_cached"]

@@ -1,4 +1,4 @@
-"""Over-long prompts over HTTP: the answer says exactly how many tokens were cut, and the newest ones were read."""
+"""Prompts over the limit over HTTP: the answer reports the number of cut tokens, and the newest ones were read."""
 
 import json
 
@@ -21,7 +21,7 @@ MESSAGES = [
 
 @pytest.fixture(scope="module")
 def http():
-    """Nothing is remembered: what is streamed is written, not found."""
+    """A server without a cache of answers: a stream is written, not found."""
     settings = {"context": CONTEXT, "prefix_cache": False}
     models = [served("writer", **settings), served("talker", template=DEFAULT_CHAT_TEMPLATE, **settings)]
     with running(models, response_cache=0) as url, httpx2.Client(base_url=url, timeout=60) as client:
@@ -29,7 +29,7 @@ def http():
 
 
 def ids_of(text):
-    """As the model reads a text: its own tokenizer's ids, the beginning of a text in front."""
+    """The model's reading of a text: its tokenizer's ids, after the beginning token."""
     tokenizer = tiny_in_process(max_positions=CONTEXT).tokenizer
     return [tokenizer.bos_id, *tokenizer.encode(text)]
 
@@ -40,12 +40,12 @@ def chat_ids():
 
 
 def text_of(choice):
-    """Of either endpoint, whole or streamed."""
+    """Text of either endpoint, whole or streamed."""
     return choice.get("text") or choice.get("message", choice.get("delta", {})).get("content") or ""
 
 
 def asked(http, path, **body):
-    """The answer to a request and the same streamed, which must agree; texts, usage and warnings."""
+    """Answers to a request and to the same request streamed, which must agree; texts, usage and warnings."""
     body = {"temperature": 0, "truncate_prompt": True, **body}
     answer = http.post(path, json=body).json()
     stream = http.post(path, json={**body, "stream": True, "stream_options": {"include_usage": True}}).text
@@ -60,7 +60,7 @@ def asked(http, path, **body):
 
 
 def kept(ids, max_tokens):
-    """The beginning of a text and its newest tokens, with room for the answer, but at least half the context."""
+    """The beginning of a text and its newest tokens, with space for the answer, but at least half the context."""
     room = max(CONTEXT - max_tokens, CONTEXT // 2)
     return ids if len(ids) < CONTEXT else [ids[0], *ids[len(ids) - room + 1 :]]
 
@@ -72,7 +72,7 @@ def test_a_completion_reports_exactly_what_was_cut(http, max_tokens):
     assert usage["truncated_tokens"] == len(ids) - len(read) > 0
     assert usage["prompt_tokens"] == len(read)
     assert f"the {len(ids) - len(read)} oldest tokens of the prompt were dropped" in warnings[0]
-    # What is read is said to a server that cuts nothing.
+    # The expected text is sent to a server that cuts nothing.
     short = {"model": "writer", "prompt": read, "max_tokens": max_tokens, "temperature": 0}
     answer = http.post("/v1/completions", json=short).json()
     assert (answer["choices"][0]["text"], answer["usage"]["truncated_tokens"]) == (texts[0], 0)
@@ -96,7 +96,7 @@ def test_each_prompt_is_cut_by_itself_and_counted_once(http):
 @pytest.mark.parametrize("max_tokens", [8, None])
 @pytest.mark.parametrize("samples", [1, 2])
 def test_a_chat_reports_exactly_what_was_cut(http, max_tokens, samples):
-    """Without max_tokens there is room for one token of the answer."""
+    """Without max_tokens there is space for one token of the answer."""
     ids = chat_ids()
     read = kept(ids, max_tokens or 1)
     body = {"model": "talker", "messages": MESSAGES, "n": samples}

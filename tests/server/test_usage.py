@@ -1,4 +1,4 @@
-"""Usage is counted in tokens, and each prompt once, however many completions it has."""
+"""Usage is counted in tokens; each prompt counts once for any number of completions."""
 
 import httpx2
 import pytest
@@ -13,7 +13,7 @@ PROMPTS = ["Lília gosta de maçãs 🍎 e de uvas.", "She"]
 
 @pytest.fixture(scope="module")
 def http():
-    """Answers are not remembered, beginnings of prompts are."""
+    """Answers are not cached, prefixes of prompts are."""
     models = [served("writer"), served("talker", template=DEFAULT_CHAT_TEMPLATE, context=256)]
     with running(models, response_cache=0) as url, httpx2.Client(base_url=url, timeout=60) as client:
         yield client
@@ -37,7 +37,7 @@ def test_a_prompt_that_is_only_echoed_is_counted_in_tokens(http, as_ids):
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])
-def test_what_was_found_of_a_prompt_is_told_once_for_all_its_samples(http, path):
+def test_cached_tokens_of_a_prompt_count_once_for_all_its_samples(http, path):
     asked = {"prompt": PROMPTS[0]} if path == "/v1/completions" else {"messages": [{"role": "user", "content": "a"}]}
     body = {"model": "talker", "max_tokens": 3, "min_tokens": 3, "temperature": 1.0, "n": 3, **asked}
     first, again = (http.post(path, json=body).json()["usage"] for _ in range(2))

@@ -1,9 +1,9 @@
-"""Random models with heads as `transformers` writes them, with a trained tokenizer."""
+"""Random models with heads, saved by `transformers`, with a trained tokenizer."""
 
 import torch
 import transformers as hf
 
-from lavra.model import families
+from lavra.model.families import table as families
 from lavra.tokens.config import TokenizerConfig
 from lavra.tokens.train import train_tokenizer
 from tests.generate.tiny import TEXTS
@@ -63,7 +63,7 @@ def head_folder(kind, folder, family="bert", seed=0, texts=TEXTS):
 
 
 def peer(kind, folder):
-    """The model and the tokenizer as `transformers` opens them."""
+    """The model and the tokenizer opened by `transformers`."""
     model, tokenizer = CLASSES[kind].from_pretrained(folder).eval(), hf.AutoTokenizer.from_pretrained(folder)
     if getattr(model.config, "type_vocab_size", 2) < 2:
         tokenizer.model_input_names = ["input_ids", "attention_mask"]

@@ -1,4 +1,4 @@
-"""What models with a head say, against `transformers`' own pipelines and models on the same folders."""
+"""Predictions of models with a head, against `transformers`' own pipelines and models on the same folders."""
 
 import logging
 
@@ -212,7 +212,7 @@ def test_ranks_are_those_of_the_model(folder, model, family):
     assert model(("rerank"), family).rerank("who", []) == []
 
 
-def test_what_is_too_long_is_refused_with_both_lengths_or_cut_and_told(model, caplog):
+def test_overlong_texts_are_refused_with_both_lengths_or_cut_with_a_warning(model, caplog):
     long = "a " * 100
     with pytest.raises(ContextLengthError, match=r"text 1: the text is 102 tokens and a row holds 64; shorten it"):
         model("classify").classify(["b", long])
@@ -238,14 +238,14 @@ def test_each_request_says_for_itself_whether_it_may_be_cut(model):
         predictor.predict([ClassifyRequest(text=long, truncate=True), ClassifyRequest(text=long)])
 
 
-def test_pairs_without_a_separator_are_told_of_every_pair(model):
+def test_every_pair_without_a_separator_is_reported(model):
     predictor = model("classify", "gpt2").predictor
     found = predictor.predict([ClassifyRequest(text=text) for text in ("a", *PAIRS)])
     assert [len(one.warnings) for one in found] == [0, 1, 1, 1]
     assert "nothing between the texts of a pair" in found[1].warnings[0]
 
 
-def test_a_word_without_tokens_is_outside_and_told(model):
+def test_a_word_without_tokens_is_outside_and_reported(model):
     predictor = model("ner").predictor
     (whole,) = predictor.predict([TagRequest(text=("\x00",))])
     assert whole.value.tags == ("O",)
@@ -266,7 +266,7 @@ def test_windows_are_counted_as_they_are_read(model):
     ("kind", "ask", "says"),
     [
         ("classify", lambda model: model.tag("a"), r"finetuned for 'classify' and 'tag' is asked"),
-        ("classify", lambda model: model.rerank("a", ["b"]), "3 labels apart and a reranker has one output"),
+        ("classify", lambda model: model.rerank("a", ["b"]), "this model has 3 labels, and a reranker has one output"),
         ("ner", lambda model: model.classify("a"), "--task classify"),
         ("qa", lambda model: model.choose("a", ["b", "c"]), "finetuned for 'answer' and 'choose'"),
         ("choice", lambda model: model.choose("a", ["b"]), "text 0 has 1 choices; give at least two"),
@@ -282,7 +282,7 @@ def test_windows_are_counted_as_they_are_read(model):
         ("rerank", lambda model: model.fill_mask("[MASK]"), "fill_mask"),
     ],
 )
-def test_what_a_head_was_not_made_for_is_refused(model, kind, ask, says):
+def test_tasks_other_than_the_heads_are_refused(model, kind, ask, says):
     with pytest.raises(InputError, match=says):
         ask(model(kind))
 
@@ -302,7 +302,7 @@ def test_it_says_what_it_is_for(model, kind, task, labels):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_saved_says_the_same(model, tmp_path, kind):
+def test_a_saved_model_predicts_the_same(model, tmp_path, kind):
     one = model(kind)
     one.save(tmp_path / "made")
     requests = ASKED[{"several": "classify", "number": "classify"}.get(kind, kind)]

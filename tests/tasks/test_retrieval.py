@@ -1,4 +1,4 @@
-"""Recall and reciprocal rank of pairs, ties and equal texts included, against drawing the order of equals."""
+"""Recall and reciprocal rank of pairs, with ties and equal texts, against random orders of equals."""
 
 import itertools
 
@@ -16,7 +16,7 @@ from lavra.tasks.scoring.retrieval import RerankedScores, compare_with_bm25, ran
 
 
 class Table:
-    """Scores that are written down."""
+    """Fixed scores."""
 
     def __init__(self, passages, rows):
         self.passages, self.rows = tuple(passages), rows
@@ -45,7 +45,7 @@ def test_ties_give_the_mean_over_all_orders_of_equals(scores, cutoff):
 
 
 def test_a_model_that_tells_nothing_apart_guesses():
-    """With strictly better passages alone counted it would have found everything."""
+    """If only strictly better passages counted, it would have found everything."""
     ranks = rank_pairs([pair("q", "c")], Table("abcde", {"q": [1.0] * 5}))
     values = ranks.scores((1, 4)).to_values()
     assert values["recall@1"] == pytest.approx(1 / 5)
@@ -72,7 +72,7 @@ def letters(texts):
 
 
 def test_an_encoder_is_set_beside_bm25_on_the_same_passages():
-    """The words have nothing in common and the letters everything: BM25 draws among four."""
+    """The words have nothing in common and the letters everything: BM25 chooses among four at random."""
     pairs = [pair("aab", "baa"), pair("x", "xx"), pair("cyc", "ccy")]
     found = compare_with_bm25(pairs, letters, passages=["zzz", "baa"], cutoffs=(1, 2))
     assert found.num_passages == 4
@@ -83,7 +83,7 @@ def test_an_encoder_is_set_beside_bm25_on_the_same_passages():
     assert found.lost == ()
 
 
-def test_where_bm25_wins_it_is_said():
+def test_a_win_of_bm25_is_reported():
     pairs = [pair("one word", "word one"), pair("two", "two two")]
     found = compare_with_bm25(pairs, lambda texts: np.ones((len(texts), 3), dtype=np.float32), cutoffs=(1,))
     assert found.lost == ("recall@1", "mrr")
@@ -112,7 +112,7 @@ def test_pairs_that_cannot_be_found_are_refused():
 
 
 def reranker(wanted):
-    """Scores texts by a table, best first, as a cross-encoder does."""
+    """A reranker with fixed scores, best first, like a cross-encoder."""
 
     def rerank(query, texts):
         del query

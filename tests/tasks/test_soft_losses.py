@@ -1,4 +1,4 @@
-"""What a task's head says, as a loss: PyTorch's own divergences on the distributions a task reads off its logits."""
+"""A task's head as a loss: PyTorch's own divergences on the distributions that a task computes from its logits."""
 
 from dataclasses import replace
 
@@ -12,8 +12,8 @@ from lavra.data.batch import IGNORE
 from lavra.distillation.cache import TeacherCache
 from lavra.distillation.config import DistillConfig, HiddenConfig
 from lavra.distillation.head_cache import HeadCache, write_head_cache
-from lavra.distillation.lesson import TeacherLesson, distill
 from lavra.distillation.passes import task_logits
+from lavra.distillation.training_task import DistillationTask, distill
 from lavra.tasks.answer import ANSWER
 from lavra.tasks.chat import CHAT
 from lavra.tasks.choose import CHOOSE
@@ -91,8 +91,8 @@ def test_a_lesson_mixes_it_with_the_labels(task, problem):
     student, teacher = (task_model(task, problem=problem, layers=layers, seed=layers) for layers in (1, 2))
     batch = task_batch(task, problem)
     config = DistillConfig(temperature=T, share=0.3)
-    with TeacherLesson(student, teacher, Made(lambda _: batch), config) as lesson, torch.no_grad():
-        loss = lesson.objective.loss(lesson.pupil, batch)
+    with DistillationTask(student, teacher, Made(lambda _: batch), config) as training_task, torch.no_grad():
+        loss = training_task.objective.loss(training_task.student, batch)
         ours, theirs = (task_logits(one, batch, whole=False) for one in (student, teacher))
     expected = 0.7 * head_loss(task, problem)(ours, batch) + 0.3 * naive(task, problem, ours, theirs, batch)
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-4)
@@ -100,7 +100,7 @@ def test_a_lesson_mixes_it_with_the_labels(task, problem):
 
 @pytest.mark.parametrize(("task", "problem"), CASES)
 def test_a_head_on_disk_says_what_the_teacher_says(task, problem, tmp_path):
-    """Whatever the order and the company of the rows, and however much padding there is."""
+    """For any order and company of the rows, and any padding."""
     student, teacher = (task_model(task, problem=problem, layers=layers, seed=layers) for layers in (1, 2))
     made = Made(lambda number: task_batch(task, problem, seed=number), 3)
     told = []
@@ -111,13 +111,13 @@ def test_a_head_on_disk_says_what_the_teacher_says(task, problem, tmp_path):
     torch.testing.assert_close(cache.of(mixed), real(task_logits(teacher, mixed, whole=False), mixed))
     config, losses = DistillConfig(temperature=T, share=0.3), []
     for who in (teacher, cache):
-        with TeacherLesson(student, who, made, config) as lesson, torch.no_grad():
-            losses.append(lesson.objective.loss(lesson.pupil, mixed))
+        with DistillationTask(student, who, made, config) as training_task, torch.no_grad():
+            losses.append(training_task.objective.loss(training_task.student, mixed))
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-4)
 
 
 def test_rows_of_equal_tokens_and_unlike_types_are_two(tmp_path):
-    """A pair cut at another place: the teacher says something else of it."""
+    """A pair divided at another place: the teacher's output differs."""
     teacher, batch = task_model(), task_batch(rows=4)
     ids = batch.input_ids[:1].expand_as(batch.input_ids).contiguous()
     cuts = torch.tensor([2, 5, 8, 5])  # where the second text begins; the last pair is the second one again
@@ -130,8 +130,8 @@ def test_rows_of_equal_tokens_and_unlike_types_are_two(tmp_path):
     torch.testing.assert_close(cache.of(pairs), logits)
 
 
-def test_what_is_known_of_a_teacher_is_kept_and_not_asked_again(tmp_path):
-    """Another run over some of the same texts: the new ones are added, and the old ones are the words of then."""
+def test_cached_logits_of_a_teacher_are_not_computed_again(tmp_path):
+    """Another run over some of the same texts: new ones are added, and old ones keep their stored output."""
     then, now = task_model(), task_model(seed=9)
     first = write_head_cache(then, Made(lambda _: task_batch(seed=1), 1), tmp_path / "cache", 1)
     before = first.of(task_batch(seed=1)).clone()
@@ -143,14 +143,14 @@ def test_what_is_known_of_a_teacher_is_kept_and_not_asked_again(tmp_path):
 
 
 def turned(batch):
-    """The samples the other way round."""
+    """The samples in reverse order."""
     order = torch.arange(len(batch.input_ids)).view(-1, batch.group).flip(0).flatten()
     ids, mask, labels = batch.input_ids[order], batch.attention_mask[order], batch.labels.flip(0)
     return replace(batch, input_ids=ids, attention_mask=mask, labels=labels, sample_ids=batch.sample_ids[::-1])
 
 
 def wider(batch):
-    """Two more tokens of padding."""
+    """The batch with two more tokens of padding."""
     ids, mask = (functional.pad(one, (0, 2)) for one in (batch.input_ids, batch.attention_mask))
     tags = batch.labels.shape == batch.input_ids.shape
     labels = functional.pad(batch.labels, (0, 2), value=IGNORE) if tags else batch.labels
@@ -158,7 +158,7 @@ def wider(batch):
 
 
 def real(logits, batch):
-    """Logits of one a token, 0 on padding."""
+    """Logits with one value for each token, 0 on padding."""
     return logits * batch.attention_mask[:, :, None] if logits.ndim == 3 else logits
 
 
@@ -166,15 +166,15 @@ def test_a_head_on_disk_refuses_what_it_does_not_hold(tmp_path):
     teacher, made = task_model(), Made(lambda number: task_batch(seed=number))
     cache = write_head_cache(teacher, made, tmp_path / "cache", 2)
     with pytest.raises(InputError, match="not one of sample 0 and those beside it"):
-        TeacherLesson(task_model(layers=1), cache, Made(lambda number: task_batch(seed=number + 9)), DistillConfig())
+        DistillationTask(task_model(layers=1), cache, Made(lambda number: task_batch(seed=number + 9)), DistillConfig())
     with pytest.raises(InputError, match="holds 8 texts"):
         distill(task_model(layers=1), cache, made, DistillConfig(), settings(3))
     with pytest.raises(ConfigError, match="not in a teacher's cache"):
-        TeacherLesson(task_model(layers=1), cache, made, DistillConfig(hidden=HiddenConfig()))
+        DistillationTask(task_model(layers=1), cache, made, DistillConfig(hidden=HiddenConfig()))
     with pytest.raises(ConfigError, match="with labels a, b, c and the teacher"):
-        TeacherLesson(task_model(TAG, layers=1), cache, made, DistillConfig())
+        DistillationTask(task_model(TAG, layers=1), cache, made, DistillConfig())
     with pytest.raises(ConfigError, match="one of student and teacher has a task's head"):
-        TeacherLesson(model_of(layers=1), cache, made, DistillConfig())
+        DistillationTask(model_of(layers=1), cache, made, DistillConfig())
     with pytest.raises(ConfigError, match="num_batches is 0"):
         write_head_cache(teacher, made, tmp_path / "none", 0)
     with pytest.raises(InputError, match="is a teacher-head-cache"):

@@ -1,4 +1,4 @@
-"""Every spec is complete, its JSON goes both ways, and nothing of it asks for torch before it computes."""
+"""Every spec is complete, its JSON round-trips, and it needs no torch before it computes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from lavra.data.labelled.samples import (
     TagSample,
     TextSample,
 )
-from lavra.model.heads import HEADS
+from lavra.model.task_config import HEADS
 from lavra.tasks import table
 from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.keys import sample_key
@@ -145,7 +145,7 @@ def test_the_suite_finds_what_is_broken(change, broken):
 
 
 def test_files_and_specs_agree_on_the_words_for_heads():
-    """Model folders are read below the tasks, by a table of their own."""
+    """Model folders are read on a floor below the tasks, by a separate table."""
     assert {spec.saved_as: spec.head.kind for spec in SPECS if spec.head is not None} == dict(HEADS)
 
 
@@ -249,7 +249,7 @@ def test_requests_and_answers_go_both_ways(name, data):
         ),
     ],
 )
-def test_what_people_would_call_the_same_text_has_the_same_key(name, sample, same, other):
+def test_equal_texts_in_other_forms_have_the_same_key(name, sample, same, other):
     task = task_named(name)
     assert sample_key(task, sample) == sample_key(task, same) != sample_key(task, other)
 
@@ -261,9 +261,8 @@ def test_what_people_would_call_the_same_text_has_the_same_key(name, sample, sam
 ABOUT_ONE: dict[str, str] = {
     "server/heads.py": "the endpoints but for that of rerank.py",
     "server/rerank.py": "an endpoint whose form others have set",
-    "api/adapter.py": "a soft prompt of an encoder without a head can only be a sentence encoder's",
     "doctor/training.py": "in-batch negatives: the loss of a sample depends on its company",
-    "pipeline/pupil.py": "the stage of `up` that teaches answers",
+    "pipeline/student_model.py": "the stage of `up` that teaches answers",
     "pipeline/stages/adapt.py": "the stage of `up` that teaches answers",
     "pipeline/stages/encoder.py": "the stage of `up` that trains a sentence encoder",
     "runs/glue/finetuning.py": "every task of GLUE and SuperGLUE finetunes a head of classes",

@@ -1,4 +1,4 @@
-"""docs/tasks.md says what the specs say, and its example is a task."""
+"""docs/tasks.md agrees with the specs, and its example is a task."""
 
 import re
 import sys
@@ -18,7 +18,7 @@ SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | 
 
 
 def told(section):
-    """The cells of each row that begins with the name of a task, as the words that stand in backticks."""
+    """Cells of each row that begins with the name of a task, as the words in backticks."""
     rows = [line.strip("|").split("|") for line in SECTIONS[section].splitlines() if line.startswith("| `")]
     found = [[re.findall(r"`([^`]+)`", cell) for cell in row] for row in rows]
     return {cells[0][0]: cells[1:] for cells in found}
@@ -26,7 +26,7 @@ def told(section):
 
 @pytest.fixture
 def mood(monkeypatch):
-    """The names that the page's example defines; its task is in the table until the test ends."""
+    """Names defined by the page's example; its task is in the table until the test ends."""
     monkeypatch.setattr(table, "_TABLE", dict(table._TABLE))
     module = types.ModuleType("mood_program")
     monkeypatch.setitem(sys.modules, module.__name__, module)

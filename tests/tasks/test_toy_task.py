@@ -1,4 +1,4 @@
-"""A task of one's own, in this one file: finetuned, predicted and served by the verbs as they are."""
+"""A user's own task in one file: finetuned, predicted and served by the unchanged verbs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import lavra
 from lavra.base.errors import ConfigError
 from lavra.base.predictions import Prediction
 from lavra.base.tasks import HeadKind, Problem
-from lavra.cli import serve
 from lavra.cli.main import main
 from lavra.data.labelled.form import SampleForm
 from lavra.data.labelled.layouts import TaskColumns, each
 from lavra.data.labelled.samples import TextSample
 from lavra.data.labelled.tables import lookup
 from lavra.data.rows.texts import text_rows, unlabelled_text_rows
-from lavra.model.task_folder import task_in
+from lavra.model.task_files import task_in
 from lavra.tasks import table
-from lavra.tasks.learning.recipe import Scores
 from lavra.tasks.predicting.headed import TextGroup
+from lavra.tasks.scoring.scores import Scores
 from lavra.tasks.spec import Asking, HeadSpec, TaskSpec
 from lavra.testing.task import TaskConformance
+from lavra.verbs import serving
 from tests.runs.tasks import BAD, GOOD, base_folder, rows, write
 from tests.server.conftest import running
 
@@ -160,7 +160,7 @@ def test_texts_and_files_are_predicted(folder, tmp_path, capsys):
 
 
 def test_it_is_served_at_its_own_path(folder):
-    with running([serve.open_model(f"mine={folder}", serve.ServeSettings())]) as url:
+    with running([serving.open_model(f"mine={folder}", serving.ServeSettings())]) as url:
         asked = {"input": [{"said": f"the {GOOD[1]} day"}, {"said": f"the {BAD[1]} day"}]}
         answer = httpx2.post(f"{url}/v1/mood", json=asked, timeout=60)
         assert answer.status_code == 200, answer.text

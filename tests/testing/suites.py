@@ -1,4 +1,4 @@
-"""What tests of the conformance suites share: which tests of a suite an implementation fails."""
+"""Parts shared by tests of the conformance suites: the failing tests of an implementation."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ Broken = Mapping[str, tuple[Callable[[], object], set[str]]]
 
 
 def names(suite: object) -> set[str]:
-    """The tests of a suite."""
+    """Names of a suite's tests."""
     return {name.removeprefix("test_") for name in dir(suite) if name.startswith("test_")}
 
 
 def failures(suite: object) -> set[str]:
-    """The tests of a suite that do not pass."""
+    """Names of a suite's tests that do not pass."""
     found = set()
     for name in names(suite):
         try:
@@ -24,9 +24,9 @@ def failures(suite: object) -> set[str]:
 
 
 def check(right: object, broken: Broken) -> None:
-    """A right toy passes; each broken one fails the tests named beside it; together they fail every test.
+    """A right toy passes; each broken one fails the named tests; together they fail every test.
 
-    A suite that is not told what to test fails altogether.
+    A suite without an implementation fails altogether.
     """
     assert failures(right) == set()
     failed = set()

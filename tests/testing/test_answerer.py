@@ -1,4 +1,4 @@
-"""The suite of answerers: quoting from a small library passes, and each way of breaking it fails."""
+"""The suite of answerers: quoting from a small library passes, and each broken variant fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.testing.suites import check
 
 
 class Changed:
-    """An answerer whose answers are changed on their way out."""
+    """An answerer whose answers are changed before they are returned."""
 
     def __init__(self, change):
         self.right, self.change = make_answerer(), change
@@ -29,7 +29,7 @@ class Changed:
 
 
 class Credulous(Changed):
-    """Answers whatever is asked, even nothing."""
+    """Answers every question, even an empty one."""
 
     def answer(self, question):
         return self.right.answer(replace(question, text=Documents.questions[0]))
@@ -39,7 +39,7 @@ class Credulous(Changed):
 
 
 class Silent(Changed):
-    """Says nothing in a conversation."""
+    """Returns an empty answer in a conversation."""
 
     def answer(self, question):
         answer = self.right.answer(question)
@@ -47,7 +47,7 @@ class Silent(Changed):
 
 
 class Hasty(Changed):
-    """Gives the whole at once, without its citations."""
+    """Gives the whole answer at once, without its citations."""
 
     def submit(self, question):
         answer = self.right.answer(question)

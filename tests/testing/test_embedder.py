@@ -1,4 +1,4 @@
-"""The suite of embedders: counts of letters pass, and each way of breaking them fails."""
+"""The suite of embedders: counts of letters pass, and each broken variant fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suite of hooks: one that remembers passes, and each way of breaking it fails."""
+"""The suite of hooks: one that remembers passes, and each broken variant fails."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_hooks():
         metrics["seen"] = True
 
     def rising(self, step, metrics):
-        assert metrics["loss"] < 9, "the loss is no number"
+        assert metrics["loss"] < 9, "the loss is not a number"
 
     def counting(self, step, metrics):
         self.losses.append(step)

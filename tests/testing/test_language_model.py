@@ -1,4 +1,4 @@
-"""The suite of language models: a toy that counts letters passes, and each way of breaking it fails."""
+"""The suite of language models: a toy that counts letters passes, and each broken variant fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WithModel(LanguageModelConformance):
 
 
 class Crowded(ToyModel):
-    """What is written and scored depends on how many ask."""
+    """Texts and scores depend on the number of requests."""
 
     def generate(self, requests):
         lengthened = [replace(one, prompt=one.prompt + "a" * (len(requests) - 1)) for one in requests]
@@ -43,7 +43,7 @@ class Unseeded(ToyModel):
 
 
 class Drifting(ToyModel):
-    """Never says the same twice, and gives probabilities of something else."""
+    """Never writes the same text twice, and gives wrong probabilities."""
 
     asked = 0
 
@@ -56,7 +56,7 @@ class Drifting(ToyModel):
 
 
 class Lax(ToyModel):
-    """Takes any setting, ignores stop strings, says nothing of seeds, answers something where nothing is asked."""
+    """Accepts any setting, ignores stop strings, does not report seeds, answers an empty list of requests."""
 
     def write(self, request, sample=0):
         sampling = replace(request.sampling, temperature=abs(request.sampling.temperature))
@@ -71,7 +71,7 @@ class Lax(ToyModel):
 
 
 class Forgetful(ToyModel):
-    """Leaves a prefix of ids aside, calls nothing greedy, and tells the least likely letters."""
+    """Drops a prefix of ids, reports nothing as greedy, and gives the least likely letters."""
 
     def score_one(self, request):
         given = request.given if isinstance(request.given, str) else None
@@ -123,8 +123,8 @@ def test_language_models():
     check(WithModel(), broken)
 
 
-def test_the_toy_ends_as_told():
-    """The toy is right by figures of its own: greedy letters, and the probabilities of what was written."""
+def test_the_toy_ends_as_requested():
+    """The toy is right by independent figures: greedy letters, and the probabilities of the written text."""
     (completion,) = ToyModel().generate([GenerateRequest(prompt="abc", max_tokens=3)])[0]
     assert completion.finish_reason is FinishReason.LENGTH
     assert len(completion.text) == 3

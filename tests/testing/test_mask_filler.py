@@ -1,4 +1,4 @@
-"""The suite of mask fillers: a toy of eight letters passes, and each way of breaking it fails."""
+"""The suite of mask fillers: a toy of eight letters passes, and each broken variant fails."""
 
 from __future__ import annotations
 

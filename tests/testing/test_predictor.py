@@ -1,4 +1,4 @@
-"""The suite of predictors: a share of letters passes, and each way of breaking it fails."""
+"""The suite of predictors: a share of letters passes, and each broken variant fails."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Sorted(ToyPredictor):
 
 
 class Compared(ToyPredictor):
-    """Scores depend on how many are asked together."""
+    """Scores depend on the number of texts in a call."""
 
     def predict(self, requests):
         found = super().predict(requests)
@@ -55,7 +55,7 @@ class Willing(ToyPredictor):
 
 
 class Mute(ToyPredictor):
-    """Refuses without saying what it was made for."""
+    """Refuses without naming the purpose of the head."""
 
     def answer(self, request):
         if type(request) is not ClassifyRequest:

@@ -1,4 +1,4 @@
-"""The suite of progress: one that writes lines passes, and each way of breaking it fails."""
+"""The suite of progress: one that writes lines passes, and each broken variant fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.testing.suites import check
 
 
 class WithProgress(ProgressConformance):
-    """A progress that writes lines, so that what is shown is seen."""
+    """A progress that writes lines, so that its output is visible."""
 
     def __init__(self, show=None):
         self.lines, self.show = [], show

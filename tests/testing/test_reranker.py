@@ -1,4 +1,4 @@
-"""The suite of rerankers: shared letters pass, and each way of breaking them fails."""
+"""The suite of rerankers: shared letters pass, and each broken variant fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suite of retrievers: shared words pass, and each way of breaking them fails."""
+"""The suite of retrievers: shared words pass, and each broken variant fails."""
 
 from __future__ import annotations
 
@@ -92,6 +92,6 @@ def test_retrievers():
             lambda: WithRetriever(ReadsAll),
             {"a_user_sees_the_documents_of_everyone_and_of_the_own_groups"},
         ),
-        "any length": (lambda: WithRetriever(lambda: ToyRetriever(10**9)), {"what_cannot_be_searched_is_an_error"}),
+        "any length": (lambda: WithRetriever(lambda: ToyRetriever(10**9)), {"impossible_searches_are_an_error"}),
     }
     check(WithRetriever(), broken)

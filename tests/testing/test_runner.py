@@ -1,4 +1,4 @@
-"""The suite of runners: the scripted one passes, and each way of breaking it fails."""
+"""The suite of runners: the scripted one passes, and each broken variant fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.testing.suites import check
 
 
 class ToyRunner(ScriptedRunner):
-    """The scripted runner, which here refuses adapters, since it has none."""
+    """The scripted runner, which refuses adapters here because it has none."""
 
     def forward(self, batch):
         named = [row.adapter for row in batch.rows if row.adapter is not None]
@@ -37,7 +37,7 @@ class WithRunner(RunnerConformance):
 
 
 class AfterTheFact(ToyRunner):
-    """Refuses an unknown adapter once everything is written."""
+    """Refuses an unknown adapter only after everything is written."""
 
     def forward(self, batch):
         logits = ScriptedRunner.forward(self, batch)
@@ -65,7 +65,7 @@ class AllLogits(ToyRunner):
 
 
 class InOrder(ToyRunner):
-    """Blocks are taken to lie one behind another, from the first of them."""
+    """Assumes that blocks follow one another from the first."""
 
     def forward(self, batch):
         rows = tuple(replace(row, blocks=tuple(range(len(row.blocks)))) for row in batch.rows)
@@ -73,7 +73,7 @@ class InOrder(ToyRunner):
 
 
 class Appending(ToyRunner):
-    """What is in a cell stays there: blocks used before, and guesses that were wrong."""
+    """Never overwrites a cell: neither in reused blocks nor after wrong guesses."""
 
     def forward(self, batch):
         before = self.cells.copy()
@@ -87,7 +87,7 @@ class Appending(ToyRunner):
 
 
 class ByRow(ToyRunner):
-    """A row reads its own tokens alone, not those before them."""
+    """A row reads its own new tokens only, not earlier ones."""
 
     def after(self, row, end):
         return self.logits(list(row.tokens[: end - row.start]))

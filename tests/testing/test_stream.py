@@ -1,4 +1,4 @@
-"""The suite of streams: the toy's own pass, and each way of breaking them fails."""
+"""The suite of streams: the toy's own pass, and each broken variant fails."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Raising(ToyStream):
 
 
 class Silenced(ToyStream):
-    """What was cancelled just ends."""
+    """A cancelled stream ends without a completion."""
 
     def __iter__(self):
         for delta in ToyStream.__iter__(self):
@@ -41,7 +41,7 @@ class Silenced(ToyStream):
 
 
 class Forgetful(ToyStream):
-    """The completion of a cancelled stream lacks what was read of it."""
+    """The completion of a cancelled stream lacks the text that was read."""
 
     def cut(self, written):
         return super().cut("")
@@ -55,7 +55,7 @@ class Doubled(ToyStream):
 
 
 class Restless(ToyStream):
-    """Each stream of a request says something else."""
+    """Each stream of a request has another text."""
 
     count = 0
 

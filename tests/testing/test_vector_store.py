@@ -1,4 +1,4 @@
-"""The suite of vector stores: a store in two dictionaries passes, and each way of breaking it fails."""
+"""The suite of vector stores: a store in two dictionaries passes, and each broken variant fails."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def unknown_ids_fail(self, ids):
 
 
 def filters_afterwards(self, queries, k, where=()):
-    """Conditions are applied to the nearest of all, as is often done."""
+    """Conditions are applied to the nearest vectors only after the search, a common mistake."""
     ids, products = ToyStore.search(self, queries, 40)
     found, values = np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf, dtype=np.float32)
     for row, some in enumerate(ids):
@@ -172,7 +172,7 @@ def loses_odd_names(self, where):
 
 
 class Lax(ToyStore):
-    """Says that it cannot order texts, and does it."""
+    """Reports that it cannot order texts, and orders them."""
 
 
 def test_vector_stores():

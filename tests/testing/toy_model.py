@@ -1,4 +1,4 @@
-"""A language model of eight letters in a few lines: right by its construction, and easily broken."""
+"""A language model of eight letters in a few lines: right by construction, and easily broken."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def spelled(text):
 
 @dataclass
 class ToyModel:
-    """The `LanguageModel` port; tokens are places in the alphabet."""
+    """The `LanguageModel` port; tokens are positions in the alphabet."""
 
     def next_letter(self, text, sampling, sample, written):
         logits = logits_after(text)
@@ -45,7 +45,7 @@ class ToyModel:
         return LETTERS[int(np.argmax(logits))]
 
     def write(self, request, sample=0):
-        """Deltas, the last with the completion; a cancelled stream asks for no more of them."""
+        """Deltas, the last with the completion; a cancelled stream requests no more of them."""
         if request.sampling.temperature < 0 or request.max_tokens < 1 or request.n < 1:
             raise ConfigError("out of range")
         text, finish = "", FinishReason.LENGTH
@@ -100,7 +100,7 @@ class ToyModel:
 
 
 class ToyStream:
-    """The `Stream` port: the text comes whole with the last delta, as behind a stop string it may."""
+    """The `Stream` port: the whole text comes with the last delta, which a stop string allows."""
 
     def __init__(self, model, request):
         self.model, self.request, self.cancelled = model, request, False

@@ -1,4 +1,4 @@
-"""Texts and documents made to order."""
+"""Texts and documents for tests."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lavra.base.types import Document
-from lavra.text.sources import FileSource, ReadConfig
+from lavra.text.sources.reading import ReadConfig
+from lavra.text.sources.source import FileSource
 from lavra.text.tally import Tally
 
 CONTAINER = (
@@ -20,7 +21,7 @@ XHTML = (
 
 
 def read(path: Path, config: ReadConfig | None = None) -> tuple[list[Document], Tally]:
-    """The documents of a file and what was counted."""
+    """Documents of a file, and the counts."""
     tally = Tally()
     return list(FileSource(path=path).documents(config or ReadConfig(), tally)), tally
 

@@ -1,4 +1,4 @@
-"""What the fast paths must agree with: shingles and similarity by plain Python sets."""
+"""References for the fast paths: shingles and similarity by plain Python sets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def jaccard(a: str, b: str) -> float:
 
 
 def words_of(seed: int, num_words: int) -> str:
-    """Words in random order, so that no two texts are alike unless a test makes them so."""
+    """Words in random order, so that no two texts are similar unless a test makes them so."""
     chooser = random.Random(seed)
     words = [f"{chooser.choice(WORDS)}{chooser.randrange(100)}" for _ in range(num_words)]
     return "\n".join(" ".join(words[start : start + 10]) for start in range(0, num_words, 10))

@@ -1,4 +1,4 @@
-"""The corpus: what goes in comes out on one side, or in a count."""
+"""The corpus: every input is on one side of the split, or in a count."""
 
 from __future__ import annotations
 
@@ -16,17 +16,13 @@ from lavra.base.card import read_card, write_card
 from lavra.base.config import from_mapping, to_mapping
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.types import Document
-from lavra.text import (
-    Corpus,
-    CorpusConfig,
-    DedupConfig,
-    FilterConfig,
-    MemorySource,
-    ReadConfig,
-    Remove,
-    build_corpus,
-)
+from lavra.text.config import CorpusConfig
+from lavra.text.corpus import Corpus, build_corpus
+from lavra.text.dedup import DedupConfig, Remove
+from lavra.text.filters import FilterConfig
 from lavra.text.planted import edited
+from lavra.text.sources.reading import ReadConfig
+from lavra.text.sources.source import MemorySource
 from lavra.text.store import DocumentWriter
 from tests.text.conftest import MakeDocument, MakeText
 from tests.text.naive import naive_shingles
@@ -136,7 +132,7 @@ def test_row_groups_are_bounded(source: MemorySource, tmp_path: Path, monkeypatc
 
 
 def test_bytes_are_those_of_utf_8(tmp_path: Path) -> None:
-    """The denominator of bits per byte: a letter with an accent is two, an apple four."""
+    """The denominator of bits per byte: an accented letter has two bytes, an apple emoji four."""
     texts = ("Era uma vez uma menina chamada Lília.", "São maçãs: 🍎🍏")
     with DocumentWriter(tmp_path / "few.parquet") as writer:
         sizes = [writer.write(Document(id=text, text=text, source="m", kind="text")) for text in texts]
@@ -144,7 +140,7 @@ def test_bytes_are_those_of_utf_8(tmp_path: Path) -> None:
     assert writer.num_bytes == sum(sizes)
 
 
-def test_progress_is_told_in_order(
+def test_progress_is_reported_in_order(
     tmp_path: Path, make_text: MakeText, make_document: MakeDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lavra.text.build.PROGRESS_BYTES", 10_000)
@@ -174,7 +170,7 @@ def test_files_of_every_kind_and_a_summary_for_people(tmp_path: Path, make_text:
     rows = dict(corpus.summary_rows())
     assert rows["files read"] == "24"
     assert rows["files skipped: not text: an image"] == "1"
-    assert rows["encoding trouble: not utf-8, read as windows-1252"] == "1"
+    assert rows["encoding issue: not utf-8, read as windows-1252"] == "1"
     assert rows["dropped: exact duplicate"].startswith("11 documents")
     assert rows["duplicates found"] == "11 exact, 0 near, in 11 clusters"
     assert "of" in rows["planted near-duplicates found"]
@@ -226,7 +222,7 @@ def test_errors_say_what_to_do(tmp_path: Path, source: MemorySource) -> None:
     with pytest.raises(InputError, match="kind 'model', not a corpus"):
         Corpus.open(tmp_path / "m")
     corpus = build_corpus([source], tmp_path / "c")
-    with pytest.raises(InputError, match="'test' is no split of a corpus; it has train and heldout"):
+    with pytest.raises(InputError, match="'test' is not a split of a corpus; it has train and heldout"):
         corpus.documents("test")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="heldout_fraction is 1"):
         CorpusConfig(heldout_fraction=1)

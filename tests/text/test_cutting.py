@@ -1,4 +1,4 @@
-"""The cutter: nothing lost, nothing inside a character, the same cuts wherever the same words stand."""
+"""The cutter: nothing lost, no cut inside a character, the same cuts wherever the same words are."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_blocks_do_not_show(text: str, borders: list[int], config: CutConfig) ->
     CONFIGS,
 )
 def test_no_character_is_cut(characters: list[str], config: CutConfig) -> None:
-    """Each of these is one character to people; sections hold whole ones wherever one fits."""
+    """Each of these is one character for people; sections contain whole characters wherever one fits."""
     longest = max((length(character, config.measure) for character in characters), default=0)
     if config.size < 2 * longest:
         return
@@ -99,8 +99,8 @@ def prose(seed: int, sentences: int = 400) -> str:
     )
 
 
-def test_the_same_words_are_cut_at_the_same_places_whatever_stands_before_them() -> None:
-    """A text in paragraphs, and inside a line with others: nearly all of its sections are found again."""
+def test_the_same_words_are_cut_at_the_same_places_after_any_text() -> None:
+    """A text in paragraphs, and inside a line with others: nearly all of its sections reappear."""
     text, config = prose(1), CutConfig(size=1024, at=CutAt.WORDS)
     line = " ".join(f"{prose(2, 37)} {text} {prose(3, 50)}".split())
     alone = {"".join(section.split()) for section in texts_of(text, config)}

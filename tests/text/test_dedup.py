@@ -111,7 +111,7 @@ def test_planted_recall_is_counted(make_text: MakeText, tmp_path: Path) -> None:
 
 
 def test_planted_recall_can_fall(make_text: MakeText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An index that cannot find anything is seen to find nothing."""
+    """An index that cannot find anything has recall 0."""
     monkeypatch.setattr("lavra.text.dedup.estimate_jaccard", lambda a, b: np.zeros(len(a)))
     recall = measure_recall([make_text(seed, 300) for seed in range(10)], tmp_path, DedupConfig())
     assert recall.num_planted > 0
@@ -151,13 +151,13 @@ def test_settings_out_of_range(settings: dict[str, float]) -> None:
 
 
 def chain(steps: int, make_text: MakeText) -> list[str]:
-    """Texts of 100 words, each of which has the last 94 words of the one before it: ends that share nothing."""
+    """Texts of 100 words, each starting with the last 94 words of the one before: both ends share nothing."""
     words = make_text(1, 100 + 6 * steps).split()
     return [" ".join(words[6 * step : 6 * step + 100]) for step in range(steps)]
 
 
 def test_a_chain_of_similar_texts_is_no_cluster(make_text: MakeText) -> None:
-    """Each is compared with its representative: what lies between two of them is dropped, and no more than that."""
+    """Each is compared with its representative: only texts near a representative are dropped."""
     texts = chain(40, make_text)
     found = clusters_of(texts)
     for number, first in enumerate(found.first.tolist()):
@@ -172,8 +172,8 @@ def test_a_chain_of_similar_texts_is_no_cluster(make_text: MakeText) -> None:
 
 @settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=1, max_size=25))
-def test_what_is_dropped_is_near_a_text_that_is_kept(places: list[tuple[int, int]]) -> None:
-    """Windows on five texts: whatever comes in whatever order, no text is dropped for one that is not like it."""
+def test_dropped_texts_are_near_a_kept_one(places: list[tuple[int, int]]) -> None:
+    """Windows on five texts: in any order, no text is dropped for one that is not similar."""
     config = DedupConfig()
     words = [words_of(seed, 250).split() for seed in range(5)]
     texts = [" ".join(words[owner][4 * place : 4 * place + 100]) for owner, place in places]

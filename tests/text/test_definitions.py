@@ -1,4 +1,4 @@
-"""Where code defines what: Python against `inspect`, other languages by example."""
+"""Definitions in code: Python against `inspect`, other languages by example."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Word files: order, structure, what python-docx's paragraphs leave out, damage and bombs."""
+"""Word files: order, structure, content that python-docx's paragraphs omit, damage and bombs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_footnotes_stand_behind(tmp_path: Path) -> None:
     assert read(tmp_path / "a.docx")[0][0].text == "Body.\n\nA note.\n"
 
 
-def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
     docx.Document().save(str(tmp_path / "empty.docx"))
     with pytest.raises(InputError, match=r"no text in it \(pictures of pages need an OCR program\)"):
         read(tmp_path / "empty.docx")

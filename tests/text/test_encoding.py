@@ -1,4 +1,4 @@
-"""Encodings: what a file is in, and that nothing is repaired without a count."""
+"""Encodings: detection of a file's encoding, and no repair without a count."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lavra.text.encoding import Encoding, detect_encoding, html_charset, python_cookie, valid_unicode
-from lavra.text.sources import FileSource, ReadConfig
+from lavra.text.sources.reading import ReadConfig
+from lavra.text.sources.source import FileSource
 from lavra.text.tally import Tally
 
 PORTUGUESE = "Não há razão para corações aflitos: é só ação.\n" * 3
@@ -80,7 +81,7 @@ def test_a_character_across_two_blocks_is_whole(monkeypatch: pytest.MonkeyPatch)
 
 @given(st.text())
 def test_every_text_in_utf8_is_read_as_it_is(text: str) -> None:
-    encoding = detect(("x" * 9000 + text).encode())  # what is in the head decides whether it is binary
+    encoding = detect(("x" * 9000 + text).encode())  # the head of the file decides whether it is binary
     assert encoding == Encoding(name="utf-8")
 
 
@@ -92,7 +93,7 @@ def test_the_count_is_of_what_python_replaces(data: bytes) -> None:
         decoded = data.decode("utf-8", "replace")
         assert encoding.num_invalid == decoded.count("\ufffd") - data.count(b"\xef\xbf\xbd")
     else:
-        assert encoding.troubles
+        assert encoding.issues
         data.decode(encoding.name)
 
 
@@ -129,8 +130,8 @@ def test_html_charset(head: bytes, charset: str | None) -> None:
 
 def test_a_declaration_that_does_not_fit_is_not_believed() -> None:
     wrong = detect("não".encode(), declared="ascii")
-    assert wrong == Encoding(name="utf-8", troubles=("declared encoding does not fit",))
-    assert detect(b"x", declared="no-such-codec").troubles == ("declared encoding does not fit",)  # type: ignore[union-attr]
+    assert wrong == Encoding(name="utf-8", issues=("declared encoding does not fit",))
+    assert detect(b"x", declared="no-such-codec").issues == ("declared encoding does not fit",)  # type: ignore[union-attr]
     assert detect(b"x", declared="hex").name == "utf-8"  # type: ignore[union-attr]  a codec, but not of text
     assert detect("ж".encode("koi8-r"), declared="koi8-r") == Encoding(name="koi8-r")
 
@@ -150,4 +151,4 @@ def test_troubles_reach_the_tally(tmp_path: Path) -> None:
     (document,) = FileSource(path=path).documents(ReadConfig(), tally)
     assert document.text == "ação e coração, não"
     assert tally.encodings == {"cp1252": 1}
-    assert tally.encoding_troubles == {"not utf-8, read as windows-1252": 1}
+    assert tally.encoding_issues == {"not utf-8, read as windows-1252": 1}

@@ -113,7 +113,7 @@ def test_a_missing_page_is_counted_and_the_others_are_read(tmp_path: Path) -> No
     )
     (document,), tally = read(path)
     assert document.text == "text\n"
-    assert tally.file_troubles == {"page of a book missing": 1}
+    assert tally.file_issues == {"page of a book missing": 1}
 
 
 def test_a_bomb_is_named_before_it_is_unpacked(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_names_that_lead_out_of_the_book_lead_nowhere(tmp_path: Path) -> None:
     )
     documents, tally = read(path)
     assert [document.text for document in documents] == ["inside\n"]
-    assert tally.file_troubles == {"page of a book missing": 1}
+    assert tally.file_issues == {"page of a book missing": 1}
 
 
 @pytest.mark.data

@@ -1,4 +1,4 @@
-"""What became of each file: used, not used and why, from disk and in bounded memory."""
+"""The outcome of each file: used, or not used with a reason, from disk and in bounded memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import tracemalloc
 from pathlib import Path
 
-from lavra.text import Corpus, build_corpus
+from lavra.text.corpus import Corpus, build_corpus
 from lavra.text.files import FileAccount, file_accounts, file_table
 from tests.text.naive import words_of
 
@@ -44,7 +44,7 @@ def test_every_file_is_accounted_for(tmp_path: Path) -> None:
     assert "OCR" in accounts["t/photo.jpg"].detail
 
 
-def test_what_files_gave_is_what_the_corpus_holds(tmp_path: Path) -> None:
+def test_documents_of_the_files_are_those_of_the_corpus(tmp_path: Path) -> None:
     corpus = build(tmp_path)
     table = corpus.file_table()
     assert sum(account.documents for account in table.used) == corpus.counts["documents"]["kept"]

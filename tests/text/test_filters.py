@@ -1,4 +1,4 @@
-"""Filters: each drops what it is for, says what it measured, and leaves good text alone."""
+"""Filters: each drops its target, reports its measure, and leaves good text alone."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_alphanumeric_characters_are_those_python_sees(text: str) -> None:
     assert Measures(text.encode("utf-8", "ignore").decode()).num_alphanumeric == expected
 
 
-def test_dropped_documents_are_counted_and_told() -> None:
+def test_dropped_documents_are_counted_and_reported() -> None:
     tally, told = Tally(), []
     documents = [Document(id="good", text=GOOD_PROSE), Document(id="short", text="é")]
     kept = list(filtered(documents, FilterConfig(), tally, lambda document, drop: told.append((document.id, drop))))

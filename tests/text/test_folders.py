@@ -1,4 +1,4 @@
-"""Folders: order, links, what is left out and why; and the standard library as one."""
+"""Folders: order, links, omissions with reasons; and the standard library as one folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 
 from lavra.base.errors import InputError
 from lavra.base.types import Document
-from lavra.text.sources import FolderSource, MemorySource, ReadConfig, as_source, stdlib_source
+from lavra.text.sources.reading import ReadConfig
+from lavra.text.sources.source import FolderSource, MemorySource, as_source
+from lavra.text.sources.stdlib import stdlib_source
 from lavra.text.tally import Tally
 
 
@@ -41,7 +43,7 @@ def test_a_mixed_folder_in_sorted_order(tmp_path: Path) -> None:
     assert tally.files_read == 5
 
 
-def test_what_is_skipped_is_counted_by_reason_and_named(tmp_path: Path) -> None:
+def test_skipped_files_are_counted_by_reason_and_named(tmp_path: Path) -> None:
     fill(
         tmp_path / "t",
         {
@@ -89,7 +91,7 @@ def test_a_file_damaged_halfway_keeps_its_good_rows_and_says_so(tmp_path: Path) 
     assert details
 
 
-def test_links_are_followed_once_and_loops_end(tmp_path: Path) -> None:
+def test_links_are_followed_once_and_loops_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root, outside = tmp_path / "t", tmp_path / "outside"
     fill(root, {"a/one.txt": "one"})
     fill(outside, {"two.txt": "two"})
@@ -100,6 +102,8 @@ def test_links_are_followed_once_and_loops_end(tmp_path: Path) -> None:
     documents, tally = read(root)
     assert [document.text for document in documents] == ["one", "two"]
     assert tally.files_skipped == {"reached twice (a link)": 2, "broken link": 1}
+    (warning,) = caplog.messages
+    assert warning == f"t/out is a link out of the folder, to {outside.resolve()}; the files there are read too"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -151,7 +155,7 @@ def test_documents_in_memory() -> None:
     given = [Document(id="1", text="a"), Document(id="2", text="b\ud800")]
     source = MemorySource(name="given", given=given)
     assert [document.text for document in source.documents(ReadConfig(), tally)] == ["a", "b\ufffd"]
-    assert tally.encoding_troubles == {"lone surrogates replaced": 1}
+    assert tally.encoding_issues == {"lone surrogates replaced": 1}
     assert tally.documents_read == 2
 
 
@@ -190,7 +194,7 @@ def test_a_folder_that_is_being_written_to(tmp_path: Path) -> None:
     texts += [document.text for document in documents]
     assert texts == ["text of a", "text of c", "text of d", "text of e"]
     assert skipped == [("t/b.txt", "unreadable")]
-    assert tally.file_troubles == {"changed while it was read": 1}
+    assert tally.file_issues == {"changed while it was read": 1}
     assert tally.files_read == 4
 
 

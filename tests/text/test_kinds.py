@@ -1,4 +1,4 @@
-"""What a file is: by name, by content, in any case; what nobody reads, and what to do about it."""
+"""Kinds of files: by name, by content, in any case; unreadable kinds, and a remedy for each."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import docx
 import pytest
 
 from lavra.base.errors import InputError
-from lavra.text import Tally
-from lavra.text.sources import FolderSource, ReadConfig
 from lavra.text.sources.kinds import EXTENSIONS, READERS, NotText, as_file
+from lavra.text.sources.reading import ReadConfig
 from lavra.text.sources.sniff import NOT_TEXT
+from lavra.text.sources.source import FolderSource
+from lavra.text.tally import Tally
 from tests.text.made import make_epub, make_pdf, read
 
 Maker = Callable[[Path], object]
@@ -49,7 +50,7 @@ def test_a_pdf_by_any_name(tmp_path: Path, name: str) -> None:
     documents, tally = read(make_pdf(tmp_path / name, [["In a PDF."]]))
     assert [document.text for document in documents] == ["In a PDF.\n"]
     wrong = {f"named {Path(name).suffix}, read as pdf": 1} if name in ("a.txt", "a.docx") else {}
-    assert tally.file_troubles == wrong
+    assert tally.file_issues == wrong
 
 
 @pytest.mark.parametrize("name", ["a.DOCX", "a.zip", "a", "a.epub"])
@@ -96,7 +97,7 @@ def test_compressed_texts_by_any_name(tmp_path: Path, name: str, pack: Callable[
     ],
     ids=lambda value: value if isinstance(value, str) else "",  # packed bytes carry the time
 )
-def test_what_is_no_text_is_named_with_a_remedy(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+def test_files_without_text_are_named_with_a_remedy(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(content)
     found = as_file(tmp_path / name, name)
     assert found == NotText(reason=f"not text: {reason}", remedy=NOT_TEXT[reason].remedy)

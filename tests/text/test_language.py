@@ -1,4 +1,4 @@
-"""Languages of short texts in several scripts; what is too short or unlike any language has none."""
+"""Languages of short texts in several scripts; too short or unclear texts have none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_sentence_is_in_its_language(code: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "ok", "42 + 7 = 49", "Brasil 2014", "x9 qz-77 #a1 kk0 zzxq 0x1f 7b 9c"])
-def test_what_is_too_short_or_no_language_has_none(text: str) -> None:
+def test_short_or_unclear_texts_have_no_language(text: str) -> None:
     assert detect_language(text) is None
 
 

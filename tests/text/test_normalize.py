@@ -1,4 +1,4 @@
-"""Normalisation: idempotent, silent about nothing, and never at the cost of indentation."""
+"""Normalisation: idempotent, every change reported, and indentation kept."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_twice_is_once(text: str, kind: str, form: UnicodeForm, blank: int) -> N
 
 
 @given(TRICKY, st.sampled_from(KINDS))
-def test_what_changed_is_counted(text: str, kind: str) -> None:
+def test_changes_are_counted(text: str, kind: str) -> None:
     changed, tally = normalized(text, kind)
     assert (changed != text) == bool(tally.normalized_documents)
     assert all(number > 0 for number in tally.normalized_characters.values())

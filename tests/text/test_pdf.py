@@ -8,8 +8,9 @@ import pytest
 from pypdf import PdfReader, PdfWriter
 
 from lavra.base.errors import InputError
-from lavra.text import ReadConfig, build_corpus
+from lavra.text.corpus import build_corpus
 from lavra.text.sources.pdf import CACHED_PAGES, join_divided, paragraphs
+from lavra.text.sources.reading import ReadConfig
 from tests.text.made import make_pdf, read
 from tests.text.naive import words_of
 
@@ -98,7 +99,7 @@ def test_damage_is_said_or_repaired_and_counted(tmp_path: Path, damage: str, cap
         path.write_bytes(whole.replace(b"startxref\n", b"startxref\n9"))
         (document,), tally = read(path)
         assert document.text == "One.\n\nTwo.\n"
-        assert tally.file_troubles["page of a pdf repaired"] >= 1
+        assert tally.file_issues["page of a pdf repaired"] >= 1
     else:
         path.write_bytes(whole.replace(b"/Kids", b"/Kods") if damage == "no pages" else b"just some words")
         with pytest.raises(InputError, match=r"b\.pdf cannot be read: (damaged pdf|no text layer)"):

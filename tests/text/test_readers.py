@@ -1,4 +1,4 @@
-"""Every reader: what it reads, what it counts, what it says when it cannot."""
+"""Every reader: its content, its counts, and its message when it fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.types import Document
-from lavra.text.sources import FileSource, ReadConfig, as_source
+from lavra.text.sources.reading import ReadConfig
+from lavra.text.sources.source import FileSource, as_source
 from lavra.text.tally import Tally
 
 TEXTS = ["one text", "um texto com acentos: ação", 'quotes " and, commas\nand two lines', "日本語 😀"]
@@ -69,7 +70,7 @@ def test_a_lone_surrogate_in_json_is_replaced_and_counted(tmp_path: Path) -> Non
     (tmp_path / "a.jsonl").write_text('{"text": "bad \\ud800 end"}\n{"text": "good \\ud83d\\ude00"}')
     documents, tally = read(tmp_path / "a.jsonl")
     assert [document.text for document in documents] == ["bad \ufffd end", "good 😀"]
-    assert tally.encoding_troubles == {"lone surrogates replaced": 1}
+    assert tally.encoding_issues == {"lone surrogates replaced": 1}
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "|"])

@@ -11,13 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lavra.text import FileSource, ReadConfig, Tally, build_corpus
+from lavra.text.corpus import build_corpus
+from lavra.text.sources.reading import ReadConfig
+from lavra.text.sources.source import FileSource
+from lavra.text.tally import Tally
 
 pytestmark = pytest.mark.data
 
 
 def grams(text: str) -> set[tuple[str, ...]]:
-    """Sets of four words, as the benchmark of the pages scores them."""
+    """Sets of four words, as the pages' benchmark scores them."""
     words = re.findall(r"\w+", text)
     return set(zip(*(words[start:] for start in range(4)), strict=False))
 
@@ -54,7 +57,7 @@ def test_a_corpus_of_books_in_several_languages_and_encodings(lavra_data: Path, 
     assert counts["files"]["skipped"]["not text: an archive"] >= 1  # the zipped sets
     assert corpus.num_bytes("train") > 10 * corpus.num_bytes("heldout") > 0
     dropped = sum(drop["bytes"] for drop in counts["dropped"].values())
-    # Spaces at the ends of lines, and blank lines, are all that is neither kept nor dropped.
+    # Only spaces at the ends of lines and blank lines are neither kept nor dropped.
     assert counts["bytes"]["kept"] + dropped == pytest.approx(counts["bytes"]["read"], rel=0.02)
     assert counts["bytes"]["kept"] > 0.9 * counts["bytes"]["read"]  # good books are not thrown away
 

@@ -14,8 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lavra.base.types import Document
-from lavra.text import Corpus, CorpusConfig, DedupConfig, MemorySource, ReadConfig, Remove, build_corpus
+from lavra.text.config import CorpusConfig
+from lavra.text.corpus import Corpus, build_corpus
+from lavra.text.dedup import DedupConfig, Remove
 from lavra.text.sections import SectionSizes, Units, works
+from lavra.text.sources.reading import ReadConfig
+from lavra.text.sources.source import MemorySource
 from tests.text.naive import naive_shingles, words_of
 
 
@@ -62,7 +66,7 @@ def test_every_word_is_on_one_side_and_the_share_is_held(sizes: list[int], seed:
     st.integers(0, 99),
 )
 def test_near_duplicates_are_on_one_side(pieces: list[tuple[int, int]], remove: Remove, seed: int) -> None:
-    """Books made of the same chapters, whole and on lines: no two sections on different sides are alike."""
+    """Books made of the same chapters, whole and as lines: no two sections on different sides are similar."""
     chapters = [prose(number, 500) for number in range(4)]
     lines = [" ".join([" ".join(chapter.split())] * 2) for chapter in chapters]
     texts = [chapters[chapter] if times == 1 else lines[chapter] for chapter, times in pieces]
@@ -93,7 +97,7 @@ def test_a_book_and_the_book_many_times_on_a_line_are_one_book(tmp_path: Path) -
     assert all(row["value"] >= row["bound"] for row in near)
 
 
-def test_what_is_kept_and_dropped_points_at_its_sections(tmp_path: Path) -> None:
+def test_kept_and_dropped_texts_point_at_their_sections(tmp_path: Path) -> None:
     book = prose(1, 12_000)
     corpus = build([book, f"{book}\n\n{prose(2, 3000)}"], tmp_path / "c")
     for row in corpus.dropped():

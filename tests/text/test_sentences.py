@@ -1,4 +1,4 @@
-"""Ends of sentences: what each script does, and a treebank whose sentences people cut."""
+"""Ends of sentences: rules of each script, and a treebank with sentences divided by people."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_one_unit_cannot_be_divided() -> None:
 
 @given(st.integers(0, 1000))
 def test_the_share_counts_bytes_not_documents(seed: int) -> None:
-    """A thousand short texts beside a few long ones: the split that counted texts held out one twentieth of nothing."""
+    """A thousand short texts beside a few long ones: a split that counts texts would hold out almost no bytes."""
     chooser = random.Random(seed)
     sizes = [chooser.randrange(100, 300) for _ in range(1000)] + [chooser.randrange(20_000, 60_000) for _ in range(30)]
     share = taken(sizes, split(sizes, seed=seed, fraction=0.05)) / sum(sizes)

@@ -1,4 +1,4 @@
-"""Web archives: which records are pages, how they are decoded, and what becomes of damaged ones."""
+"""Web archives: which records are pages, how they are decoded, and the outcome of damaged ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from lavra.base.errors import InputError
-from lavra.text import FileSource, ReadConfig, Tally
 from lavra.text.sources.content_encoding import decoded_content
 from lavra.text.sources.members import BrokenMemberError, GzipMembers
+from lavra.text.sources.reading import ReadConfig
+from lavra.text.sources.source import FileSource
+from lavra.text.tally import Tally
 from tests.text.made import read
 from tests.text.naive import words_of
 
@@ -65,7 +67,7 @@ def test_pages_of_an_archive(tmp_path: Path, name: str) -> None:
     assert [document.source for document in documents] == [f"{name}#{URL.format(number)}" for number in range(3)]
     assert documents[0].meta == {"url": URL.format(0)}
     assert {document.kind for document in documents} == {"html"}
-    assert not tally.file_troubles
+    assert not tally.file_issues
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def test_wet_files_are_text_with_a_language(tmp_path: Path) -> None:
     assert tally.rows_skipped == {"web record of type warcinfo": 1}
 
 
-def test_what_is_no_page_is_counted(tmp_path: Path) -> None:
+def test_records_that_are_no_page_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.warc"
     with path.open("wb") as file:
         writer = WARCWriter(file, gzip=False)
@@ -172,7 +174,7 @@ def test_a_damaged_record_does_not_lose_those_behind_it(tmp_path: Path) -> None:
     (tmp_path / "a.warc.gz").write_bytes(whole[:middle] + b"\xff" * 20 + whole[middle + 20 :])
     documents, tally = read(tmp_path / "a.warc.gz")
     assert [document.text for document in documents] == [prose(number) for number in (0, 2, 3, 4)]
-    assert tally.file_troubles == {"web record with damaged compression": 1}
+    assert tally.file_issues == {"web record with damaged compression": 1}
 
 
 def test_a_record_of_a_wrong_length_does_not_lose_those_behind_it(tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_a_record_of_a_wrong_length_does_not_lose_those_behind_it(tmp_path: Path
     path.write_bytes(data[:second] + data[second:].replace(b"WARC/1.0", b"WRAC/1.0", 1))
     documents, tally = read(path)
     assert [document.text for document in documents] == [prose(number) for number in (0, 2, 3)]
-    assert tally.file_troubles["web record damaged"] == 1
+    assert tally.file_issues["web record damaged"] == 1
 
 
 @pytest.mark.parametrize("is_gzip", [True, False])
@@ -192,7 +194,7 @@ def test_a_file_that_ends_early_says_so(tmp_path: Path, is_gzip: bool) -> None:
     whole.write_bytes(data[:-120])
     documents, tally = read(whole)
     assert [document.text for document in documents[:2]] == [prose(0), prose(1)]
-    assert tally.file_troubles == {"web record cut short with its file" if is_gzip else "web record cut short": 1}
+    assert tally.file_issues == {"web record cut short with its file" if is_gzip else "web record cut short": 1}
 
 
 def test_a_wrong_digest_is_counted_and_the_page_is_read(tmp_path: Path) -> None:
@@ -200,10 +202,10 @@ def test_a_wrong_digest_is_counted_and_the_page_is_read(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"</article>", b"</articla>"))
     documents, tally = read(path)
     assert len(documents) == 1
-    assert tally.file_troubles == {"web record whose digest is wrong": 1}
+    assert tally.file_issues == {"web record whose digest is wrong": 1}
 
 
-def test_what_is_no_archive_is_said(tmp_path: Path) -> None:
+def test_files_that_are_no_archive_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.warc").write_text("these are just words\n" * 9)
     with pytest.raises(InputError, match=r"a\.warc cannot be read: not a web archive"):
         read(tmp_path / "a.warc")
@@ -262,14 +264,14 @@ def test_real_archives_have_the_pages_that_warcio_counts(lavra_data: Path, name:
     documents, tally = read(path)
     assert len(documents) == pages > 0
     assert tally.rows_skipped.total() == others
-    assert not tally.file_troubles
+    assert not tally.file_issues
 
 
 @pytest.mark.data
 def test_a_real_truncated_archive(lavra_data: Path) -> None:
     (document,), tally = read(lavra_data / "web" / "warc" / "example-trunc.warc")
     assert "illustrative examples" in document.text
-    assert tally.file_troubles == {
+    assert tally.file_issues == {
         "web record whose digest is wrong": 1,
         "web page whose content encoding is damaged": 1,
         "web record of a wrong length": 1,

@@ -14,7 +14,9 @@ import pytest
 from lxml import etree
 
 from lavra.base.errors import InputError, MissingDependencyError
-from lavra.text import FileSource, FolderSource, ReadConfig, Tally
+from lavra.text.sources.reading import ReadConfig
+from lavra.text.sources.source import FileSource, FolderSource
+from lavra.text.tally import Tally
 from tests.text.made import read
 from tests.text.naive import words_of
 

@@ -14,7 +14,9 @@ import textwrap
 
 import pytest
 
-from lavra.tokens import Tokenizer, TokenizerConfig, train_tokenizer
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.tokens.train import train_tokenizer
 
 CONFIGS = {
     "gpt2-bpe": TokenizerConfig(kind="bpe", vocab_size=1000, pattern="gpt2"),
@@ -43,7 +45,7 @@ def tokenizer(request: pytest.FixtureRequest, trained: dict[str, Tokenizer]) -> 
 
 @pytest.fixture(scope="session")
 def held_out() -> list[str]:
-    """Texts the tokenizers were not trained on."""
+    """Texts that the tokenizers were not trained on."""
     rare = [
         "",
         " ",

@@ -1,4 +1,4 @@
-"""Chat templates against transformers' own rendering, and the sandbox against templates that try."""
+"""Chat templates against transformers' own rendering, and the sandbox against templates that try to escape."""
 
 import datetime
 
@@ -8,8 +8,16 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from lavra.base.errors import InputError
-from lavra.tokens import DEFAULT_CHAT_TEMPLATE, Parts, SpecialTokens, Tokenizer, plain_value, render_chat, sandbox
-from lavra.tokens.chat import generation_spans, has_generation_blocks
+from lavra.tokens.chat import (
+    DEFAULT_CHAT_TEMPLATE,
+    generation_spans,
+    has_generation_blocks,
+    plain_value,
+    render_chat,
+    sandbox,
+)
+from lavra.tokens.parts import Parts, SpecialTokens
+from lavra.tokens.tokenizer import Tokenizer
 
 CHATML = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>'"
@@ -273,7 +281,7 @@ def test_generation_blocks_are_seen_in_the_source() -> None:
         "{% set x %}{% generation %} a {% endgeneration %}{% endset %}{{ x | length }}",
     ],
 )
-def test_generation_blocks_that_cannot_be_told_are_refused(template: str) -> None:
+def test_ambiguous_generation_blocks_are_refused(template: str) -> None:
     with pytest.raises(InputError, match="generation blocks"):
         generation_spans(template, TURNS)
 

@@ -1,4 +1,4 @@
-"""Folders, both ways with transformers; and what is refused."""
+"""Folders, in both directions with transformers; and refusals."""
 
 import json
 import pickle
@@ -19,7 +19,10 @@ from transformers import (
 )
 
 from lavra.base.errors import CheckpointError
-from lavra.tokens import DEFAULT_CHAT_TEMPLATE, Tokenizer, TokenizerConfig, train_tokenizer
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.tokens.train import train_tokenizer
 
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 FAMILIES = {
@@ -63,7 +66,7 @@ def test_transformers_opens_what_we_save(trained, tokenizer, texts, tmp_path) ->
 
 @pytest.mark.parametrize(("name", "config"), [(n, c) for n, configs in FAMILIES.items() for c in configs])
 def test_transformers_opens_it_inside_a_model_folder(trained, texts, tmp_path, name, config) -> None:
-    """With a model's config.json beside it, AutoTokenizer may prefer the family's own class, which rebuilds the cut."""
+    """With a model's config.json beside it, AutoTokenizer may prefer the family's class with its own pre-tokenizer."""
     trained[name].save(tmp_path)
     config().save_pretrained(tmp_path)
     theirs = AutoTokenizer.from_pretrained(tmp_path)
@@ -193,7 +196,7 @@ def test_absent_things_are_named(tmp_path) -> None:
     refused(tmp_path / "nowhere", "nowhere does not exist; name a folder")
     refused(tmp_path, "holds no tokenizer.json")
     (tmp_path / "tokenizer.model").write_bytes(b"\n\x0e\n")
-    refused(tmp_path, r"tokenizer.model \(3 bytes\) is no SentencePiece model")
+    refused(tmp_path, r"tokenizer.model \(3 bytes\) is not a SentencePiece model")
     (tmp_path / "tokenizer.model").rename(tmp_path / "sentencepiece.bpe.model")
     refused(tmp_path, r"holds sentencepiece.bpe.model but no tokenizer.json.*convert it once")
 
@@ -250,7 +253,7 @@ def test_pickles_are_refused_unopened(tmp_path) -> None:
 
 
 def test_a_real_library_file_opens(tmp_path) -> None:
-    """A definition made by the library alone, with nothing of ours in it."""
+    """A definition made by the library alone, with no part from lavra."""
     raw = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "<unk>": 1}, unk_token="<unk>"))
     raw.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     raw.save(str(tmp_path / "tokenizer.json"))

@@ -1,4 +1,4 @@
-"""Tokenizers in GGUF files, beside llama.cpp's golden tokens, the models' own tokenizer.json, and transformers."""
+"""Tokenizers in GGUF files, against llama.cpp's golden tokens, the models' own tokenizer.json, and transformers."""
 
 import random
 
@@ -9,9 +9,9 @@ from transformers import AutoTokenizer
 
 from lavra.base.errors import CheckpointError
 from lavra.base.gguf_file import read_gguf
-from lavra.tokens import Tokenizer
 from lavra.tokens.gguf_cuts import CUTS, cut_named, known_cuts, name_of_cut
 from lavra.tokens.gguf_tokenizer import end_ids
+from lavra.tokens.tokenizer import Tokenizer
 from tests.model.smollm2 import FILE, needs_smollm2
 from tests.tokens.test_real import golden, gpt2, unpack
 
@@ -58,7 +58,7 @@ def test_tokens_are_those_of_the_models_own_tokenizer(name, own, lavra_data, tmp
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["gpt-2", "llama-spm", "phi-3"])
 def test_tokens_are_those_of_transformers_reading(name, lavra_data):
-    """Where it knows the cut (it has none for Falcon), and without a space in front, which it cuts otherwise."""
+    """Where it knows the pre-tokenizer (none for Falcon), and without a leading space, which it cuts otherwise."""
     path = vocabulary(lavra_data, name)
     ours, theirs = Tokenizer.load(path), AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     for text in varied(1000):
@@ -87,7 +87,7 @@ def test_smollm2_reads_what_its_own_tokenizer_reads(smollm2):
 @needs_smollm2
 @pytest.mark.slow
 def test_smollm2_differs_from_transformers_reading_in_numbers_alone(smollm2):
-    """Its own tokenizer cuts single digits off (`Digits`), which transformers' reading of the file leaves out."""
+    """Its own tokenizer separates single digits (`Digits`), which transformers' reading of the file leaves out."""
     theirs = AutoTokenizer.from_pretrained(FILE.parent, gguf_file=FILE.name)
     own = theirs.backend_tokenizer
     steps = tokenizers.pre_tokenizers
@@ -162,7 +162,7 @@ def test_special_tokens_flags_and_templates(tmp_path):
     )  # fmt: skip
     tokenizer = Tokenizer.load(path)
     assert tokenizer.encode("a<|x|><s>", add_special_tokens=True) == [257, tokenizer.id("a"), 258, 257, 257]
-    assert tokenizer.special_ids == {257}  # a user's own token is no special one
+    assert tokenizer.special_ids == {257}  # a user's own token is not a special one
     assert tokenizer.id("[PAD259]") is None  # it only fills a row of the embedding
     assert tokenizer.vocab_size == 259
     assert tokenizer.chat_template == "usual"
@@ -205,6 +205,6 @@ def test_a_file_that_does_not_say_how_to_cut_is_opened_with_a_warning(tmp_path, 
         ({"kind": "llama"}, "260 tokens and 0 scores"),
     ],
 )
-def test_what_cannot_be_read_is_refused_in_words(values, message, tmp_path):
+def test_unreadable_tokenizers_are_refused_with_a_message(values, message, tmp_path):
     with pytest.raises(CheckpointError, match=message):
         Tokenizer.load(write(tmp_path / "x.gguf", **values))

@@ -1,13 +1,14 @@
-"""Named chat templates against what the models of those names were taught, and the one of a real model's folder."""
+"""Named chat templates against the training templates of the models with those names, and a real model's folder."""
 
 import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from lavra.base.errors import InputError
-from lavra.tokens import Tokenizer, render_chat
+from lavra.tokens.chat import render_chat
+from lavra.tokens.conversation_writer import open_conversation_writer
 from lavra.tokens.named_templates import TEMPLATE_NAMES, find_template, named_template
 from lavra.tokens.roles import compared_roles, in_known_roles
-from lavra.tokens.talker import open_talker
+from lavra.tokens.tokenizer import Tokenizer
 from tests.generate.tiny import tiny_tokenizer
 from tests.model.smollm2 import FILE, needs_smollm2
 
@@ -53,7 +54,7 @@ def test_a_name_writes_what_its_models_were_taught(name):
 @pytest.mark.parametrize("name", TEMPLATE_NAMES)
 def test_an_answer_ends_where_the_template_ends_a_turn(name):
     tokenizer = tiny_tokenizer()
-    assert open_talker(tokenizer, named_template(name)).end == ENDS.get(name, tokenizer.special.eos)
+    assert open_conversation_writer(tokenizer, named_template(name)).end == ENDS.get(name, tokenizer.special.eos)
 
 
 @needs_smollm2
@@ -76,7 +77,7 @@ def test_chatml_offers_functions_and_calls_them_in_the_form_that_is_read():
     assert text.endswith("<|im_start|>tool\n2<|im_end|>\n<|im_start|>assistant\n")
 
 
-def test_a_file_is_a_template_and_a_wrong_name_is_told(tmp_path):
+def test_a_file_is_a_template_and_a_wrong_name_is_an_error(tmp_path):
     path = tmp_path / "mine.jinja"
     path.write_text("{{ messages[0].content }}")
     assert find_template(str(path)) == "{{ messages[0].content }}"
@@ -89,10 +90,10 @@ def test_a_file_is_a_template_and_a_wrong_name_is_told(tmp_path):
 
 
 def test_the_beginning_of_text_is_written_once_where_every_text_has_it():
-    talker = open_talker(tiny_tokenizer())
-    ids = talker.ids(talker.text(TURNS))
-    assert talker.stands_in
-    assert ids.count(talker.tokenizer.bos_id) == 1 == 1 + ids.index(talker.tokenizer.bos_id)
+    conversation_writer = open_conversation_writer(tiny_tokenizer())
+    ids = conversation_writer.ids(conversation_writer.text(TURNS))
+    assert conversation_writer.stands_in
+    assert ids.count(conversation_writer.tokenizer.bos_id) == 1 == 1 + ids.index(conversation_writer.tokenizer.bos_id)
 
 
 # ---- roles
@@ -109,9 +110,9 @@ def test_roles_are_found_however_they_are_compared():
 
 @pytest.mark.parametrize("name", TEMPLATE_NAMES)
 def test_a_developers_words_are_the_systems(name):
-    talker = open_talker(tiny_tokenizer(), named_template(name))
+    conversation_writer = open_conversation_writer(tiny_tokenizer(), named_template(name))
     developer = [{"role": "developer", "content": "Be brief"}, *TURNS[1:]]
-    assert talker.text(developer) == talker.text(TURNS)
+    assert conversation_writer.text(developer) == conversation_writer.text(TURNS)
 
 
 def test_a_developer_behind_the_system_joins_it():
@@ -123,9 +124,9 @@ def test_a_developer_behind_the_system_joins_it():
 
 @pytest.mark.parametrize("name", TEMPLATE_NAMES)
 def test_an_unknown_role_is_refused_with_the_known_ones(name):
-    talker = open_talker(tiny_tokenizer(), named_template(name))
+    conversation_writer = open_conversation_writer(tiny_tokenizer(), named_template(name))
     with pytest.raises(InputError, match=r"message 2 has the role 'usr'.*did you mean 'user'.*it knows .*assistant"):
-        talker.text([TURNS[0], {"role": "usr", "content": "Hello"}])
+        conversation_writer.text([TURNS[0], {"role": "usr", "content": "Hello"}])
 
 
 # ---- prefill
@@ -136,21 +137,23 @@ def test_an_unknown_role_is_refused_with_the_known_ones(name):
 def test_continuing_is_what_transformers_writes(name, words):
     said = [*TURNS, {"role": "assistant", "content": words}]
     tokenizer = tiny_tokenizer()
-    talker = open_talker(tokenizer, named_template(name))
-    source = talker.tokenizer.chat_template
+    conversation_writer = open_conversation_writer(tokenizer, named_template(name))
+    source = conversation_writer.tokenizer.chat_template
     (expected,), _ = render_jinja_template(
         [said], chat_template=source, continue_final_message=True, **tokenizer.special.as_variables()
     )
-    assert talker.text(said, continue_final=True) == expected
+    assert conversation_writer.text(said, continue_final=True) == expected
 
 
 def test_only_an_assistants_text_is_continued():
-    talker = open_talker(tiny_tokenizer())
+    conversation_writer = open_conversation_writer(tiny_tokenizer())
     with pytest.raises(InputError, match="the last message is of the role 'user'"):
-        talker.text(TURNS, continue_final=True)
+        conversation_writer.text(TURNS, continue_final=True)
     call = {"type": "function", "function": {"name": "add", "arguments": {}}}
     with pytest.raises(InputError, match="calls functions"):
-        talker.text([*TURNS, {"role": "assistant", "content": "", "tool_calls": [call]}], continue_final=True)
-    shouting = open_talker(tiny_tokenizer(), "{% for m in messages %}{{ m.content | upper }}{% endfor %}")
+        conversation_writer.text(
+            [*TURNS, {"role": "assistant", "content": "", "tool_calls": [call]}], continue_final=True
+        )
+    shouting = open_conversation_writer(tiny_tokenizer(), "{% for m in messages %}{{ m.content | upper }}{% endfor %}")
     with pytest.raises(InputError, match="changes the last message"):
         shouting.text([*TURNS, {"role": "assistant", "content": "so"}], continue_final=True)

@@ -9,9 +9,9 @@ import sentencepiece
 from transformers import AutoTokenizer
 
 from lavra.base.errors import CheckpointError
-from lavra.tokens import Tokenizer
 from lavra.tokens.old_formats import _QWEN2_CUT
 from lavra.tokens.sentencepiece import piece_backend, read_pieces
+from lavra.tokens.tokenizer import Tokenizer
 from tests.tokens.test_overrides import SAID
 
 EXTRA = [
@@ -178,17 +178,17 @@ def test_the_frame_of_a_vocabulary_and_merges_is_the_configs(trained, texts, tmp
     ("files", "config", "message"),
     [
         ({"spiece__model": b""}, {"tokenizer_class": "AlbertTokenizer"}, "of a AlbertTokenizer.*convert it once"),
-        ({"tokenizer__model": b"IQ== 0\nIg== 1\n"}, {}, "no SentencePiece model"),
+        ({"tokenizer__model": b"IQ== 0\nIg== 1\n"}, {}, "not a SentencePiece model"),
         ({"tokenizer__model": b""}, {}, "it has no pieces"),
         ({"vocab__txt": b"a\nb\n"}, {}, r"lacks \[UNK\], \[CLS\], \[SEP\]"),
         ({"vocab__json": b"{", "merges__txt": b""}, {}, "is damaged"),
         ({"vocab__json": b"[1]", "merges__txt": b""}, {}, "gives no id to each token"),
-        ({"vocab__json": b'{"a": 0}', "merges__txt": b"a b c\n"}, {}, "line 1: 'a b c' is no merge"),
+        ({"vocab__json": b'{"a": 0}', "merges__txt": b"a b c\n"}, {}, "line 1: 'a b c' is not a merge"),
         ({"vocab__json": b'{"a": 0}', "merges__txt": b"a b\n"}, {}, "do not belong together"),
         ({"vocab__json": b'{"a": 0}'}, {}, "holds vocab.json but no tokenizer.json"),
     ],
 )
-def test_what_is_no_tokenizer_is_refused(tmp_path, files, config, message) -> None:
+def test_other_files_than_a_tokenizer_are_refused(tmp_path, files, config, message) -> None:
     with pytest.raises(CheckpointError, match=message):
         Tokenizer.load(folder_of(tmp_path / "t", "unheard", config, **files))
 
@@ -196,7 +196,7 @@ def test_what_is_no_tokenizer_is_refused(tmp_path, files, config, message) -> No
 @pytest.mark.parametrize("kept", [1, 100, 4000])
 def test_a_file_that_was_cut_is_refused(models, tmp_path, kept) -> None:
     data = models["bpe-llama"].read_bytes()[:-kept]
-    with pytest.raises(CheckpointError, match="no SentencePiece model"):
+    with pytest.raises(CheckpointError, match="not a SentencePiece model"):
         read_pieces(data, "tokenizer.model")
 
 

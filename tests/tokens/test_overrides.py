@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from lavra.tokens import Tokenizer
+from lavra.tokens.tokenizer import Tokenizer
 from tests.tokens.test_real import TEXTS
 
 SAID = [

@@ -12,7 +12,10 @@ import tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from lavra.base.errors import CheckpointError
-from lavra.tokens import Parts, TextStream, Tokenizer, check_round_trip
+from lavra.tokens.parts import Parts
+from lavra.tokens.roundtrip import check_round_trip
+from lavra.tokens.stream import TextStream
+from lavra.tokens.tokenizer import Tokenizer
 from lavra.tokens.train import byte_level_backend
 
 TEXTS = [
@@ -48,7 +51,7 @@ def unpack(lavra_data: Path, name: str, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def published(lavra_data, tmp_path_factory) -> Callable[[str], tuple[Path, Tokenizer]]:
-    """A published file by name, and our tokenizer of it; read once, for the largest take a second."""
+    """A published file by name, and our tokenizer of it; read once, because the largest takes a second."""
 
     @cache
     def opened(name: str) -> tuple[Path, Tokenizer]:
@@ -94,7 +97,7 @@ def test_bytes_of_tokens_joined_are_the_text_with_its_first_space(published, nam
 
 
 @pytest.mark.data
-def test_what_falcon_drops_is_found(published) -> None:
+def test_characters_dropped_by_falcon_are_found(published) -> None:
     _, falcon = published("falcon")
     report = check_round_trip(falcon, ["fine", "a\x05b"])
     assert (report.num_exact, report.num_changed, report.unknown_tokens) == (1, 1, 0)

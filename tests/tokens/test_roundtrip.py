@@ -1,9 +1,11 @@
-"""The round-trip report: every difference between a text and its return is accounted for."""
+"""The round-trip report: every difference between a text and its decoded tokens is explained."""
 
 import pytest
 import tokenizers
 
-from lavra.tokens import Parts, SpecialTokens, Tokenizer, check_round_trip
+from lavra.tokens.parts import Parts, SpecialTokens
+from lavra.tokens.roundtrip import check_round_trip
+from lavra.tokens.tokenizer import Tokenizer
 
 
 def test_byte_level_is_exact(trained, corpus, held_out) -> None:
@@ -33,7 +35,7 @@ def test_wordpiece_is_normalised_and_unknowns_are_counted(trained, corpus) -> No
 
 @pytest.fixture
 def lying():
-    """A tokenizer that drops what it cannot spell and claims nothing about it."""
+    """A tokenizer that drops unknown text and does not declare it."""
     backend = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))
     backend.decoder = tokenizers.decoders.Fuse()
     return Tokenizer(Parts(backend=backend))
@@ -47,7 +49,7 @@ def test_an_unaccounted_difference_is_found_and_shown(lying) -> None:
 
 
 def test_a_decoder_that_cleans_up_is_stated(trained) -> None:
-    """The published BERTs' decoder glues punctuation to the word before it; ours does not."""
+    """The published BERTs' decoder joins punctuation to the word before it; ours does not."""
     ours, texts = trained["wordpiece"], ["do not , ever .", "plain"]
     assert check_round_trip(ours, texts).num_exact == 2
     theirs = tokenizers.Tokenizer.from_str(ours.backend.to_str())

@@ -1,4 +1,4 @@
-"""Special tokens written in a text are spelled out, whatever the kind of model; nothing else changes."""
+"""Special tokens written in a text are spelled out for every kind of model; nothing else changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from tokenizers import AddedToken, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as Library
 
-from lavra.tokens import Parts, SpecialTokens, Tokenizer
+from lavra.tokens.parts import Parts, SpecialTokens
+from lavra.tokens.tokenizer import Tokenizer
 
 
 def unigram() -> Library:

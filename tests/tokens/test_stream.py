@@ -5,7 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lavra.base.errors import InputError
-from lavra.tokens import TextStream, Tokenizer
+from lavra.tokens.stream import TextStream
+from lavra.tokens.tokenizer import Tokenizer
 
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",)))
@@ -17,7 +18,7 @@ def pieces(stream: TextStream, ids: list[int]) -> list[str]:
 
 
 def naive_stop(text: str, stop: list[str]) -> tuple[str, str | None]:
-    """Read one character more at a time until some stop string is complete."""
+    """Read one more character at a time until some stop string is complete."""
     for end in range(len(text) + 1):
         complete = [string for string in stop if text[:end].endswith(string)]
         if complete:
@@ -145,7 +146,7 @@ def test_a_stop_string_across_token_borders_is_never_shown(trained: dict[str, To
     assert stream.push(tokenizer.encode("more")) == ""
 
 
-def test_what_only_looked_like_a_stop_string_is_given_in_the_end(trained: dict[str, Tokenizer]) -> None:
+def test_the_beginning_of_an_incomplete_stop_string_is_given_in_the_end(trained: dict[str, Tokenizer]) -> None:
     tokenizer = trained["gpt2-bpe"]
     stream = TextStream(tokenizer, ["\n\nUser:"])
     assert stream.push(tokenizer.encode("one\n\nUse")) == "one"
@@ -190,7 +191,7 @@ def test_a_long_stream_costs_the_same_at_every_step(trained: dict[str, Tokenizer
 def test_tokens_of_whole_characters_need_no_window(
     trained: dict[str, Tokenizer], name: str, data: st.DataObject
 ) -> None:
-    """After any prompt, one that ends within a character included, the short way gives the pieces of the long one."""
+    """After any prompt, even one that ends within a character, the short way gives the pieces of the long way."""
     tokenizer = trained[name]
     ids = st.lists(st.integers(0, tokenizer.vocab_size - 1), max_size=12)
     prompt, written = data.draw(ids), data.draw(ids)

@@ -1,4 +1,4 @@
-"""The tokenizer against the library underneath, and against the promise of each of its properties."""
+"""The tokenizer against the underlying library, and against the promise of each of its properties."""
 
 import subprocess
 import sys
@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lavra.base.errors import InputError
-from lavra.tokens import END_OF_TEXT, FIM_TOKENS, Tokenizer
+from lavra.tokens.config import END_OF_TEXT, FIM_TOKENS
 from lavra.tokens.definition import BYTE_OF
 from lavra.tokens.parts import Parts, SpecialTokens
+from lavra.tokens.tokenizer import Tokenizer
 
 ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",)))
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
@@ -109,7 +110,7 @@ def test_lone_surrogates_are_refused_by_name(tokenizer: Tokenizer, surrogate: st
         tokenizer.encode(surrogate, parse_special=False)
 
 
-def test_what_is_not_text_is_refused(tokenizer: Tokenizer) -> None:
+def test_input_that_is_not_text_is_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(InputError, match="text 1 is of type bytes"):
         tokenizer.encode_batch(["a", b"b"])  # type: ignore[list-item]
     with pytest.raises(InputError, match="text 0 is of type int"):

@@ -10,8 +10,8 @@ from tokenizers import Regex, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Library
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.tokens import END_OF_TEXT, FIM_TOKENS, TokenizerConfig, train_tokenizer
-from lavra.tokens.config import PATTERNS
+from lavra.tokens.config import END_OF_TEXT, FIM_TOKENS, PATTERNS, TokenizerConfig
+from lavra.tokens.train import train_tokenizer
 
 # The pre-tokenizers of openai-community/gpt2 and meta-llama/Meta-Llama-3-8B, as their tokenizer.json have them.
 GPT2_CUT = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
@@ -62,7 +62,7 @@ def test_byte_level_merges_are_the_librarys(trained, corpus) -> None:
 
 
 def test_wordpiece_learns_the_pieces_the_librarys_trainer_learns(trained, corpus) -> None:
-    """Not the same file (theirs is not the same twice), but pieces that serve as well on the same text."""
+    """The files differ (theirs differs between runs), but the pieces serve as well on the same text."""
     peer = Library(models.WordPiece(unk_token="[UNK]"))
     peer.normalizer = trained["wordpiece"].backend.normalizer
     peer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -93,7 +93,8 @@ def test_the_text_may_be_any_iterator(corpus) -> None:
 
 _SCRIPT = """
 import argparse, inspect, json
-from lavra.tokens import TokenizerConfig, train_tokenizer
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.train import train_tokenizer
 texts = [inspect.getsource(argparse), inspect.getsource(json), "naïve café 北京 ∞ № é"]
 for kind in ("bpe", "wordpiece", "unigram"):
     print(train_tokenizer(texts, TokenizerConfig(kind=kind, vocab_size=800)).fingerprint)

@@ -1,4 +1,4 @@
-"""Checkpoints are whole or absent, few, refused where they do not fit, and a resumed run is the same run."""
+"""Checkpoints are whole or absent, few, refused where they do not fit; a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from safetensors.torch import load_file
 
 from lavra.base import disk
 from lavra.base.errors import ResumeError, TrainingError
-from lavra.train import OptimizerConfig, ScheduleConfig, checkpoint, checkpoint_folders, train
-from lavra.train.checkpoint import load_weights
+from lavra.train import checkpoint
+from lavra.train.checkpoint import checkpoint_folders, load_weights
+from lavra.train.config import OptimizerConfig
+from lavra.train.loop import train
+from lavra.train.schedule import ScheduleConfig
 from tests.train.tiny import Recorder, assert_same_bits, next_token, settings, tiny_model, weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +60,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_by_bit(tmp_path, kind, fail_
 
 @pytest.mark.parametrize("fail_at", [2, 3, 4])
 def test_early_stopping_goes_on_counting_after_a_resume(tmp_path, fail_at):
-    """The best is 2.0 after two steps; three evaluations over it end the run after five."""
+    """The best is 2.0 after two steps; three worse evaluations end the run after five."""
     scores = iter([3.0, 2.0, 2.5, 2.4, 2.3, 2.2, 2.1, 1.0])
     more = {"evaluate": lambda: {"score": next(scores)}}
     config = settings(8, eval_every=1, save_every=1, patience=3)
@@ -183,7 +186,7 @@ def test_a_full_disk_is_foreseen(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_up_while_writing_leaves_the_last_good_one(tmp_path, monkeypatch):
-    """The free space looked enough, but another program took it: the write itself fails."""
+    """The free space seemed enough, but another program took it: the write itself fails."""
     interrupted(tmp_path)
 
     def fail(tensors, path):
@@ -236,7 +239,8 @@ def test_a_kill_in_the_middle_of_a_save_leaves_the_last_good_one(tmp_path):
         import os, signal, sys
         sys.path.insert(0, {str(ROOT)!r})
         from pathlib import Path
-        from lavra.train import checkpoint, train
+        from lavra.train import checkpoint
+        from lavra.train.loop import train
         from tests.train.test_checkpoint import MUON
         from tests.train.tiny import next_token, tiny_model
         real, calls = checkpoint.save_file, []
@@ -261,7 +265,7 @@ def test_a_kill_in_the_middle_of_a_save_leaves_the_last_good_one(tmp_path):
 
 
 def test_a_run_goes_on_with_the_threads_it_began_with_unless_the_user_set_some(tmp_path, monkeypatch):
-    """The number of threads follows the machine's load; a resumed run must not differ by it, nor be refused."""
+    """The number of threads follows the machine's load; a resumed run must not differ or be refused because of it."""
     before = torch.get_num_threads()
     interrupted(tmp_path)
     try:

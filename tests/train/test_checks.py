@@ -1,6 +1,6 @@
-"""Doctor's checks of training pass for what is right, in each family, and find each fault planted in it.
+"""Doctor's checks of training pass right runs of each family, and find each planted fault.
 
-A fault is planted where it would be made: in the mask, in the maker of batches, in the loop, in the checkpoint.
+A fault is planted where it would occur: in the mask, in the batch maker, in the loop, in the checkpoint.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from lavra.data.pretraining.masked_token import MaskedToken, MaskedTokenConfig
 from lavra.data.pretraining.span_corruption import SpanCorruption, SpanCorruptionConfig
 from lavra.model import masks
 from lavra.model.config import Dropout
-from lavra.train import Objective, OptimizerConfig, sequence_to_sequence_loss, token_loss
 from lavra.train.checks import accumulation_check, resume_check
+from lavra.train.config import OptimizerConfig
+from lavra.train.objective import Objective, sequence_to_sequence_loss, token_loss
 from lavra.train.packing import TOKEN_TOLERANCE, most_documents, packing_check, token_nats, unpacked
 from tests.data.fakes import ByteTokenizer
 from tests.train.tiny import dataset, next_token, settings, tiny_model
@@ -83,7 +84,7 @@ def fails(check, *words):
 
 
 def test_a_tokens_loss_is_that_of_its_logits(tmp_path):
-    """Of every token, labelled or not, in the order of the rows."""
+    """Loss of every token, labelled or not, in the order of the rows."""
     made, batch = packed(tmp_path, "bert")
     model = tiny_model("bert").eval()
     with torch.no_grad():
@@ -100,7 +101,7 @@ def without_segments(pairs, window, allowed=masks._allowed):
 
 
 def with_the_token_before(pairs, window, allowed=masks._allowed):
-    """Every token sees the one before it, though it be a neighbour's last."""
+    """Every token sees the one before it, even if that is the last token of its neighbour."""
     found = allowed(pairs, window)
     if found is None or pairs.query_segments is None:
         return found
@@ -120,7 +121,7 @@ def test_neighbours_that_are_seen_are_found(tmp_path, monkeypatch, family, fault
 
 
 def test_sums_in_another_order_are_no_neighbours(tmp_path, monkeypatch):
-    """T5 does not scale its scores: with large weights float32 alone moves a token's loss by more than is allowed."""
+    """T5 does not scale its scores: with large weights, float32 alone changes a token's loss by more than allowed."""
     made, batch = packed(tmp_path, "t5")
     model = tiny_model("t5", layers=4, hidden=128)
     with torch.no_grad():
@@ -153,7 +154,7 @@ def test_a_loss_that_forgets_the_documents_is_found(tmp_path, family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_positions_that_go_on_are_found(tmp_path, family):
-    """Rotary and relative positions do not show in the loss, and run out of the model's context all the same."""
+    """Rotary and relative positions do not show in the loss, but exceed the model's context all the same."""
     made, batch = packed(tmp_path, family)
     running = torch.arange(batch.input_ids.shape[1]).expand_as(batch.positions)
     check = packing_check(tiny_model(family), made, replace(batch, positions=running))
@@ -162,7 +163,7 @@ def test_positions_that_go_on_are_found(tmp_path, family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_label_that_is_lost_in_packing_is_found(tmp_path, family):
-    """The states are right and the loss is not: what is learnt is compared too."""
+    """The states are right and the loss is not: training targets are compared too."""
     made, batch = packed(tmp_path, family)
 
     def first_document_only(model, batch):
@@ -281,16 +282,16 @@ def test_a_lost_moment_is_found(tmp_path, monkeypatch, family, lost):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_checkpoint_nobody_reads_is_found(tmp_path, monkeypatch, family):
-    """Training from the start ends where training from the start ends, and has not resumed."""
+def test_an_unread_checkpoint_is_found(tmp_path, monkeypatch, family):
+    """Training that restarts reaches the same end as training from the start, but has not resumed."""
     monkeypatch.setattr(loop, "checkpoint_folders", lambda folder: [])
     fails(resumed(tmp_path, family), "began again at step 0")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_depends_on_more_than_the_step_is_found(tmp_path, family):
+def test_batches_that_depend_on_more_than_the_step_are_found(tmp_path, family):
     class Forgetful(FixedShape):
-        """Gives other batches each time it is asked."""
+        """Gives other batches in each call."""
 
         def __init__(self):
             self.inner, self.asked = objective(tmp_path, family).batches, 0

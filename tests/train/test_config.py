@@ -1,4 +1,4 @@
-"""Settings of a run are checked where they are made, and survive a trip through plain data."""
+"""Settings of a run are checked when they are created, and survive a round trip through plain data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 
 from lavra.base.config import from_mapping, to_mapping
 from lavra.base.errors import ConfigError
-from lavra.train import OptimizerConfig, Parallel, ScheduleConfig, TrainConfig
+from lavra.train.config import OptimizerConfig, Parallel, TrainConfig
+from lavra.train.schedule import ScheduleConfig
 
 
 @pytest.mark.parametrize(

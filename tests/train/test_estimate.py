@@ -1,4 +1,4 @@
-"""Operations beside PyTorch's own counter; bytes beside what autograd and the optimizers really hold."""
+"""Operations against PyTorch's own counter; bytes against those that autograd and the optimizers really hold."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lavra.model import build_model
 from lavra.model.block import Block
-from lavra.train import OptimizerConfig
+from lavra.model.build import build_model
+from lavra.train.config import OptimizerConfig
 from lavra.train.estimate import memory_limit, module_memory, training_flops, training_memory
 from lavra.train.loop import block_matrices
 from lavra.train.optim import build_optimizers
@@ -111,7 +111,7 @@ def test_checkpointing_and_fewer_rows_take_less(tmp_path):
 @pytest.mark.parametrize("kind", ["muon", "adamw"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_that_is_there_is_estimated_as_one_that_is_not(tmp_path, family, kind):
-    """One pass on real tensors, loss included, and one on fake ones with a formula for the loss."""
+    """One pass on real tensors, loss included, and one on fake tensors with a formula for the loss."""
     config, made = tiny_config(family), objective(tmp_path, family)
     wanted, model = settings(optimizer=OptimizerConfig(kind=kind)), build_model(config)
     planned = training_memory(config, wanted, made.batches.batch(0), compiled=False)
@@ -128,7 +128,7 @@ def test_a_model_that_is_there_is_estimated_as_one_that_is_not(tmp_path, family,
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_what_is_frozen_has_no_gradient(tmp_path):
+def test_frozen_parameters_have_no_gradient(tmp_path):
     made, model = objective(tmp_path, "llama"), build_model(tiny_config())
     whole = module_memory(model, made, settings(optimizer=OptimizerConfig(kind="muon")))
     next(part for part in model.modules() if isinstance(part, Block)).requires_grad_(False)

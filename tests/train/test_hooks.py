@@ -1,4 +1,4 @@
-"""What watches a run: lines on disk that survive kills, TensorBoard files, callbacks."""
+"""Records of a run: lines on disk that survive kills, TensorBoard files, callbacks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lavra.testing.hook import HookConformance
-from lavra.train import CallbackHook, JsonlHook, TensorBoardHook, read_metrics
+from lavra.train.hooks import CallbackHook, JsonlHook, TensorBoardHook, read_metrics
 
 
 class TestLines(HookConformance):

@@ -1,4 +1,4 @@
-"""Ctrl-C in training: the step ends, a checkpoint is saved, and the next run goes on from that very step."""
+"""Ctrl-C in training: the step ends, a checkpoint is saved, and the next run resumes from that step."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import pytest
 import torch
 
 from lavra.base.errors import SavedInterrupt
-from lavra.train import CallbackHook, TrainConfig, checkpoint_folders, interrupt, train
+from lavra.train import interrupt
+from lavra.train.checkpoint import checkpoint_folders
+from lavra.train.config import TrainConfig
+from lavra.train.hooks import CallbackHook
 from lavra.train.interrupt import interrupts_wait
+from lavra.train.loop import train
 from tests.train.tiny import next_token, tiny_model
 
 CONFIG = TrainConfig(num_steps=6, compile="off")
@@ -26,7 +30,7 @@ def pressing_at(step: int, presses: int = 1) -> CallbackHook:
     return CallbackHook(press)
 
 
-def test_what_was_done_is_saved_and_gone_on_with(tmp_path, capfd):
+def test_finished_steps_are_saved_and_resumed(tmp_path, capfd):
     alone = tiny_model()
     train(alone, next_token(tmp_path), CONFIG)
     with pytest.raises(SavedInterrupt, match=r"step 3 of 6 is saved in .*checkpoints"):

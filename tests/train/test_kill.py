@@ -1,7 +1,7 @@
-"""SIGKILL at random moments in the default configuration: bf16, compiled, Muon; the end is that of a run left alone.
+"""SIGKILL at random moments in the default configuration (bf16, compiled, Muon): the end equals an uninterrupted run's.
 
 The run is longer than an epoch and saves every second step.  Kills come at random steps, and as soon as a save has
-begun; how far the process had come by then is the machine's affair, which is the point.
+begun; the process's progress at that moment depends on the machine, on purpose.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from lavra.base.device import find_compiler
-from lavra.train import checkpoint_folders, read_metrics
+from lavra.train.checkpoint import checkpoint_folders
+from lavra.train.hooks import read_metrics
 from tests.train.tiny import next_token
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +27,9 @@ PROGRAM = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from lavra.train import JsonlHook, TrainConfig, train
+from lavra.train.config import TrainConfig
+from lavra.train.hooks import JsonlHook
+from lavra.train.loop import train
 from tests.train.tiny import next_token, tiny_model
 
 where, compile = Path(sys.argv[1]), sys.argv[2]
@@ -56,7 +59,7 @@ def saving(where: Path) -> bool:
 
 
 def kill_when(running: subprocess.Popen[str], condition) -> bool:
-    """Kill the process once something is true; False where it came to its end before that."""
+    """Kill the process once a condition is true; False if it ended before."""
     deadline = time.monotonic() + DEADLINE
     while not condition():
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""The loop against a loop written by hand, accumulation against the big batch, and when it stops and why."""
+"""The loop against a loop written by hand, accumulation against the big batch, and its stops with their reasons."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from torch.nn import functional
 from lavra.base.errors import InputError, TrainingError
 from lavra.data.batch import IGNORE
 from lavra.model.config import Dropout
-from lavra.train import Objective, OptimizerConfig, ScheduleConfig, checkpoint_folders, loop, token_loss, train
-from lavra.train.parallel import World
+from lavra.train import loop
+from lavra.train.checkpoint import checkpoint_folders
+from lavra.train.config import OptimizerConfig
+from lavra.train.loop import train
+from lavra.train.objective import Objective, token_loss
+from lavra.train.parallel import ProcessGroup
+from lavra.train.schedule import ScheduleConfig
 from tests.train.tiny import FLAT, Ragged, Recorder, assert_same_bits, ragged, settings, tiny_model, weights
 
 
@@ -24,7 +29,7 @@ def run(objective=None, config=None, *, model=None, **more):
 
 
 def by_hand(batches, num_steps, accumulation):
-    """AdamW on the mean over all targets, full logits, the way a textbook writes it."""
+    """AdamW on the mean over all targets, full logits, as in a textbook."""
     model = tiny_model()
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     plain = [p for p in model.parameters() if p.ndim < 2]
@@ -165,7 +170,7 @@ def test_the_last_state_is_saved_even_when_saving_is_not_due(tmp_path):
 
 
 def failing(at, value):
-    """The usual loss, times `value` when micro-batch `at` comes by."""
+    """The usual loss, multiplied by `value` for micro-batch `at`."""
     count = iter(range(1000))
 
     def loss(model, batch):
@@ -187,7 +192,7 @@ def test_a_bad_loss_stops_with_step_batch_and_advice(tmp_path, value, what):
 
 
 def test_a_loss_that_doubles_from_little_is_no_explosion():
-    """Finetuning starts low, and a ragged batch may well be twice as hard as the first."""
+    """Finetuning starts with a low loss, and a ragged batch may be twice as hard as the first."""
     count = iter(range(100))
 
     def loss(model, batch):
@@ -198,7 +203,7 @@ def test_a_loss_that_doubles_from_little_is_no_explosion():
 
 
 def test_the_checkpoint_of_exploded_weights_is_set_aside(tmp_path):
-    """Weights saved after step 4 turn out bad in step 4: the next run must start from those before."""
+    """Weights saved after step 4 turn out bad in step 4: the next run must start from the ones before."""
     with pytest.raises(TrainingError, match="bad-step-00000004"):
         run(failing(4, 50.0), settings(9, save_every=2), folder=tmp_path)
     folder = tmp_path / "checkpoints"
@@ -257,7 +262,7 @@ def test_parameters_to_train_must_be_float32():
 
 
 class Same(Ragged):
-    """One batch, whichever is asked for."""
+    """Returns the same batch for every request."""
 
     def batch(self, index):
         return super().batch(0)
@@ -267,7 +272,7 @@ def test_dropout_draws_other_masks_each_step_but_the_same_each_run():
     losses = []
     for seed in (0, 0, 1):
         model = tiny_model(dropout=Dropout(residual=0.3, feed_forward=0.2))
-        torch.rand(seed + 3)  # what was drawn before does not matter
+        torch.rand(seed + 3)  # earlier draws do not matter
         config = settings(3, seed=seed, optimizer=OptimizerConfig(kind="adamw", learning_rate=1e-12, weight_decay=0.0))
         losses.append(run(Objective(batches=Same(batch_size=2), loss=token_loss), config, model=model)[1].losses)
     assert losses[0] == losses[1] != losses[2]
@@ -279,12 +284,12 @@ def test_each_process_draws_its_own_dropout(monkeypatch, share):
     """All read the same batch with the same weights, so that losses differ by the masks alone."""
 
     def first_loss(rank):
-        class OneOfMany(World):
+        class OneOfMany(ProcessGroup):
             def __init__(self, parallel, device):
                 super().__init__(parallel, device)
                 self.rank = rank
 
-        monkeypatch.setattr(loop, "World", OneOfMany)
+        monkeypatch.setattr(loop, "ProcessGroup", OneOfMany)
         model = tiny_model(dropout=Dropout(residual=share))
         return run(Objective(batches=Same(batch_size=2), loss=token_loss), settings(1), model=model)[2].loss
 

@@ -1,4 +1,4 @@
-"""AdamW's groups, Muon against numpy's SVD, a naive reference and PyTorch's own, and which parameter goes where."""
+"""AdamW's groups, Muon against numpy's SVD, a naive reference and PyTorch's own, and the choice for each parameter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lavra.base.errors import ConfigError
-from lavra.train import OptimizerConfig
+from lavra.train.config import OptimizerConfig
 from lavra.train.loop import block_matrices
 from lavra.train.optim import Muon, build_optimizers, orthogonalize
 from tests.train.tiny import tiny_model
@@ -19,7 +19,7 @@ SHAPES = [(32, 32), (24, 64), (64, 24)]
 
 
 def matrix(shape, seed=0):
-    """Gaussian: its singular values are spread, the least about a hundredth of the largest (square)."""
+    """A Gaussian matrix: its singular values are spread, the least about a hundredth of the largest (square)."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -58,7 +58,7 @@ def test_batched_is_single(shape):
 
 
 def naive_muon(weight, gradients, lr, momentum, weight_decay):
-    """One matrix, step by step, with an SVD's U f(S) V' where Newton-Schulz works on the matrix."""
+    """One matrix, step by step, with an SVD's U f(S) V' in place of Newton-Schulz."""
     weight, buffer = weight.double(), torch.zeros_like(weight).double()
     for gradient in gradients:
         buffer = momentum * buffer + (1 - momentum) * gradient.double()

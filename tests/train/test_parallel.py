@@ -12,21 +12,23 @@ import pytest
 import torch
 
 from lavra.base.errors import ConfigError
-from lavra.train import OptimizerConfig, Parallel, checkpoint_folders, train
-from lavra.train.checkpoint import load_weights
+from lavra.train.checkpoint import checkpoint_folders, load_weights
+from lavra.train.config import OptimizerConfig, Parallel
+from lavra.train.loop import train
 from tests.train.tiny import Recorder, ragged, settings, tiny_model, weights
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIMIZERS = {"muon": OptimizerConfig(), "adamw": OptimizerConfig(kind="adamw", learning_rate=3e-3)}
 STEPS = 6
 
-# What every process runs; the main one writes what it saw.
+# The program of every process; the main one writes its results.
 PROGRAM = """
 import json, sys
 from pathlib import Path
 import torch
-from lavra.train import Parallel, train
-from lavra.train.parallel import World
+from lavra.train.config import Parallel
+from lavra.train.loop import train
+from lavra.train.parallel import ProcessGroup
 from tests.train.test_parallel import OPTIMIZERS, STEPS
 from tests.train.tiny import Recorder, ragged, settings, tiny_model
 
@@ -43,7 +45,7 @@ result = train(model, ragged(), config, folder=folder, hooks=[recorder], evaluat
 if recorder.steps:
     seen = {"losses": recorder.losses, "evals": recorder.evals, "tokens": result.tokens}
     (folder / "seen.json").write_text(json.dumps(seen))
-world = World(parallel, torch.device("cpu"))
+world = ProcessGroup(parallel, torch.device("cpu"))
 common = {
     "from main": world.from_main(10.0 + world.rank),
     "one says yes": world.any(world.rank == 1),
@@ -71,7 +73,7 @@ def two_processes(folder, parallel, kind="adamw", *, fail_at=None, status=0):
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
-    """Folder and outcome of two processes that nobody disturbs; starting them takes longer than their steps."""
+    """Folder and outcome of two uninterrupted processes; starting them takes longer than their steps."""
 
     @cache
     def run(parallel, kind):
@@ -82,7 +84,7 @@ def together(tmp_path_factory):
 
 
 def one_process(folder, kind="adamw"):
-    """The same batches a step: four micro-batches here, two in each of two processes there."""
+    """The same batches in a step: four micro-batches here, two in each of two processes there."""
     recorder, model = Recorder(), tiny_model(seed=7)
     config = settings(STEPS, accumulation=4, optimizer=OPTIMIZERS[kind], save_every=2, eval_every=3)
 
@@ -110,7 +112,7 @@ def test_losses_are_those_of_one_process_step_by_step(tmp_path, together, parall
     for (step, seen), (step_alone, expected) in zip(two["evals"], alone.evals, strict=True):
         assert step == step_alone
         assert seen["loss"] == pytest.approx(expected["loss"], abs=1e-3 * expected["loss"])
-    # What all must agree on is the same in each process, whoever said it.
+    # Values that all processes share are equal in each of them.
     for rank in (0, 1):
         common = json.loads((folder / "run" / f"common-{rank}.json").read_text())
         assert common == {"from main": 10.0, "one says yes": True, "nobody says yes": False, "sum": 3}

@@ -1,4 +1,4 @@
-"""Schedules against their closed forms, and what must hold for every setting."""
+"""Schedules against their closed forms, and properties of every setting."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError
-from lavra.train import ScheduleConfig
-from lavra.train.schedule import learning_rate_scale
+from lavra.train.schedule import ScheduleConfig, learning_rate_scale
 
 kinds = st.sampled_from(["wsd", "cosine", "constant"])
 shares = st.floats(0, 0.5)

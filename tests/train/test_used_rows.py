@@ -1,16 +1,18 @@
-"""Training the rows of an embedding that are used gives what training all of them gives, and nothing else changes."""
+"""Training only the used rows of an embedding equals training all rows, and nothing else changes."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
+from lavra.adapt.methods.lora import LoraConfig
 from lavra.data.rows.batches import RowBatches
 from lavra.runs.finetune import prepare
-from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.table import task_named
-from lavra.train import CallbackHook, train
 from lavra.train.config import Parallel
+from lavra.train.hooks import CallbackHook
+from lavra.train.loop import train
 from lavra.train.used_rows import UsedRows, only_used_rows
 from tests.runs.tasks import base_folder, rows, write
 
@@ -26,12 +28,12 @@ def prepared(folder, kind="classify", family="bert", **settings):
 
 
 def trained(made, **changes):
-    train(made.recipe.module(), made.lesson.objective, replace(made.train, num_steps=STEPS, **changes))
+    train(made.recipe.module(), made.training_task.objective, replace(made.train, num_steps=STEPS, **changes))
     return made.recipe.module().state_dict()
 
 
 @pytest.mark.parametrize(("kind", "family"), [("classify", "bert"), ("ner", "llama"), ("qa", "t5"), ("embed", "bert")])
-def test_what_is_learnt_is_what_the_whole_table_would_learn(tmp_path, monkeypatch, kind, family):
+def test_used_rows_learn_the_same_as_in_the_whole_table(tmp_path, monkeypatch, kind, family):
     found = trained(prepared(tmp_path / "few", kind, family, weight_decay=0.0))
     monkeypatch.setattr(RowBatches, "used_ids", None)
     expected = trained(prepared(tmp_path / "all", kind, family, weight_decay=0.0))
@@ -40,11 +42,11 @@ def test_what_is_learnt_is_what_the_whole_table_would_learn(tmp_path, monkeypatc
         assert torch.allclose(found[name], one, atol=1e-6), name
 
 
-def test_rows_nobody_uses_stay_as_they_are(tmp_path):
+def test_unused_rows_stay_unchanged(tmp_path):
     made = prepared(tmp_path, weight_decay=0.5)
     before = made.recipe.module().backbone.embedding.token.weight.detach().clone()
     after = trained(made)["backbone.embedding.token.weight"]
-    used = sorted(made.lesson.objective.batches.used_ids)
+    used = sorted(made.training_task.objective.batches.used_ids)
     changed = (before != after).any(dim=1)
     assert changed[used].float().mean() > 0.9
     assert 0 < int(changed.sum()) <= len(used) + 4
@@ -53,7 +55,7 @@ def test_rows_nobody_uses_stay_as_they_are(tmp_path):
 def test_every_token_is_read_while_it_is_measured(tmp_path):
     model = prepared(tmp_path).recipe.module()
     table = model.backbone.embedding.token
-    with only_used_rows(model, prepared(tmp_path / "again").lesson.objective, Parallel.NONE):
+    with only_used_rows(model, prepared(tmp_path / "again").training_task.objective, Parallel.NONE):
         few = model.backbone.embedding.token
         ids = torch.arange(len(table.weight))[None]
         assert isinstance(few, UsedRows)
@@ -74,18 +76,18 @@ def test_a_run_that_stops_leaves_what_it_learnt(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(model, made.lesson.objective, made.train, hooks=[CallbackHook(stop)])
+        train(model, made.training_task.objective, made.train, hooks=[CallbackHook(stop)])
     assert model.backbone.embedding.token is table
     assert not torch.equal(table.weight, before)
 
 
 @pytest.mark.parametrize(
     ("kind", "family", "method"),
-    [("chat", "llama", Method.FULL), ("text2text", "t5", Method.FULL), ("classify", "bert", Method.LORA)],
+    [("chat", "llama", None), ("text2text", "t5", None), ("classify", "bert", LoraConfig())],
 )
 def test_models_that_write_and_frozen_tables_are_let_alone(tmp_path, kind, family, method):
     made = prepared(tmp_path, kind, family, method=method)
     model = made.recipe.module()
     before = list(model.modules())
-    with only_used_rows(model, made.lesson.objective, Parallel.NONE):
+    with only_used_rows(model, made.training_task.objective, Parallel.NONE):
         assert list(model.modules()) == before

@@ -13,8 +13,12 @@ import torch
 from lavra.data.batch import IGNORE, Batch, FixedShape
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.data.pretraining.next_token import NextToken, NextTokenConfig
-from lavra.model import ModelConfig, build_model, preset
-from lavra.train import Objective, OptimizerConfig, ScheduleConfig, TrainConfig, token_loss
+from lavra.model.build import build_model
+from lavra.model.config import ModelConfig
+from lavra.model.families.table import preset
+from lavra.train.config import OptimizerConfig, TrainConfig
+from lavra.train.objective import Objective, token_loss
+from lavra.train.schedule import ScheduleConfig
 from tests.data.fakes import ByteTokenizer, dataset_of
 
 VOCAB = 320  # ByteTokenizer has 307 tokens; a multiple of 64
@@ -81,13 +85,13 @@ def ragged(batch_size: int = 2, **shape: int) -> Objective:
 
 
 def settings(num_steps: int = 6, **changes: Any) -> TrainConfig:
-    """Uncompiled float32 AdamW without a schedule, unless told otherwise."""
+    """Uncompiled float32 AdamW without a schedule by default."""
     plain: dict[str, Any] = {"optimizer": PLAIN_ADAMW, "schedule": FLAT, "compile": "off"}
     return TrainConfig(num_steps=num_steps, **{**plain, **changes})
 
 
 class Recorder:
-    """A hook that keeps everything it is told."""
+    """A hook that keeps its calls."""
 
     def __init__(self, stop_at: int | None = None, fail_at: int | None = None) -> None:
         self.steps: list[tuple[int, dict[str, float]]] = []

@@ -1,13 +1,11 @@
-"""What `lavra ask` takes."""
+"""The arguments of `lavra ask`."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 
-from lavra.base.retrieval import Unsupported
-from lavra.cli.arguments.answering import AnsweringConfig
 from lavra.cli.flags import add_json, add_settings, add_workspace
+from lavra.verbs.settings.ask import AskConfig
 
 HELP = """Ask an index of documents, and get an answer with its sources. Each sentence names the passages it rests on;
 where the documents have no answer, it says so. Without a question a conversation begins, in which follow-up questions
@@ -24,35 +22,9 @@ lavra ask "What does the report say about costs?" --json
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class AskConfig(AnsweringConfig):
-    """Settings of `lavra ask`.
-
-    Attributes:
-        question: what you want to know; without it a conversation begins.
-        where: conditions on documents: FIELD=VALUE, FIELD!=VALUE, FIELD>=VALUE, FIELD<VALUE, FIELD=ONE,OTHER for one of
-            several, FIELD~WORD,WORD for facts of several words.
-        group: answer as somebody of this group, who sees its documents and everyone's; without it you see all.
-        k: most passages that are looked at.
-        unsupported: mark sentences that no passage supports with [?], or remove them.
-        max_tokens: most tokens that a model writes.
-        temperature: 0 is greedy.
-        seed: makes what a model writes repeatable.
-    """
-
-    question: str | None = None
-    where: tuple[str, ...] = ()
-    group: tuple[str, ...] = ()
-    k: int = 8
-    unsupported: Unsupported = Unsupported.MARK
-    max_tokens: int = 256
-    temperature: float = 0.0
-    seed: int | None = None
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The question by place, everything else by flag."""
-    parser.add_argument("question", nargs="?", default=argparse.SUPPRESS, help="what you want to know")
+    """Add the question by place, everything else by flag."""
+    parser.add_argument("question", nargs="?", default=argparse.SUPPRESS, help="the question")
     add_json(parser)
     add_workspace(parser)
     add_settings(parser, AskConfig, exclude=("question",))

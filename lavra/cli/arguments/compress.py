@@ -1,4 +1,4 @@
-"""What `lavra compress` takes."""
+"""The arguments of `lavra compress`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ lavra compress lavra-workspace/models/mine --to kv-int8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     parser.add_argument("model", help="folder, GGUF file or name of an unquantized model, or its id on the hub")
     add_destination(parser, "model")
     add_workspace(parser)

@@ -1,4 +1,4 @@
-"""What `lavra corpus` takes."""
+"""The arguments of `lavra corpus`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lavra.cli.flags import (
     add_settings,
     add_workspace,
 )
-from lavra.text import CorpusConfig
+from lavra.text.config import CorpusConfig
 
 HELP = """Read text, clean it, remove duplicates and split it into training and held-out documents.
 
@@ -33,7 +33,7 @@ lavra corpus ~/code --no-filters --json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     parser.add_argument("sources", nargs="*", type=Path, metavar="SOURCE", help="files and folders to read")
     add_destination(parser, "corpus")
     add_workspace(parser)

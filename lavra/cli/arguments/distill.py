@@ -1,4 +1,4 @@
-"""What `lavra distill` takes."""
+"""The arguments of `lavra distill`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RESUME = "run the command again to go on from a checkpoint, where one was saved"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     parser.add_argument("teacher", help="folder or name of the finetuned model, or its id on the Hugging Face hub")
     add_destination(parser, "model")
     add_workspace(parser)

@@ -1,11 +1,11 @@
-"""What `lavra doctor` takes."""
+"""The arguments of `lavra doctor`."""
 
 from __future__ import annotations
 
 import argparse
 
 from lavra.base.config import add_flags
-from lavra.base.convert import setting_fields
+from lavra.base.convert import setting_names
 from lavra.base.errors import ConfigError
 from lavra.cli.flags import add_json, add_settings, add_workspace, read_settings
 from lavra.pipeline.settings import UpConfig
@@ -31,11 +31,11 @@ lavra doctor lavra-workspace/models/mine --task chat --data chats.jsonl --method
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments: the settings of both verbs, each flag once."""
+    """Add the verb's arguments: the settings of both verbs, each flag once."""
     parser.add_argument("model", nargs="?", help="folder or hub id of the model that is to be finetuned")
     add_settings(parser, UpConfig)
     finetuning = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    add_flags(finetuning, FinetuneConfig, exclude=setting_fields(UpConfig))
+    add_flags(finetuning, FinetuneConfig, exclude=setting_names(UpConfig))
     for group in finetuning._action_groups:
         group.title = f"{group.title}, with MODEL"
     parser._add_container_actions(finetuning)
@@ -45,10 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read_either(args: argparse.Namespace) -> UpConfig | FinetuneConfig:
-    """The settings of the run that is checked.
+    """The settings of the checked run.
 
     Raises:
-        ConfigError: one is of the other kind of run, or does not fit.
+        ConfigError: a setting belongs to the other kind of run, or does not fit.
     """
     if args.model is None:
         _refuse(args, UpConfig, "is a setting of `lavra finetune`: name the model first, as `lavra doctor MODEL`")
@@ -58,8 +58,8 @@ def read_either(args: argparse.Namespace) -> UpConfig | FinetuneConfig:
 
 
 def _refuse(args: argparse.Namespace, cls: type, why: str) -> None:
-    """What the run has no use for is not ignored."""
-    others = {*setting_fields(UpConfig), *setting_fields(FinetuneConfig)} - {*setting_fields(cls)}
+    """Raise an error for settings that the run does not use, instead of ignoring them."""
+    others = {*setting_names(UpConfig), *setting_names(FinetuneConfig)} - {*setting_names(cls)}
     for name in vars(args):
         if name.partition(".")[0] in others:
             raise ConfigError(f"--{name.replace('_', '-')} {why}")

@@ -1,4 +1,4 @@
-"""What `lavra finetune` takes."""
+"""The arguments of `lavra finetune`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RESUME = "run the command again to go on from a checkpoint, where one was saved"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     parser.add_argument("model", help="folder, GGUF file or name of the model to start from, or its hub id")
     parser.add_argument("--check", action="store_true", help="say what is wrong with the data and stop there")
     add_destination(parser, "model")

@@ -1,4 +1,4 @@
-"""What `lavra generate` takes."""
+"""The arguments of `lavra generate`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class GenerateConfig(SamplingConfig):
 
     Attributes:
         model: folder, GGUF file or name of the model, or its id on the Hugging Face hub.
-        prompt: the text to complete; standard input when there is neither this nor a file.
+        prompt: the text to complete; standard input when neither this nor a file is given.
         file: read the prompt from this file.
-        chat: the prompt is what a user says to a chat model.
+        chat: the prompt is a user's message to a chat model.
         given: the source text of an encoder-decoder, when the prompt begins its answer.
         max_tokens: most tokens to write.
         stop: end the text before the first of these.
@@ -55,7 +55,7 @@ class GenerateConfig(SamplingConfig):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Model and prompt by place, everything else by flag."""
+    """Add model and prompt by place, everything else by flag."""
     parser.add_argument(
         "model", default=argparse.SUPPRESS, help="folder, GGUF file or name of the model, or its hub id"
     )

@@ -1,4 +1,4 @@
-"""What `lavra inspect-batch` takes."""
+"""The arguments of `lavra inspect-batch`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ lavra inspect-batch --text ~/texts --rows 2 --json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     parser.add_argument("--index", type=int, default=0, metavar="N", help="number of the micro-batch (default: 0)")
     parser.add_argument("--rows", type=int, default=1, metavar="N", help="rows to print (default: 1)")
     add_settings(parser, UpConfig)

@@ -1,4 +1,4 @@
-"""What `lavra pretrain` takes: the settings of `lavra up`, whose stages it runs."""
+"""The arguments of `lavra pretrain`: the settings of `lavra up`, whose stages it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `lavra prompt` takes."""
+"""The arguments of `lavra prompt`."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ lavra prompt test sentiment.yaml --model gpt2-folder --shots 4 --select nearest 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptSettings(ShotConfig):
-    """Settings of `lavra prompt`, beside those of shots; those an action does not look at are refused.
+    """Settings of `lavra prompt`, beside those of shots; a setting that the action does not use is refused.
 
     Attributes:
-        var: values of variables, as name=value; repeat it for each.
+        var: values of variables, as name=value; repeat the flag for each.
         pool: choose shots from this file of JSON lines instead of the prompt's own examples.
         model: folder, GGUF file or name of the model, or its id on the Hugging Face hub.
         context: most tokens of prompt and answer; the model's own unless given.
         strict: a shot that does not fit is an error.
         data: the labelled set, one JSON object a line.
         answer: write, or score (choose the likeliest label); score where the prompt has labels unless given.
-        scoring: of a label, sum (its log-probability), mean (that of a token) or pmi (less that after the domain).
-        calibrate: divide out what is answered where there is nothing to answer.
-        answer_seed: of answers that are drawn, where the prompt has a temperature.
-        price: what tokens cost.
+        scoring: score of a label: sum (its log-probability), mean (that of a token) or pmi (less that after a domain).
+        calibrate: divide by the probabilities that the labels have for inputs without content.
+        answer_seed: seed of drawn answers, where the prompt has a temperature.
+        price: price of tokens.
         dtype: float32, bfloat16 or float16; float32 on a CPU and the checkpoint's own elsewhere unless given.
         device: cpu, cuda, cuda:1, ...; the best there is unless given.
     """
@@ -60,7 +60,7 @@ class PromptSettings(ShotConfig):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do and the files by place, everything else by flag."""
+    """Add the action and the files by place, everything else by flag."""
     parser.add_argument("action", help="render, inspect, compare or test")
     parser.add_argument("files", nargs="+", metavar="FILE", help="a prompt, as YAML; for compare several")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""What `lavra rate` takes."""
+"""The arguments of `lavra rate`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ HELP = """People judge what models wrote: fluency, coherence, factuality, and wh
 
 `new` makes a study, one file, from files of answers (JSON lines with `prompt` and `completion`, as `lavra answers`
 writes them) or from models that write them now; `serve` opens its page and prints a link for each annotator; `results`
-says what they think and how far they agree; `export` and `import` move judgements out and in, as CSV or JSON lines;
-`links` gives new links, after which the old ones are dead; `close` takes no more judgements, `reopen` takes them
+prints the scores and the agreement; `export` and `import` move judgements out and in, as CSV or JSON lines;
+`links` gives new links, and the old links stop working; `close` takes no more judgements, `reopen` takes them
 again."""
 
 EXAMPLES = """
@@ -35,7 +35,7 @@ RESUME = "every judgement is kept; `lavra rate serve` again goes on with the sam
 
 
 class Exported(Enum):
-    """What `lavra rate export` writes."""
+    """A kind of data that `lavra rate export` writes."""
 
     RATINGS = "ratings"
     VOTES = "votes"
@@ -44,19 +44,19 @@ class Exported(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class RateSettings(StudyConfig):
-    """Settings of `lavra rate`; those an action does not look at are refused.
+    """Settings of `lavra rate`; a setting that the action does not use is refused.
 
     Attributes:
         answers: JSON lines files of answers to be judged, each FILE or NAME=FILE.
-        models: that write the answers now, each [NAME=]MODEL, or NAME=URL of an OpenAI-compatible server.
-        prompts: JSON lines or csv file of what they are asked.
+        models: models that write the answers now, each [NAME=]MODEL, or NAME=URL of an OpenAI-compatible server.
+        prompts: JSON lines or csv file of the prompts for these models.
         max_tokens: most tokens of an answer that is written now.
         host: address to listen on; this machine only by default.
-        port: to listen on; 0 takes any free one.
-        address: what links begin with, where annotators reach this machine by another name.
-        what: what is exported, ratings, votes (comparisons) or preferences (prompt, chosen, rejected).
+        port: port to listen on; 0 takes any free one.
+        address: beginning of the links, where annotators reach this machine by another name.
+        what: data to export: ratings, votes (comparisons) or preferences (prompt, chosen, rejected).
         out: the file to export to, .jsonl or .csv.
-        exclude_failed: leave out annotators who failed an attention check; it is said who.
+        exclude_failed: leave out annotators who failed an attention check, and name them.
     """
 
     answers: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ class RateSettings(StudyConfig):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do and the study by place, everything else by flag."""
+    """Add the action and the study by place, everything else by flag."""
     parser.add_argument("action", help="new, serve, links, results, export, import, close or reopen")
     parser.add_argument("study", type=Path, metavar="STUDY", help="file of the study")
     parser.add_argument("files", nargs="*", metavar="FILE", help="of import: judgements given elsewhere, csv or jsonl")

@@ -1,15 +1,11 @@
-"""What `lavra serve` takes."""
+"""The arguments of `lavra serve`."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from pathlib import Path
 
-from lavra.api.cache_config import ServingCacheConfig
 from lavra.cli.flags import add_json, add_settings
-from lavra.engine.config import EngineConfig
-from lavra.server.config import ServeConfig
+from lavra.verbs.settings.serve import ServeSettings
 
 HELP = """Serve models over HTTP: OpenAI's endpoints, tokens and scores, Prometheus metrics, and a chat page at /.
 
@@ -30,51 +26,13 @@ lavra serve models/mine --adapter poems=adapters/poems --adapter letters=adapter
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServeSettings(ServeConfig, EngineConfig, ServingCacheConfig):
-    """Settings of `lavra serve`: the server's, the engine's and the cache's.
-
-    Attributes:
-        key_file: file with one API key a line, and behind a space the groups whose documents it reads in an index
-            (`KEY group,group`; `*` for all); LAVRA_API_KEYS, separated by commas, is read too.
-        index: indexes that are served beside the models, each a model name of its own.
-        answer_model: model that may write the indexes' answers, as `lavra ask --model` takes it; the first served one
-            unless given, and `none` always quotes.
-        adapter: adapters over the one model that is served, each a model name of its own.
-        chat_template: how the one model that is served is talked to, instead of its own template: a Jinja file, or
-            alpaca, chatml, gemma, lavra, llama-2, llama-3, mistral, phi-3, vicuna or zephyr.
-        draft: folder of a smaller model with the same tokenizer, which guesses the next tokens.
-        draft_tokens: tokens it guesses at once.
-        dtype: float32, bfloat16 or float16; unless given what computes fastest here: float32 on a CPU, the
-            checkpoint's own elsewhere.
-        expand: hold compressed and half-precision weights in the form that computes fastest; --no-expand keeps
-            them as they are stored, smaller and slower.
-        device: cpu, cuda, cuda:1, ...; the best there is unless given.
-    """
-
-    key_file: Path | None = None
-    index: tuple[str, ...] = ()
-    answer_model: str | None = None
-    adapter: tuple[str, ...] = ()
-    chat_template: str | None = None
-    draft: str | None = None
-    draft_tokens: int = 4
-    dtype: str | None = None
-    device: str | None = None
-    expand: bool = True
-
-    def __post_init__(self) -> None:
-        for part in (ServeConfig, EngineConfig, ServingCacheConfig):
-            part.__post_init__(self)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Models by place, everything else by flag; keys never on the command line, where others can read them."""
+    """Add models by place, everything else by flag; keys never on the command line, where others can read them."""
     parser.add_argument(
         "models",
         nargs="*",
         metavar="[NAME[,NAME]=]MODEL",
-        help="folder of a model, under a name of its own, and others that it answers to",
+        help="folder of a model; NAME= before it names it, and NAME,OTHER= gives it several names",
     )
     add_json(parser)
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""What `lavra tokenizer` takes."""
+"""The arguments of `lavra tokenizer`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lavra.cli.flags import (
     add_settings,
     add_workspace,
 )
-from lavra.tokens import TokenizerConfig
+from lavra.tokens.config import TokenizerConfig
 
 HELP = """Train a tokenizer on the training documents of a corpus: byte-level BPE, WordPiece or Unigram.
 
@@ -26,7 +26,7 @@ lavra tokenizer --kind wordpiece --lowercase --name bert-words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     parser.add_argument("corpus", nargs="?", type=Path, metavar="CORPUS", help="a folder that `lavra corpus` wrote")
     add_destination(parser, "tokenizer")
     add_workspace(parser)

@@ -1,4 +1,4 @@
-"""What `lavra up` takes."""
+"""The arguments of `lavra up`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESUME = "finished stages are kept; run the same command again to go on after th
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     add_settings(parser, UpConfig)
     parser.add_argument(
         "--allow-drift", action="store_true", help="resume although torch, instruction set or threads changed"
@@ -35,10 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--serve",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="end with a server (default: where a terminal shows its address)",
+        help="start a server at the end (default: in a terminal)",
     )
     parser.add_argument(
-        "--name", metavar="NAME", help="call the model this, and what was taught to it NAME-taught (`lavra list`)"
+        "--name",
+        metavar="NAME",
+        help="name of the model; the adapter taught to it is called NAME-taught (`lavra list`)",
     )
     add_workspace(parser)
     add_json(parser)

@@ -1,1 +1,1 @@
-"""Labelled data of every format as samples, with what is wrong with it."""
+"""Labelled data of every format as samples, with every issue of the data."""

@@ -1,8 +1,8 @@
 """Exports of annotation tools as plain rows: Label Studio's documents, and Prodigy's answers.
 
 doccano's lines and Label Studio's JSON_MIN are rows already, but for labels that stand in `{"choices": [...]}`.  Of a
-task that several people annotated the agreed annotation is read, or the first.  What was rejected, skipped or not
-annotated is left out and named.  The forms are those of the tools' own pages (labelstud.io/guide/export,
+task that several people annotated the agreed annotation is read, or the first.  A task that was rejected, skipped or
+not annotated is left out, with an issue.  The forms are those of the tools' own pages (labelstud.io/guide/export,
 prodi.gy/docs/api-interfaces).
 """
 
@@ -22,11 +22,11 @@ _BOOKKEEPING = ("answer", "meta", "priority", "score", "options", "accept", "con
 def plain_rows(
     rows: Sequence[Row], notes: Notes, fields: dict[str, str], *, is_tagged: bool
 ) -> tuple[Sequence[Row], bool]:
-    """Rows whose columns are texts and labels, and whether any row is another one now.
+    """Rows whose columns are texts and labels, and whether any row was changed.
 
     Args:
-        rows: as read.
-        notes: takes what is left out.
+        rows: the rows as read.
+        notes: takes an issue for each row left out.
         fields: takes the tool's name.
         is_tagged: spans are wanted and not the labels of texts.
     """

@@ -1,7 +1,7 @@
-"""Which column of a file is what: found by well-known names, or as the user says.
+"""The roles of a file's columns: found by well-known names, or given by the user.
 
-A choice is made only where there is one to make.  Two sets of names that fit equally well are an error which asks for
-`columns`; names the user gives are taken as given, and one that is not in the file is an error.
+Two sets of names that fit equally well are an error; its message asks for
+`columns`; names the user gives are taken as given, and a name that is not in the file is an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def column_roles(pairs: Sequence[str]) -> dict[str, str]:
     """Column by role, as users write it: `role=column` for each.
 
     Raises:
-        ConfigError: one is not written so, or a role is there twice.
+        ConfigError: a pair is not written as role=column, or a role is given twice.
     """
     roles: dict[str, str] = {}
     for pair in pairs:
@@ -43,10 +43,10 @@ def choose_columns(
     usual: Sequence[str] | None = None,
     where: str = "the file",
 ) -> dict[str, str]:
-    """Column by role; roles nothing was found for are left out.
+    """Column by role; roles without a column are left out.
 
     Args:
-        form: of the samples, whose roles these are.
+        form: the form of the samples, which defines the roles.
         names: the file's columns.
         given: column by role, from the user.  Where it names an input, no other input is looked for.
         usual: the columns that most rows have, among which inputs are looked for first; all unless given.
@@ -93,7 +93,7 @@ def _names_inputs(known: TaskColumns, given: Mapping[str, str]) -> bool:
 def _check_given(form: SampleForm, names: Sequence[str], given: Mapping[str, str], where: str) -> None:
     for role, column in given.items():
         if role not in form.columns.roles:
-            raise ConfigError(f"columns: {role!r} is nothing {form.name} reads{nearest(role, form.columns.roles)}")
+            raise ConfigError(f"columns: {role!r} is not a role of {form.name}{nearest(role, form.columns.roles)}")
         numbered = role == "choices" and bool(numbered_columns(names, column))
         if column not in names and column.partition(".")[0] not in names and not numbered:
             hint = (
@@ -109,12 +109,12 @@ def _inputs(form: SampleForm, names: Sequence[str], usual: Sequence[str], where:
     if not best:
         raise InputError(
             f"{where} has the columns {', '.join(map(repr, names)) or '(none)'}, and none that {form.name} is "
-            f"known to read; say which is which with {_COLUMNS}, the roles being {', '.join(form.columns.roles)}; for "
+            f"known to read; name their roles with {_COLUMNS}, the roles being {', '.join(form.columns.roles)}; for "
             f"a csv or tsv file without a header say {setting('--no-header', 'header=False')} and count columns from 1"
         )
     if len(best) > 1:
         ways = " or ".join("(" + ", ".join(f"{role}={column}" for role, column in one.items()) + ")" for one in best)
-        raise InputError(f"the columns of {where} can be read as {ways}; say which with {_COLUMNS}")
+        raise InputError(f"the columns of {where} can be read as {ways}; choose with {_COLUMNS}")
     return best[0]
 
 
@@ -128,7 +128,7 @@ def _best(form: SampleForm, names: Sequence[str]) -> list[dict[str, str]]:
         layouts += [ColumnLayout(required={"text": text, "choices": stem}) for text in texts for stem in _stems(names)]
     fitting = _unique([found for layout in layouts if (found := _fit(layout, lower)) is not None])
     best = [one for one in fitting if not any(set(one.values()) < set(other.values()) for other in fitting)]
-    if any("target" in one for one in best):  # a text and what it becomes say more than a text alone
+    if any("target" in one for one in best):  # a text with its target is a better fit than a text alone
         return [one for one in best if "target" in one]
     return best
 
@@ -157,7 +157,7 @@ def _extra(role: str, present: list[str], taken: set[str], usual: Sequence[str],
     if len(free) > 1 and role != "id":
         names = ", ".join(map(repr, free))
         raise InputError(
-            f"{where} has {names}, each of which could be the {role}; say which with "
+            f"{where} has {names}, each of which could be the {role}; choose with "
             f"{setting(f'--columns {role}={free[0]}', f'columns={{{role!r}: {free[0]!r}}}')}"
         )
     return free[0] if free else None

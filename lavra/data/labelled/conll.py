@@ -29,20 +29,20 @@ _NUMBER = re.compile(r"[1-9][0-9]*")
 _BESIDE = re.compile(r"[0-9]+[-.][0-9]+")
 _WORDS = frozenset({"word", "words", "token", "tokens", "form", "text"})
 _TAGS = frozenset({"tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags", "entity", "pos"})
-_MOST = 0.9  # of the lines that begin with a number, where those are no words
+_MOST = 0.9  # share of lines beginning with a number from which the numbers are not words
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Layout:
-    """Where things stand in the lines of a file.
+    """The layout of the lines of a file.
 
     Attributes:
-        parting: what parts columns.
+        parting: the separator of columns.
         width: columns of most lines.
         word, tag: indexes of the columns.
         numbered: the first column numbers the words of a sentence.
-        tags: what stands in the tag's column of lines that do not begin with `#`.
-        note: what was found out, for the user to see.
+        tags: values of the tag's column on lines that do not begin with `#`.
+        note: a sentence about the layout found, shown to the user.
     """
 
     parting: re.Pattern[str]
@@ -60,7 +60,7 @@ class _Layout:
         return len(cells) == self.width and bool(cells[self.word].strip() and cells[self.tag].strip())
 
     def is_comment(self, line: str, *, within: bool) -> bool:
-        """Whether a line with `#` is no word: it has other columns, or a tag no word of the file has."""
+        """Whether a line with `#` is not a word: it has other columns, or a tag no word of the file has."""
         cells = self.cells(line)
         if within and not (line.startswith("# ") and len(cells) > 1):
             return False  # a word, or a damaged line of one
@@ -72,7 +72,7 @@ def read_conll(path: Path, *, word: int | None = None, tag: int | None = None) -
 
     Args:
         path: the file; the name may end in `.gz`.
-        word: column of the words from 1; the first, or the one behind running numbers.
+        word: column of the words from 1; by default the first, or the second where running numbers stand first.
         tag: column of the tags from 1; the last usually, and none where there is one column only.
 
     Raises:
@@ -105,7 +105,7 @@ def read_conll(path: Path, *, word: int | None = None, tag: int | None = None) -
     columns = (WORD_COLUMN, TAG_COLUMN) if layout.width > 1 else (WORD_COLUMN,)
     described = {"columns": layout.note} if layout.note else {}
     described |= {name: f"{count} lines passed over" for name, count in passed.items()}
-    return LabelledTable(columns=columns, rows=tuple(rows), troubles=tuple(notes.troubles), notes=described)
+    return LabelledTable(columns=columns, rows=tuple(rows), issues=tuple(notes.issues), notes=described)
 
 
 def _shown(cells: Sequence[str]) -> str:
@@ -113,12 +113,12 @@ def _shown(cells: Sequence[str]) -> str:
 
 
 def _layout(lines: Sequence[str], word: int | None, tag: int | None) -> _Layout:
-    """What most lines have; neither comments nor one bad line decide for the others."""
-    told = [line for line in lines if line.strip() and not line.startswith(("#", "-DOCSTART-"))]
-    told = told or [line for line in lines if line.strip()]
-    by_tabs = sum("\t" in line for line in told) * 2 > len(told)
+    """Find the layout that most lines have; neither comments nor a few bad lines change it."""
+    filled = [line for line in lines if line.strip() and not line.startswith(("#", "-DOCSTART-"))]
+    filled = filled or [line for line in lines if line.strip()]
+    by_tabs = sum("\t" in line for line in filled) * 2 > len(filled)
     parting = re.compile("\t") if by_tabs else _BLANKS
-    table = [parting.split(line.strip(" ")) for line in told]
+    table = [parting.split(line.strip(" ")) for line in filled]
     widths = Counter(map(len, table))
     width = widths.most_common(1)[0][0] if widths else 2
     table = [cells for cells in table if len(cells) == width]
@@ -154,7 +154,7 @@ def _marks_spans(cells: Sequence[str]) -> bool:
 
 
 def _sentences(lines: Sequence[str], layout: _Layout, passed: Counter[str]) -> Iterator[list[tuple[int, list[str]]]]:
-    """Of each sentence the number and the columns of its lines."""
+    """The number and the columns of the lines of each sentence."""
     sentence: list[tuple[int, list[str]]] = []
     is_first = True
     for number, line in enumerate([*lines, ""], start=1):

@@ -1,8 +1,8 @@
 """Conversations of every common form, as the messages a chat template reads.
 
 OpenAI's `messages` with role and content, tool calls and tools; ShareGPT's `conversations` with from and value;
-`prompt` and `completion`; Alpaca's instruction, input and output.  What is read differently from how it is written is
-said here: arguments of tool calls given as JSON text become objects, because templates expect those; parts of a content
+`prompt` and `completion`; Alpaca's instruction, input and output.  These fields are
+changed: arguments of tool calls given as JSON text become objects, because templates expect those; parts of a content
 are joined; `reasoning` becomes `reasoning_content`; OpenAI's older `function_call` and role `function` become a tool
 call and its result; empty system turns are left out.  Pictures and sound are refused, not dropped.  A turn of weight 0
 is read and not learnt.
@@ -73,7 +73,7 @@ def chat_sample(row: Row, columns: Mapping[str, str], notes: Notes) -> ChatSampl
 
 
 def _speaking(messages: list[MessageFields], notes: Notes) -> list[MessageFields]:
-    """The messages without system turns that say nothing; a template would print their frame."""
+    """The messages without empty system turns; a template would print their frame."""
     kept = [one for one in messages if one["role"] not in ("system", "developer") or one["content"].strip()]
     if len(kept) < len(messages):
         notes.counts["empty system turns, left out"] += len(messages) - len(kept)
@@ -113,7 +113,7 @@ def with_input(row: Row, columns: Mapping[str, str], column: str) -> str:
 
 
 def _history(row: Row, columns: Mapping[str, str]) -> list[MessageFields]:
-    """Alpaca's `history`: [what was asked, what was answered] of the turns before."""
+    """Alpaca's `history`: [question, answer] of each turn before."""
     value = lookup(row, columns["history"]) if "history" in columns else None
     found: list[MessageFields] = []
     for turn in value or []:
@@ -164,7 +164,7 @@ def _message(value: Any, number: int) -> MessageFields:
 
 
 def _role(given: Any, number: int) -> tuple[str, str]:
-    """Whose message it is, and the word that says so in small letters."""
+    """The role of a message, and the file's word for it in small letters."""
     speaker = given.strip().lower() if isinstance(given, str) else ""
     role = _SPEAKERS.get(speaker, speaker)
     if role not in ROLES:
@@ -179,7 +179,7 @@ def _called(value: Any, number: int) -> list[MessageFields]:
 
 
 def _content(content: Any, number: int) -> MessageFields:
-    """What a content adds to its message: the text, and thoughts and tool calls that stand among its parts."""
+    """The fields that a content adds to its message: text, and thoughts and tool calls among its parts."""
     if content is None:
         return {}
     if isinstance(content, str):

@@ -1,6 +1,6 @@
 """CSV and TSV rows, with the real line each begins at.
 
-A cell in quotation marks may span lines; `dialects` says how a file is read and `records` what is lost where a row is
+A cell in quotation marks may span lines; `dialects` finds the delimiter and `records` limits the loss where a row is
 damaged.  Comments above the header and between rows are passed over and counted.  A file without a header has columns
 named by their number from 1.
 """
@@ -35,25 +35,25 @@ def read_delimited(path: Path, *, header: bool) -> LabelledTable:
     """
     notes = Notes(str(path))
     text, escapes = without_escapes(read_text(path, notes).removeprefix("\ufeff"))
-    told = {"quotation marks": "escaped by a backslash"} if escapes else {}
+    noted = {"quotation marks": "escaped by a backslash"} if escapes else {}
     lines = list(io.StringIO(text, newline=""))
     delimiter = sep_line(lines[0]) if lines else None
     if delimiter is not None:
-        told["first line"] = f"{lines[0].strip()!r} names the delimiter"
+        noted["first line"] = f"{lines[0].strip()!r} names the delimiter"
     begin = 0 if delimiter is None else 1
     above = _above(lines, begin)
     dialect = find_dialect(lines, above, tabs=".tsv" in path.name.lower(), delimiter=delimiter)
     passed: Counter[str] = Counter()
     start = _first_row(lines, begin, above, dialect, passed, header=header)
     if start == len(lines):
-        return LabelledTable(columns=(), rows=(), troubles=tuple(notes.troubles))
+        return LabelledTable(columns=(), rows=(), issues=tuple(notes.issues))
     head, start = _head(lines, start, dialect, notes)
     columns = _names(head, notes) if header else tuple(map(str, range(1, len(head.cells) + 1)))
     found = read_records(lines, dialect, start=start, width=len(columns))
     rows = _rows(found if header else itertools.chain([head], found), columns, notes, passed)
-    told.update((name, f"{count:,} passed over") for name, count in passed.items())
-    described = {"format": _description(dialect), **told}
-    return LabelledTable(columns=columns, rows=rows, troubles=tuple(notes.troubles), notes=described)
+    noted.update((name, f"{count:,} passed over") for name, count in passed.items())
+    described = {"format": _description(dialect), **noted}
+    return LabelledTable(columns=columns, rows=rows, issues=tuple(notes.issues), notes=described)
 
 
 def _above(lines: Sequence[str], begin: int) -> int:

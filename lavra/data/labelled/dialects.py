@@ -1,6 +1,6 @@
-"""How a file parts and quotes its cells, seen from its lines.
+"""The delimiter and the quoting of a file, found from its lines.
 
-The delimiter is the one that parts the header into most cells and the rows behind it alike; Excel's first line
+The delimiter parts the header into most cells, and the rows behind it alike; Excel's first line
 `sep=;` names it.  Tab-separated files have no quoting by their standard (IANA text/tab-separated-values; GLUE's are
 full of single quotation marks), and pandas and Excel quote cells of them all the same: whether quotation marks enclose
 cells is seen from all rows together, and no row decides for the others.
@@ -32,10 +32,10 @@ def find_dialect(lines: Sequence[str], start: int, *, tabs: bool, delimiter: str
     """The dialect of a file.
 
     Args:
-        lines: of the file, with their ends.
+        lines: lines of the file, with their ends.
         start: index of its first row.
         tabs: the file's name says that tabs part the cells.
-        delimiter: where the file names it.
+        delimiter: the delimiter, where the file names it.
     """
     head = next((line for line in lines[start:] if line.strip()), "")
     candidates = ("\t",) if tabs and "\t" in head else DELIMITERS

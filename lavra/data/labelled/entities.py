@@ -92,7 +92,7 @@ class _Entity:
 
 
 def entities_in_text(row: Row, columns: Mapping[str, str], notes: Notes) -> TagSample:
-    """The sample of a row of a text and its entities, in BIO; without a column of entities its tags are not known.
+    """The sample of a row of a text and its entities, in BIO; without a column of entities its tags are `None`.
 
     Raises:
         UnusableError: an entity overlaps another, is not on word bounds, or its text is another one.
@@ -124,7 +124,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _entity(value: Any, text: str, row: Row, notes: Notes) -> _Entity:
-    """An entity whose bounds lie in the text and whose given text is the one there; blanks at its ends are cut off."""
+    """Read an entity: its bounds lie in the text, its given text stands there; blanks at its ends are cut off."""
     start, end, kind, given = _fields(value)
     if isinstance(kind, list | tuple) and len(kind) > 1:
         raise UnusableError(f"the entity {shown(value)} has {len(kind)} labels", "give every entity one label")
@@ -145,7 +145,7 @@ def _entity(value: Any, text: str, row: Row, notes: Notes) -> _Entity:
     there = text[start:end]
     if isinstance(given, str) and given != there:
         stands = f"where {shown(there)} stands{_occurs(given, text)}"
-        raise UnusableError(f"the entity {given!r} is said to be at {start}-{end}, {stands}", WRITE_SPANS)
+        raise UnusableError(f"the entity {given!r} is given at {start}-{end}, {stands}", WRITE_SPANS)
     inner = there.strip()
     if not inner:
         raise UnusableError(f"the entity {kind} at {start}-{end} is blank", WRITE_SPANS)

@@ -1,4 +1,4 @@
-"""How samples of one kind stand in files: their columns, and what makes a sample of a row."""
+"""The form of one kind of samples in files: their columns, and the function that makes a sample of a row."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class FileReading:
         rows: all of them.
         names: every column of the file.
         columns: column by role.
-        problem: what the user says the labels are.
-        notes: takes what is odd.
-        fields: takes what was found out, for the user to see.
+        problem: the kind of the labels, where the user gives it.
+        notes: takes the issues found.
+        fields: takes facts found, shown to the user.
     """
 
     rows: Sequence[Row]
@@ -37,13 +37,13 @@ class FileReading:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleForm:
-    """How samples of one kind stand in files.
+    """The form of one kind of samples in files.
 
     Attributes:
-        name: of the task, for messages.
-        columns: what its columns are called.
+        name: name of the task, for messages.
+        columns: names that its columns may have.
         prepare: looks at a whole file and gives the maker of its samples.
-        has_problem: labels may be classes, several of them or numbers, which the user may say.
+        has_problem: labels may be classes, several of them or numbers; the user may give the kind.
         is_tagged: samples are words and tags; a CoNLL file has them, and a column of tags leaves spans aside.
         has_numbered_columns: a stem stands for its numbered columns (`choice` for `choice0`, `choice1`).
         has_unique_ids: answers are looked up by id, so that a later row of a known id is left out.

@@ -1,7 +1,7 @@
 """Rows of JSON: one object a line (`.jsonl`), or a list of objects in one document (`.json`).
 
-Objects of a document remember where they stand, so that a trouble names the real line: Python's own decoder does the
-work, and the hook that makes objects is told their position.  SQuAD's nested document gives a row a question.
+Objects of a document remember where they stand, so that an issue names the real line: Python's own decoder does the
+work, and its object hook receives their position.  SQuAD's nested document gives a row a question.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def read_json(path: Path) -> LabelledTable:
     """The rows of a `.json` file: a list, `{"data": [...]}`, SQuAD's nesting, or JSON lines under a wrong name.
 
     Raises:
-        InputError: it cannot be read, or is no JSON with a list of objects.
+        InputError: it cannot be read, or is not JSON with a list of objects.
     """
     notes = Notes(str(path))
     text = read_text(path, notes)
@@ -67,14 +67,12 @@ def read_json(path: Path) -> LabelledTable:
     except json.JSONDecodeError as error:
         if _first_line_is_object(text):
             table = _lines_table(path, text, notes)
-            return LabelledTable(
-                columns=table.columns, rows=table.rows, troubles=table.troubles, notes={"format": "jsonl"}
-            )
+            return LabelledTable(columns=table.columns, rows=table.rows, issues=table.issues, notes={"format": "jsonl"})
         raise InputError(f"{path}:{error.lineno}: not JSON: {error.msg}; correct it there") from error
     except RecursionError as error:
         raise InputError(f"{path} is nested too deeply; give a list of flat objects") from error
     rows = tuple(_document_rows(document, _Lines(path, text), notes))
-    return LabelledTable(columns=columns_of(rows), rows=rows, troubles=tuple(notes.troubles))
+    return LabelledTable(columns=columns_of(rows), rows=rows, issues=tuple(notes.issues))
 
 
 class _Lines:
@@ -114,7 +112,7 @@ def _lines_table(path: Path, text: str, notes: Notes) -> LabelledTable:
                 rows.append(Row(place=Place(file=str(path), line=number), values=value))
             else:
                 notes.add(number, f"{shown(value)} is not a JSON object", ONE_A_LINE, dropped=True)
-    return LabelledTable(columns=columns_of(rows), rows=tuple(rows), troubles=tuple(notes.troubles))
+    return LabelledTable(columns=columns_of(rows), rows=tuple(rows), issues=tuple(notes.issues))
 
 
 def _document_rows(document: Any, lines: _Lines, notes: Notes) -> Iterator[Row]:

@@ -1,6 +1,6 @@
-"""The labels of a set of samples: which there are, how often, and where they contradict each other.
+"""The labels of a set of samples: their names, their counts, and samples of one text with different labels.
 
-Labels of the training set decide what a model can say.  A label of another set that was never seen in training can
+A model can only answer labels of its training set.  A label of another set that was never seen in training can
 only be counted as an error, so it is named before anything is trained.
 """
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from lavra.base.errors import ConfigError, InputError, nearest, setting
 from lavra.base.tasks import Problem
-from lavra.data.labelled.samples import Label, Sample, TagSample, TextSample, Trouble
+from lavra.data.labelled.samples import DataIssue, Label, Sample, TagSample, TextSample
 from lavra.metrics.tag_schemes import OUTSIDE, parts
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSet:
-    """What a classifier can answer.
+    """The labels that a classifier can answer.
 
     Attributes:
-        problem: what the labels are.
+        problem: the kind of the labels.
         names: class by number; empty for a number to be predicted.
     """
 
@@ -46,7 +46,7 @@ def names_of(label: Label | None) -> tuple[str, ...]:
 
 
 def infer_problem(samples: Iterable[Sample]) -> Problem:
-    """What the labels of samples are, by their types.
+    """The kind of the labels of samples, by their types.
 
     Raises:
         InputError: no sample has a label, or they are of different kinds.
@@ -56,7 +56,7 @@ def infer_problem(samples: Iterable[Sample]) -> Problem:
         raise InputError("no sample has a label; give labelled data")
     if len(kinds) > 1:
         raise InputError(
-            f"some labels are names, some numbers or lists; say what they are with {setting('--problem', 'problem=')}"
+            f"some labels are names, some numbers or lists; set their kind with {setting('--problem', 'problem=')}"
         )
     kind = kinds.pop()
     if kind is tuple:
@@ -104,8 +104,8 @@ def tag_set(samples: Iterable[Sample]) -> tuple[str, ...]:
     return (OUTSIDE, *(f"{letter}-{kind}" for kind in kinds for letter in "BI"))
 
 
-def unseen_labels(samples: Iterable[Sample], known: Sequence[str], *, dropped: bool = False) -> list[Trouble]:
-    """A trouble for each sample with labels or tags that are not among the known ones.
+def unseen_labels(samples: Iterable[Sample], known: Sequence[str], *, dropped: bool = False) -> list[DataIssue]:
+    """An issue for each sample with labels or tags that are not among the known ones.
 
     Args:
         samples: to be evaluated, or a second training file.
@@ -118,8 +118,8 @@ def unseen_labels(samples: Iterable[Sample], known: Sequence[str], *, dropped: b
         for name in _unseen(sample, names):
             what = f"the label {name!r} never occurs in training{nearest(name, known)}"
             remedy = "correct the label, or add training samples that have it"
-            found.append(Trouble(place=sample.place, what=what, remedy=remedy, dropped=dropped))
-            break  # one trouble a sample, so that those dropped can be counted
+            found.append(DataIssue(place=sample.place, what=what, remedy=remedy, dropped=dropped))
+            break  # one issue a sample, so that those dropped can be counted
     return found
 
 
@@ -131,8 +131,8 @@ def _unseen(sample: Sample, known: set[str]) -> list[str]:
     return []
 
 
-def conflicting_labels(samples: Iterable[Sample]) -> list[Trouble]:
-    """A trouble for each sample whose text was seen before with another label; none is left out."""
+def conflicting_labels(samples: Iterable[Sample]) -> list[DataIssue]:
+    """An issue for each sample whose text was seen before with another label; none is left out."""
     first: dict[tuple[str, str | None], TextSample] = {}
     found = []
     for sample in samples:
@@ -142,7 +142,7 @@ def conflicting_labels(samples: Iterable[Sample]) -> list[Trouble]:
         if _as_set(before.label) != _as_set(sample.label):
             what = f"the text has the label {sample.label!r}, and {before.label!r} at {before.place}"
             remedy = "decide which label is right; a model cannot learn both"
-            found.append(Trouble(place=sample.place, what=what, remedy=remedy, dropped=False))
+            found.append(DataIssue(place=sample.place, what=what, remedy=remedy, dropped=False))
     return found
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnLayout:
-    """One way to name the columns of a task.
+    """A set of names for the columns of a task.
 
     Attributes:
         required: column by role; all of them must be there.
@@ -23,13 +23,13 @@ class ColumnLayout:
 
     @property
     def columns(self) -> frozenset[str]:
-        """Every column it names."""
+        """The names of all its columns."""
         return frozenset(self.required.values()) | frozenset(self.optional.values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskColumns:
-    """What the columns of a task are called.
+    """The names that the columns of a task may have.
 
     Attributes:
         layouts: ways to name its inputs (and outputs that come with them).

@@ -73,7 +73,7 @@ def choice_maker(known: FileReading) -> Maker:
 
 
 def _counted(known: FileReading, numbered: list[str]) -> tuple[int, int]:
-    """Labels that are 0, and labels that are the number of choices: most of them say where counting begins."""
+    """Labels that are 0, and labels that are the number of choices: the larger count decides where counting begins."""
     num_zero = num_last = 0
     for row in known.rows if "label" in known.columns else ():
         at = choice_number(lookup(row, known.columns["label"]))
@@ -83,7 +83,7 @@ def _counted(known: FileReading, numbered: list[str]) -> tuple[int, int]:
 
 
 def question_maker(known: FileReading) -> Maker:
-    """Questions, passages and answers."""
+    """The maker of questions, with passages and answers."""
     return lambda row: question_sample(row, known.columns, known.notes)
 
 
@@ -100,7 +100,7 @@ def relevance_maker(known: FileReading) -> Maker:
 
 
 def _number_style(known: FileReading, role: str) -> NumberStyle:
-    """How a column of numbers is written; commas are told."""
+    """The style of a column of numbers; a note says when it is decimal commas."""
     column = known.columns.get(role)
     style = find_style([] if column is None else [lookup(row, column) for row in known.rows])
     if style is NumberStyle.COMMA:
@@ -109,10 +109,10 @@ def _number_style(known: FileReading, role: str) -> NumberStyle:
 
 
 def chat_maker(known: FileReading) -> Maker:
-    """Conversations."""
+    """The maker of conversations."""
     return lambda row: chat_sample(row, known.columns, known.notes)
 
 
 def rewrite_maker(known: FileReading) -> Maker:
-    """Sources and targets."""
+    """The maker of sources and targets."""
     return lambda row: rewrite_sample(row, known.columns)

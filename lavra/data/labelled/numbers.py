@@ -1,6 +1,6 @@
 """Numbers as files write them: with a decimal point, or with the decimal comma of half the world's spreadsheets.
 
-Which of the two a column has is seen from all of its values.  A value that has the other one is refused by name: in a
+All values of a column decide which of the two it has.  A value with the other sign is refused by name: in a
 column of decimal commas `1.234` may be one and a bit or a thousand.
 """
 
@@ -19,14 +19,14 @@ _WHOLE = re.compile(r"\s*[+-]?\d+\s*")
 
 
 class NumberStyle(Enum):
-    """What stands before the fraction of a number."""
+    """The sign before the fraction of a number."""
 
     POINT = "decimal points"
     COMMA = "decimal commas"
 
 
 def find_style(values: Iterable[Any]) -> NumberStyle:
-    """How a column writes its numbers: commas where more of them have one than have a point."""
+    """The style of a column's numbers: commas where more values have a comma than a point."""
     with_comma = with_point = 0
     for value in values:
         if isinstance(value, str) and _WITH_COMMA.fullmatch(value):
@@ -47,10 +47,10 @@ def has_fraction(value: Any) -> bool:
 
 
 def read_number(value: Any, name: str, style: NumberStyle = NumberStyle.POINT) -> float:
-    """A finite number.
+    """Read a finite number.
 
     Raises:
-        UnusableError: it is none, or is written in the other style than its column.
+        UnusableError: the value is not a number, or is written in another style than its column.
     """
     found = _parsed(value, style)
     if found is not None and math.isfinite(found):
@@ -75,5 +75,5 @@ def _parsed(value: Any, style: NumberStyle) -> float | None:
         value = value.replace(".", "").replace(",", ".")
     try:
         return float(value)
-    except (ValueError, OverflowError):  # a whole number of hundreds of digits is no float
+    except (ValueError, OverflowError):  # a whole number of hundreds of digits is not a float
         return None

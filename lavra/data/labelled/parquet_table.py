@@ -41,7 +41,7 @@ def read_parquet(path: Path) -> LabelledTable:
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is not Parquet that can be read: {error}; write it again") from error
     described = {f"names of {column!r}": "from the file's features" for column in names}
-    return LabelledTable(columns=tuple(schema.names), rows=rows, troubles=tuple(notes.troubles), notes=described)
+    return LabelledTable(columns=tuple(schema.names), rows=rows, issues=tuple(notes.issues), notes=described)
 
 
 def _rows(path: Path, file: pq.ParquetFile, names: Mapping[str, Namer], notes: Notes) -> Iterator[Row]:
@@ -65,7 +65,7 @@ def _plain(value: Any) -> Any:
     """A value in the types of JSON.
 
     Raises:
-        UnicodeDecodeError: it is bytes that are no text.
+        UnicodeDecodeError: the bytes are not text.
     """
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() and value.as_tuple().exponent == 0 else float(value)
@@ -90,7 +90,7 @@ def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:
 
 
 def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, Namer]:
-    """Columns that hold class numbers, and what gives their classes' names (`datasets.ClassLabel`)."""
+    """The namer of each column that holds class numbers, from its `datasets.ClassLabel`."""
     try:
         features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, KeyError, TypeError):
@@ -100,7 +100,7 @@ def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, Namer]:
 
 
 def _namer(feature: Any) -> Namer | None:
-    """What names the classes within a feature; None where it has none.
+    """The function that names the classes within a feature; None where it has none.
 
     A list is written as `[feature]` or `{"feature": …, "_type": "Sequence"}`, a struct as an object of features.
     """

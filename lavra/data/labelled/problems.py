@@ -1,7 +1,7 @@
-"""What is wrong with the data, told to the user before anything is trained.
+"""Issues of the data, reported to the user before anything is trained.
 
-Troubles with one remedy are one group: what is to be done about them is one thing.  Every group has its count; of each
-only the first few are shown, and the number of the rest is said.
+Issues with one remedy form one group.  Every group has its count; of each group
+only the first few issues are shown, with the number of the rest.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from lavra.base.errors import ConfigError
-from lavra.data.labelled.samples import SampleSet, Trouble
+from lavra.data.labelled.samples import DataIssue, SampleSet
 
 
 @dataclass(frozen=True, kw_only=True)
-class TroubleGroup:
-    """Troubles one remedy helps against.
+class IssueGroup:
+    """Issues one remedy helps against.
 
     Attributes:
-        remedy: what to do.
-        count: how many there are.
+        remedy: the advice to the user.
+        count: number of issues.
         num_dropped: samples left out because of them.
         shown: the first of them.
     """
@@ -28,39 +28,39 @@ class TroubleGroup:
     remedy: str
     count: int
     num_dropped: int
-    shown: tuple[Trouble, ...]
+    shown: tuple[DataIssue, ...]
 
     @property
     def num_hidden(self) -> int:
-        """Troubles that are counted but not shown."""
+        """Issues that are counted but not shown."""
         return self.count - len(self.shown)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataReport:
-    """What was read and what is wrong with it.
+    """The number of samples read, and every issue of the data.
 
     Attributes:
-        name: what to call the data (`training data`).
+        name: name of the data in messages (`training data`).
         num_read: samples in the files.
         num_usable: samples that can be used.
-        groups: those that drop samples first, then by count.
-        fields: which column was taken for what.
+        groups: groups that drop samples first, then by count.
+        fields: the column chosen for each role, and other facts found.
     """
 
     name: str
     num_read: int
     num_usable: int
-    groups: tuple[TroubleGroup, ...]
+    groups: tuple[IssueGroup, ...]
     fields: dict[str, str]
 
     def lines(self) -> list[str]:
         """The report as text."""
         dropped = self.num_read - self.num_usable
-        found = [f"{self.name}: {self.num_read:,} samples read, {self.num_usable:,} usable, {dropped:,} left out"]
+        found = [f"{self.name}: {_samples(self.num_read)} read, {self.num_usable:,} usable, {dropped:,} left out"]
         found += [f"  {role}: {column}" for role, column in self.fields.items()]
         for group in self.groups:
-            left_out = f", {group.num_dropped:,} samples left out" if group.num_dropped else ""
+            left_out = f", {_samples(group.num_dropped)} left out" if group.num_dropped else ""
             found.append(f"  {group.count:,} x {group.remedy}{left_out}")
             found += [f"    {one.place}: {one.what}" for one in group.shown]
             found += [f"    and {group.num_hidden:,} more"] if group.num_hidden else []
@@ -78,25 +78,29 @@ class DataReport:
         }
 
 
-def data_report(name: str, samples: SampleSet, *, also: Sequence[Trouble] = (), most: int = 5) -> DataReport:
-    """What is wrong with a set of samples, grouped and counted.
+def _samples(count: int) -> str:
+    return "1 sample" if count == 1 else f"{count:,} samples"
+
+
+def data_report(name: str, samples: SampleSet, *, also: Sequence[DataIssue] = (), most: int = 5) -> DataReport:
+    """The issues of a set of samples, grouped and counted.
 
     Args:
-        name: what to call the set.
-        samples: as read.
-        also: troubles found later (labels never seen, samples over the context).
-        most: how many of a group are shown.
+        name: name of the set in messages.
+        samples: the samples as read.
+        also: issues found later (labels never seen, samples over the context).
+        most: issues of a group that are shown at most.
 
     Raises:
         ConfigError: `most` is below 0.
     """
     if most < 0:
-        raise ConfigError(f"most is {most}; it is how many troubles of a kind are shown, at least 0")
-    by_remedy: dict[str, list[Trouble]] = {}
-    for trouble in (*samples.troubles, *also):
-        by_remedy.setdefault(trouble.remedy, []).append(trouble)
+        raise ConfigError(f"most is {most}; give 0 or more, the issues of a kind to show")
+    by_remedy: dict[str, list[DataIssue]] = {}
+    for issue in (*samples.issues, *also):
+        by_remedy.setdefault(issue.remedy, []).append(issue)
     groups = [
-        TroubleGroup(
+        IssueGroup(
             remedy=remedy,
             count=len(members),
             num_dropped=sum(one.dropped for one in members),
@@ -111,7 +115,7 @@ def data_report(name: str, samples: SampleSet, *, also: Sequence[Trouble] = (), 
     )
 
 
-def _group_json(group: TroubleGroup) -> dict[str, Any]:
+def _group_json(group: IssueGroup) -> dict[str, Any]:
     shown = [
         {"file": one.place.file, "line": one.place.line, "what": one.what, "dropped": one.dropped}
         for one in group.shown

@@ -1,8 +1,8 @@
-"""Questions about a passage, and whether their answers stand where they are said to.
+"""Questions about a passage; checks that each answer stands at its given place.
 
-An answer is a span of its passage (SQuAD, Rajpurkar et al. 2016), or the passage has none (SQuAD 2.0, 2018).  One that
-is not at its place is left out, and the trouble says what is there and where it does stand; it is never moved, because
-which of several occurrences was meant is not for a reader to guess.
+An answer is a span of its passage (SQuAD, Rajpurkar et al. 2016), or the passage has none (SQuAD 2.0, 2018).  An
+answer that is not at its place is left out, and its issue quotes the passage there and names the true place.
+The answer is never moved, because a reader must not guess which of several occurrences was meant.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def question_sample(row: Row, columns: Mapping[str, str], notes: Notes) -> Quest
 
 
 def _standing(row: Row, given: list[tuple[Any, Any]], context: str, notes: Notes) -> tuple[LabelledAnswer, ...]:
-    """The answers that stand where they are said to."""
+    """The answers that stand at their given places."""
     good, bad = list[LabelledAnswer](), list[str]()
     for text, written in given:
         start = int(written) if isinstance(written, float) and written.is_integer() else written
@@ -68,7 +68,7 @@ def _without_blanks(text: Any, start: Any, context: str, notes: Notes) -> tuple[
 
 
 def _fault(text: Any, start: Any, context: str) -> str:
-    """What is wrong with an answer; nothing where it is sound."""
+    """The fault of an answer, in words; empty where it is sound."""
     if not isinstance(text, str) or not text.strip():
         return f"an answer is {shown(text)}, not text"
     places = _places(text, context)
@@ -76,11 +76,11 @@ def _fault(text: Any, start: Any, context: str) -> str:
     if isinstance(start, bool) or not isinstance(start, int):
         return f"the answer {shown(text)} has the start {shown(start)}, not a number; {where}"
     if not 0 <= start < len(context):
-        return f"the answer {shown(text)} is said to start at {start}, outside the {len(context)} characters; {where}"
+        return f"the answer {shown(text)} is given the start {start}, outside the {len(context)} characters; {where}"
     there = context[start : start + len(text)]
     if there == text:
         return ""
-    return f"the answer {shown(text)} is said to start at {start}, where {shown(there)} stands; {where}"
+    return f"the answer {shown(text)} is given the start {start}, where {shown(there)} stands; {where}"
 
 
 def _places(text: str, context: str, most: int = 3) -> list[int]:
@@ -93,7 +93,7 @@ def _places(text: str, context: str, most: int = 3) -> list[int]:
 
 
 def _given(row: Row, columns: Mapping[str, str]) -> list[tuple[Any, Any]] | None:
-    """(text, start) of every answer of the file, sound or not; None where it says nothing of answers."""
+    """(text, start) of every answer of the file, sound or not; None where the row has no field of answers."""
     impossible = lookup(row, columns["impossible"]) if "impossible" in columns else None
     if impossible in (True, "True", "true", "1", 1):
         return []

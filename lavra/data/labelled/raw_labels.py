@@ -1,7 +1,7 @@
-"""Labels as files write them, and what kind of problem they pose.
+"""Labels as files write them, and the kind of problem they pose.
 
 The kind is seen from all labels together: lists are sets of labels; numbers written with a fraction (or floats) are to
-be predicted as numbers; anything else names a class.  A `0` and a `1` are names until someone asks for regression.
+be predicted as numbers; anything else names a class.  A `0` and a `1` are names unless the user chooses regression.
 One odd label decides nothing: among numbers it is left out, and among names it is a name.
 """
 
@@ -20,7 +20,7 @@ from lavra.data.labelled.tables import UnusableError, shown
 
 SEPARATORS = ("|", ";", ",")
 FEW = 10  # whole floats with no more values than this may be classes
-MOST = 0.9  # share of the labels that are numbers where the others are taken for mistakes
+MOST = 0.9  # share of numbers from which other labels count as mistakes
 _FILL_IN = "fill the label in, or delete the sample"
 
 
@@ -30,9 +30,9 @@ class LabelReader:
 
     Attributes:
         problem: the kind.
-        separator: what parts the labels of a cell, where several stand in a text.
-        style: how numbers are written.
-        doubt: what a reader of the report should know, where the kind could be another one.
+        separator: the separator of labels within a cell, where a text holds several.
+        style: the style of numbers.
+        doubt: a sentence for the user, where the kind could be another one.
         meant: the other kind.
     """
 
@@ -79,8 +79,8 @@ def find_reader(values: Iterable[Any], problem: Problem | None) -> LabelReader:
     """The reader for the labels of a file.
 
     Args:
-        values: every label as it is written; empty ones say nothing.
-        problem: what the user asked for.
+        values: every label as it is written; empty labels are skipped.
+        problem: the kind that the user gave.
     """
     given = [value for value in values if not is_empty(value)]
     if problem is Problem.MULTI_LABEL:
@@ -133,7 +133,7 @@ def _value(value: Any) -> float:
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a field says nothing."""
+    """Whether a field is empty."""
     return (
         value is None
         or (isinstance(value, str) and not value.strip())

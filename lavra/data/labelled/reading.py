@@ -1,7 +1,7 @@
 """Read labelled data: a file in, samples and everything wrong with it out.
 
 The format comes from the file's name, the columns from their names or from the user, and each row becomes a sample or
-a `Trouble` with its line.  Nothing is left out without one, so `num_read - len(samples)` is the number of troubles that
+a `DataIssue` with its line.  Nothing is left out without one, so `num_read - len(samples)` is the number of issues that
 drop a sample.  Deliberately absent: truncation (batch makers know the context) and fetching data from anywhere.
 """
 
@@ -20,13 +20,13 @@ from lavra.data.labelled.conll import TAG_COLUMN, WORD_COLUMN, read_conll
 from lavra.data.labelled.delimited import read_delimited
 from lavra.data.labelled.form import FileReading, Maker, SampleForm
 from lavra.data.labelled.json_table import read_json, read_json_lines
-from lavra.data.labelled.samples import Sample, SampleSet, Trouble
+from lavra.data.labelled.samples import DataIssue, Sample, SampleSet
 from lavra.data.labelled.tables import LabelledTable, Notes, Row, UnusableError, columns_of, extension_of, lookup
 from lavra.data.labelled.unrolling import unroll
 
 EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 CONLL_EXTENSIONS = (".conll", ".conllu", ".txt", ".tsv", ".bio", ".iob", ".iob2")
-FIRST_TROUBLES = 5  # shown where a file has nothing usable
+FIRST_ISSUES = 5  # shown where a file has nothing usable
 
 
 def read_samples(
@@ -41,9 +41,9 @@ def read_samples(
 
     Args:
         path: `.jsonl`, `.json`, `.csv`, `.tsv` or `.parquet`, for tags also CoNLL; each may end in `.gz`.
-        form: of the samples, such as `CLASSIFY.form`.
+        form: the form of the samples, such as `CLASSIFY.form`.
         columns: column by role, where the names are not well-known ones; `a.b` is the field `b` in column `a`.
-        problem: what the labels of a classification are; seen from the labels if not given.
+        problem: the kind of labels of a classification; found from the labels if not given.
         header: whether the first row of a csv or tsv file names its columns; else they are called `1`, `2`, ...
 
     Raises:
@@ -78,7 +78,7 @@ def _read_table(path: Path, form: SampleForm, columns: Mapping[str, str], header
         return _read_parquet(path)
     known = (*EXTENSIONS, *(CONLL_EXTENSIONS if form.is_tagged else ()))
     raise InputError(
-        f"{path} is no file of labelled data by its name; give one of {', '.join(dict.fromkeys(known))}, or .gz"
+        f"{path} is not a file of labelled data by its name; give one of {', '.join(dict.fromkeys(known))}, or .gz"
     )
 
 
@@ -91,7 +91,9 @@ def _read_parquet(path: Path) -> LabelledTable:
 def _column_number(columns: Mapping[str, str], role: str) -> int | None:
     unknown = set(columns) - {WORD_COLUMN, TAG_COLUMN}
     if unknown:
-        raise ConfigError(f"columns: {sorted(unknown)[0]!r} is nothing a CoNLL file has; its roles are words and tags")
+        raise ConfigError(
+            f"columns: {sorted(unknown)[0]!r} is not a role of a CoNLL file; its roles are words and tags"
+        )
     if role not in columns:
         return None
     if not columns[role].isdecimal() or columns[role] == "0":
@@ -112,11 +114,11 @@ def _samples(
 ) -> SampleSet:
     where = ", ".join(map(str, paths))
     notes = Notes()
-    notes.troubles.extend(trouble for table in tables for trouble in table.troubles)
+    notes.issues.extend(issue for table in tables for issue in table.issues)
     read: Sequence[Row] = [row for table in tables for row in table.rows]
     names = tuple(dict.fromkeys(name for table in tables for name in table.columns))
     if not read:
-        raise InputError(_nothing(where, notes.troubles, names))
+        raise InputError(_nothing(where, notes.issues, names))
     fields: dict[str, str] = {}
     read, is_export = plain_rows(read, notes, fields, is_tagged=form.is_tagged)
     names = columns_of(read) if is_export else names
@@ -124,18 +126,18 @@ def _samples(
     rows, unrolled = unroll(read, chosen, notes)
     fields.update(chosen)
     known = FileReading(rows=rows, names=names, columns=unrolled, problem=problem, notes=notes, fields=fields)
-    num_read = len(rows) + sum(trouble.dropped for trouble in notes.troubles)
+    num_read = len(rows) + sum(issue.dropped for issue in notes.issues)
     samples = _made(rows, form.prepare(known), _repeated_ids(rows, unrolled, form, notes), notes)
     order = {str(path): at for at, path in enumerate(paths)}
-    notes.troubles.sort(key=lambda trouble: (order.get(trouble.place.file, 0), trouble.place.line))
+    notes.issues.sort(key=lambda issue: (order.get(issue.place.file, 0), issue.place.line))
     if not samples:
-        raise InputError(_nothing(where, notes.troubles))
+        raise InputError(_nothing(where, notes.issues))
     fields.update((name, note) for table in tables for name, note in table.notes.items())
     fields.update((name, f"{count:,}") for name, count in notes.counts.items())
     unused = unused_columns(names, chosen)
     if unused:
         fields["unused"] = ", ".join(unused)
-    return SampleSet(samples=tuple(samples), troubles=tuple(notes.troubles), num_read=num_read, fields=fields)
+    return SampleSet(samples=tuple(samples), issues=tuple(notes.issues), num_read=num_read, fields=fields)
 
 
 def _made(rows: Sequence[Row], make: Maker, skipped: set[int], notes: Notes) -> list[Sample]:
@@ -172,14 +174,14 @@ def _repeated_ids(rows: Sequence[Row], columns: Mapping[str, str], form: SampleF
 
 
 def _usual(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
-    """The columns that at least half of the rows have: a row with others does not decide what the file is."""
+    """The columns that at least half of the rows have: a row with others does not decide the form of the file."""
     counts = Counter(name for row in rows for name in row.values)
     return [name for name in names if counts[name] * 2 >= len(rows)]
 
 
-def _nothing(where: str, troubles: Sequence[Trouble], columns: Sequence[str] = ()) -> str:
-    if columns and not troubles:
+def _nothing(where: str, issues: Sequence[DataIssue], columns: Sequence[str] = ()) -> str:
+    if columns and not issues:
         return f"{where} has a header, {', '.join(map(repr, columns))}, and no rows; give a file with samples"
-    first = "".join(f"\n  {one.place}: {one.what}; {one.remedy}" for one in troubles[:FIRST_TROUBLES])
-    more = f"\n  and {len(troubles) - FIRST_TROUBLES} more" if len(troubles) > FIRST_TROUBLES else ""
+    first = "".join(f"\n  {one.place}: {one.what}; {one.remedy}" for one in issues[:FIRST_ISSUES])
+    more = f"\n  and {len(issues) - FIRST_ISSUES} more" if len(issues) > FIRST_ISSUES else ""
     return f"{where} has no usable sample{':' if first else '; it is empty'}{first}{more}"

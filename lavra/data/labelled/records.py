@@ -1,8 +1,8 @@
-"""Records of delimited text, and what is lost where one is damaged.
+"""Records of delimited text, and the lines lost where a record is damaged.
 
 A quotation mark that is never closed swallows the lines behind it.  Here such a record costs its own line: reading goes
 on at the line behind the mark, where the lines there are rows by themselves.  Where they are not, they are the rest of
-a damaged cell of many lines, and the record is left out whole: half a cell is no sample.
+a damaged cell of many lines, and the record is left out whole: half a cell is not a sample.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 # The csv module's own limit is 128 KiB a cell; a book is longer.
 FIELD_LIMIT = 1 << 28
-MANY_ROWS = 10  # lines that are rows by themselves outweigh a first line that is none
-FEW_ROWS = 3  # lines within one cell that are rows by themselves, where the cell is none
+MANY_ROWS = 10  # rows behind a quotation mark that prove it stray, even where its own line lacks cells
+FEW_ROWS = 3  # rows within a record that prove a quotation mark stray
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """How cells are parted and quoted.
+    """The delimiter and the quoting of cells.
 
     Attributes:
         delimiter: one character.
@@ -37,7 +37,7 @@ class Dialect:
     skips_blanks: bool = False
 
     def reader(self, lines: Iterator[str], *, strict: bool = True) -> _csv.Reader:
-        """A reader of records."""
+        """A reader of records in this dialect."""
         csv.field_size_limit(max(csv.field_size_limit(), FIELD_LIMIT))
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
         return csv.reader(
@@ -99,8 +99,8 @@ def read_records(lines: Sequence[str], dialect: Dialect, *, start: int, width: i
     """Every record that is not blank, in order, and every damage.
 
     Args:
-        lines: of the file, with their ends.
-        dialect: how they are read.
+        lines: lines of the file, with their ends.
+        dialect: the delimiter and the quoting.
         start: index of the first line.
         width: cells a whole row has.
     """
@@ -132,7 +132,7 @@ def read_records(lines: Sequence[str], dialect: Dialect, *, start: int, width: i
 
 
 class _Shape:
-    """What a row of a file looks like."""
+    """The usual shape of a file's rows."""
 
     def __init__(self, dialect: Dialect, width: int) -> None:
         self.dialect, self.width = dialect, width
@@ -177,14 +177,14 @@ class _Shape:
 
 
 def _damage(lines: Sequence[str], first: int, stop: int, error: str, shape: _Shape) -> tuple[Damage, int, int]:
-    """The damage, the line to go on at, and a later line that is no row (-1 where there is none)."""
+    """The damage, the line to go on at, and a later line that is not a row (-1 where there is none)."""
     opened = _opening_line(lines, first, stop, shape.dialect)
     last = stop - 1
     if opened > first and shape.dialect.plain_width(lines[first]) >= shape.width and shape.is_record(lines, first + 1):
         opened = first  # a mark too many there turned those behind it around
     if last == opened:
         stop = _rest(lines, first, stop, shape)
-        lines_told = f"lines {first + 1} to {stop} are no row" if stop > last + 1 else "not a row"
+        lines_told = f"lines {first + 1} to {stop} are not a row" if stop > last + 1 else "not a row"
         return Damage(first + 1, stop, f"{lines_told}: {error}"), stop, -1
     mark = f"the quotation mark that opens at line {opened + 1} is not closed"
     never_closed = stop == len(lines) and "end of data" in error
@@ -196,7 +196,7 @@ def _damage(lines: Sequence[str], first: int, stop: int, error: str, shape: _Sha
     if not never_closed and last > opened + 1 and shape.are_rows(lines, opened, last):
         return own, opened + 1, last
     stop = _rest(lines, first, stop, shape)
-    what = f"lines {first + 1} to {stop} are no row: {mark if never_closed else error}"
+    what = f"lines {first + 1} to {stop} are not a row: {mark if never_closed else error}"
     return Damage(first + 1, stop, what), stop, -1
 
 

@@ -1,6 +1,6 @@
-"""One labelled example of each task, as plain values, and where in which file it stands.
+"""A labelled example of each task, as plain values, with its place in a file.
 
-Readers make them, batch makers and scores take them.  A label that is `None` is not known: such a sample can be
+Readers make them, batch makers and scores take them.  A label that is `None` is missing: such a sample can be
 predicted, not learnt from.
 """
 
@@ -16,11 +16,11 @@ Label = str | float | tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a sample was read.
+    """The place of a sample in a file.
 
     Attributes:
-        file: as the user named it; empty where it came from Python.
-        line: its line from 1, or its number from 1 in a format without lines.
+        file: the file's name as the user gave it; empty where the sample came from Python.
+        line: the sample's line from 1, or its number from 1 in a format without lines.
     """
 
     file: str = ""
@@ -37,8 +37,8 @@ class TextSample:
     Attributes:
         text: the first or only text.
         pair: the second one.
-        label: what is to be said of it.
-        place: where it was read.
+        label: the right answer for the text.
+        place: the sample's place in its file.
     """
 
     text: str
@@ -53,10 +53,10 @@ class TagSample:
 
     Attributes:
         words: in order; none is empty.
-        tags: one a word, such as `B-PER`.
+        tags: a tag for each word, such as `B-PER`.
         offsets: (start, end) of each word in `text`, in characters.
-        text: what the words were cut from; the words joined by spaces where only they are known.
-        place: where it was read.
+        text: the text that the words were cut from; without one, the words joined by spaces.
+        place: the sample's place in its file.
     """
 
     words: tuple[str, ...]
@@ -84,11 +84,11 @@ class QuestionSample:
     """A question about a passage.
 
     Attributes:
-        name: its id in the file, unique in it.
+        name: the question's id in the file, unique in it.
         question: the question.
         context: the passage.
-        answers: every answer people gave; empty when the passage has none; `None` when not known.
-        place: where it was read.
+        answers: every answer people gave; empty when the passage has none; `None` when they are missing.
+        place: the sample's place in its file.
     """
 
     name: str
@@ -103,10 +103,10 @@ class ChoiceSample:
     """A beginning and the endings to choose from.
 
     Attributes:
-        text: what comes before; may be a question.
+        text: the beginning; may be a question.
         choices: at least two.
         label: index of the right one.
-        place: where it was read.
+        place: the sample's place in its file.
     """
 
     text: str
@@ -121,10 +121,10 @@ class PairSample:
 
     Attributes:
         anchor: a text or a query.
-        positive: what is to be near it.
-        negatives: what is to be far from it.
-        score: how near anchor and positive are to be, where that is given, in the file's own scale.
-        place: where it was read.
+        positive: a text to be near it.
+        negatives: texts to be far from it.
+        score: wanted nearness of anchor and positive, where the file gives it, in the file's own scale.
+        place: the sample's place in its file.
     """
 
     anchor: str
@@ -139,10 +139,10 @@ class ChatSample:
     """A conversation.
 
     Attributes:
-        messages: `{"role": …, "content": …}` and whatever else a chat template reads, in JSON types.
+        messages: `{"role": …, "content": …}` and other fields that a chat template reads, in JSON types.
         tools: JSON schemas of functions the assistant may call.
         not_learnt: indexes of messages that are read and not learnt.
-        place: where it was read.
+        place: the sample's place in its file.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -153,12 +153,12 @@ class ChatSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewriteSample:
-    """A text and the one to be made of it (translation, summary, completion of a prompt).
+    """A source text and its target text (translation, summary, completion of a prompt).
 
     Attributes:
-        source: what is read.
-        target: what is to be written.
-        place: where it was read.
+        source: the text to read.
+        target: the text to write.
+        place: the sample's place in its file.
     """
 
     source: str
@@ -170,13 +170,13 @@ Sample = TextSample | TagSample | QuestionSample | ChoiceSample | PairSample | C
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class DataIssue:
     """Something wrong with the data.
 
     Attributes:
-        place: where.
-        what: what is wrong, the value named.
-        remedy: what to do about it.
+        place: the place of the fault in its file.
+        what: the fault in words, with the value.
+        remedy: the advice to the user.
         dropped: whether the sample is left out because of it.
     """
 
@@ -188,21 +188,21 @@ class Trouble:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSet:
-    """What a file or folder of labelled data holds.
+    """The content of a file or folder of labelled data.
 
     Attributes:
         samples: the usable ones, in the order of the file.
-        troubles: what is wrong, in the order of the file; nothing is left out without one.
+        issues: faults of the data, in the order of the file; nothing is left out without an issue.
         num_read: samples in the file, usable or not.
-        fields: which column was taken for what, for the user to see.
+        fields: the column chosen for each role, and other facts found, shown to the user.
     """
 
     samples: tuple[Sample, ...]
-    troubles: tuple[Trouble, ...] = ()
+    issues: tuple[DataIssue, ...] = ()
     num_read: int = 0
     fields: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def num_dropped(self) -> int:
-        """Samples left out."""
+        """The number of samples left out."""
         return self.num_read - len(self.samples)

@@ -1,8 +1,8 @@
-"""The files of a folder by what they are for: training, validation, test.
+"""The files of a folder by purpose: training, validation, test.
 
 A split is known by a word of its files' names (`train.jsonl`, `sst2_dev.tsv.gz`, `test-00000-of-00002.parquet`).  The
-parts a file was cut into belong together; two different files for one split are an error, because which one is meant
-is the user's to say.
+parts a file was cut into belong together; two different files for one split are an error, because only the user
+knows the right file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lavra.data.labelled.tables import extension_of
 
 
 class Split(Enum):
-    """What samples are for."""
+    """The purpose of samples."""
 
     TRAIN = "train"
     VALIDATION = "validation"
@@ -60,10 +60,10 @@ def find_splits(folder: Path) -> Splits:
     """The splits a folder holds.
 
     Raises:
-        InputError: it is no folder, holds no training data, or several files for one split.
+        InputError: it is not a folder, holds no training data, or several files for one split.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; name one that holds train, validation and test files")
+        raise InputError(f"{folder} is not a folder; name one that holds train, validation and test files")
     found: dict[Split | None, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_file() and extension_of(path) in (*EXTENSIONS, *CONLL_EXTENSIONS):

@@ -1,7 +1,7 @@
-"""Rows of any file: what its lines hold by column, and where each stands.
+"""Rows of any file: values by column, and the place of each row.
 
-Every format comes down to a `LabelledTable`; every task then reads rows, whatever file they came from.  A line that
-cannot be a row is a `Trouble` of its own and never ends the reading.
+Every format comes down to a `LabelledTable`; every task then reads rows of any format.  A line that
+cannot be a row is a `DataIssue` of its own and never ends the reading.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lavra.base.errors import InputError
-from lavra.data.labelled.samples import Place, Trouble
+from lavra.data.labelled.samples import DataIssue, Place
 from lavra.text.encoding import REPLACEMENT, detect_encoding, valid_unicode
 
 
 class UnusableError(Exception):
-    """A sample cannot be used; becomes the `Trouble` that says so, at a place of its own or where the row begins."""
+    """A sample cannot be used; becomes a `DataIssue` at a place of its own or where the row begins."""
 
     def __init__(self, what: str, remedy: str, place: Place | None = None) -> None:
         super().__init__(what)
@@ -29,11 +29,11 @@ class UnusableError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row.
+    """A row of a file.
 
     Attributes:
-        place: where it begins.
-        values: by column.
+        place: the row's first line.
+        values: the values by column.
         word_lines: the line of each of its words, where these stand one a line.
     """
 
@@ -42,42 +42,42 @@ class Row:
     word_lines: tuple[int, ...] = ()
 
     def word_place(self, index: int) -> Place:
-        """Where its word `index` stands."""
+        """The place of its word `index`."""
         return Place(file=self.place.file, line=self.word_lines[index]) if self.word_lines else self.place
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledTable:
-    """What was read of one file.
+    """The rows of one file.
 
     Attributes:
         columns: in the order they first appear.
         rows: in the order of the file.
-        troubles: one for every line that gave no row (`dropped`), and whatever else was odd.
-        notes: what the reader found out about the format, for the user to see.
+        issues: an issue for every line that gave no row (`dropped`), and for every other fault.
+        notes: facts about the format, shown to the user.
     """
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    troubles: tuple[Trouble, ...] = ()
+    issues: tuple[DataIssue, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Notes:
-    """Troubles gathered while a file, or several, are read; and what is mended without one, counted by its name."""
+    """Issues gathered while files are read; and silent repairs, counted by name."""
 
     def __init__(self, file: str = "") -> None:
         self.file = file
         self.counts: Counter[str] = Counter()
-        self.troubles: list[Trouble] = []
+        self.issues: list[DataIssue] = []
 
     def add(self, line: int, what: str, remedy: str, *, dropped: bool) -> None:
-        """One more, at a line of this file."""
+        """Add an issue at a line of this file."""
         self.at(Place(file=self.file, line=line), what, remedy, dropped=dropped)
 
     def at(self, place: Place, what: str, remedy: str, *, dropped: bool) -> None:
-        """One more, somewhere."""
-        self.troubles.append(Trouble(place=place, what=what, remedy=remedy, dropped=dropped))
+        """Add an issue at a place of any file."""
+        self.issues.append(DataIssue(place=place, what=what, remedy=remedy, dropped=dropped))
 
 
 def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
@@ -95,13 +95,15 @@ def read_bytes(path: Path) -> bytes:
     """The bytes of a file, decompressed.
 
     Raises:
-        InputError: there is no such file, or it is not what `.gz` says.
+        InputError: the file does not exist, or is not gzipped although its name ends in `.gz`.
     """
     try:
         if path.name.lower().endswith(".gz"):
             with gzip.open(path) as file:
                 return file.read()
         return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; check the path") from error
     except (OSError, EOFError) as error:
         raise InputError(f"{path} cannot be read: {error}; check the path and that the file is whole") from error
 
@@ -123,8 +125,8 @@ def read_text(path: Path, notes: Notes) -> str:
             raise InputError(f"{path} is empty; give a file with samples")
         raise InputError(f"{path} is not text; give jsonl, json, csv, tsv, CoNLL or parquet")
     text = data.decode(encoding.name, errors="replace")
-    for trouble in encoding.troubles:
-        notes.add(1, f"encoding: {trouble}", "save the file as UTF-8", dropped=False)
+    for issue in encoding.issues:
+        notes.add(1, f"encoding: {issue}", "save the file as UTF-8", dropped=False)
     if encoding.num_invalid:
         line = text.count("\n", 0, text.find(REPLACEMENT)) + 1
         what = f"{encoding.num_invalid} undecodable sequences are read as {REPLACEMENT}, the first one here"
@@ -136,7 +138,7 @@ def text_value(row: Row, column: str) -> str:
     """The text of a cell.
 
     Raises:
-        UnusableError: it is missing, empty or no text.
+        UnusableError: the field is missing, empty or not text.
     """
     value = lookup(row, column)
     if value is None:
@@ -145,10 +147,10 @@ def text_value(row: Row, column: str) -> str:
 
 
 def text_of(value: object, name: str) -> str:
-    """`value` if it is a text that says something.
+    """`value`, if it is a text and not empty.
 
     Raises:
-        UnusableError: it is empty or no text.
+        UnusableError: the field is empty or not text.
     """
     if not isinstance(value, str):
         raise UnusableError(f"{name!r} is {shown(value)}, not text", "write the field as a string")

@@ -20,13 +20,13 @@ _LETTERS = frozenset("BIESLUM")
 
 @dataclass(frozen=True, kw_only=True)
 class TagReading:
-    """How the tags of a file are read.
+    """The meaning of each tag of a file.
 
     Attributes:
-        scheme: of most of them.
-        spelling: how they are written where that is not `B-X`, for the user to see.
+        scheme: the scheme of most tags.
+        spelling: the file's way to write tags where that is not `B-X`, shown to the user.
         meant: each tag of the file as the scheme writes it; None for one that cannot be read.
-        odd: those that are not written as the others are.
+        odd: tags that are not written as the others are.
     """
 
     scheme: TagScheme
@@ -36,7 +36,7 @@ class TagReading:
 
 
 def find_tag_reading(sentences: Sequence[Sequence[str]]) -> TagReading:
-    """How the tags of all sentences are read."""
+    """Find the scheme of all sentences' tags, and the meaning of each tag."""
     counts = Counter(tag for tags in sentences for tag in tags)
     spelling, respell = _spelling(counts)
     scheme = find_scheme([[respell(tag) for tag in tags] for tags in sentences] if spelling else sentences)
@@ -57,7 +57,7 @@ def find_tag_reading(sentences: Sequence[Sequence[str]]) -> TagReading:
 
 
 def _spelling(counts: Counter[str]) -> tuple[str, Callable[[str], str]]:
-    """How most tags that mark a span are written, and what makes `B-X` of them."""
+    """The usual spelling of tags that mark a span, and the function that makes `B-X` of them."""
     marks = {tag: count for tag, count in counts.items() if tag != OUTSIDE and tag not in LIKE_OUTSIDE}
     total = sum(marks.values())
     if OUTSIDE not in counts or sum(count for tag, count in marks.items() if is_marked(tag)) * 2 > total:
@@ -90,7 +90,7 @@ _SPELLINGS: dict[str, Callable[[str], str]] = {
 
 
 def _meant(tag: str, scheme: TagScheme, kinds: set[str]) -> str | None:
-    """What a tag means in a scheme of spans; None where that cannot be told."""
+    """The tag in the scheme's own spelling; None where its meaning is not clear."""
     if tag == OUTSIDE or tag in LIKE_OUTSIDE:
         return OUTSIDE
     if not is_marked(tag):

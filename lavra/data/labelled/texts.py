@@ -16,7 +16,7 @@ _CHOICE_TEXTS, _CHOICE_NAMES = ("text", "value", "content", "option"), ("label",
 
 
 def text_sample(row: Row, columns: Mapping[str, str], labels: LabelReader) -> TextSample:
-    """A text or a pair, and its label; without a column of labels it is not known.
+    """A text or a pair, and its label; without a column of labels it is `None`.
 
     Raises:
         UnusableError: a field is empty or of the wrong type.
@@ -28,7 +28,7 @@ def text_sample(row: Row, columns: Mapping[str, str], labels: LabelReader) -> Te
 
 
 def ranked_sample(row: Row, columns: Mapping[str, str], style: NumberStyle) -> TextSample:
-    """A query, a passage and how well it fits, as a number of the column's style.
+    """A query, a passage and the grade of their fit, as a number of the column's style.
 
     Raises:
         UnusableError: a field is empty or of the wrong type.
@@ -39,7 +39,7 @@ def ranked_sample(row: Row, columns: Mapping[str, str], style: NumberStyle) -> T
 
 
 def rewrite_sample(row: Row, columns: Mapping[str, str]) -> RewriteSample:
-    """A text and what it becomes.
+    """A source text and its target text.
 
     Raises:
         UnusableError: a field is empty or of the wrong type.
@@ -66,7 +66,7 @@ def pair_sample(row: Row, columns: Mapping[str, str], style: NumberStyle) -> Pai
 
 
 def num_choices(row: Row, columns: Mapping[str, str], numbered: list[str]) -> int:
-    """How many endings a row has; 0 where they cannot be read."""
+    """The number of a row's endings; 0 where they cannot be read."""
     try:
         return len(choices_of(row, columns, numbered)[0])
     except UnusableError:
@@ -74,7 +74,7 @@ def num_choices(row: Row, columns: Mapping[str, str], numbered: list[str]) -> in
 
 
 def choices_of(row: Row, columns: Mapping[str, str], numbered: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The endings to choose from, and what the file calls them (letters, say) where it does.
+    """The endings to choose from, and the file's names for them (letters, say) where it has names.
 
     Args:
         row: the row.

@@ -38,7 +38,7 @@ def tools_of(value: Any) -> tuple[Mapping[str, Any], ...] | None:
     """The schemas of a field, a list or the JSON of one; `None` where there are none.
 
     Raises:
-        UnusableError: it is no list of objects with names.
+        UnusableError: it is not a list of objects with names.
     """
     if value is None or value == "":
         return None
@@ -49,7 +49,7 @@ def tools_of(value: Any) -> tuple[Mapping[str, Any], ...] | None:
 
 
 def function_schema(tool: Any) -> dict[str, Any]:
-    """A function that may be called, in the one order of keys that training and serving show: a template may dump it.
+    """A function's schema, its keys in the same order in training and serving: a template may dump it as it is.
 
     Raises:
         UnusableError: it has no name.
@@ -63,7 +63,7 @@ def function_schema(tool: Any) -> dict[str, Any]:
 
 
 def _ordered(fields: Mapping[str, Any], first: Sequence[str]) -> dict[str, Any]:
-    """The fields that say something, some of them in front."""
+    """The fields that are not empty, some of them in front."""
     names = [*(name for name in first if name in fields), *(name for name in fields if name not in first)]
     return {name: fields[name] for name in names if fields[name] is not None}
 

@@ -1,4 +1,4 @@
-"""Marks of single turns that say whether they are learnt: OpenAI's `weight`, and the fields that other tools have."""
+"""Marks of single turns to be learnt or only read: OpenAI's `weight`, and the fields of other tools."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from lavra.data.labelled.tables import UnusableError, shown
 
 WEIGHT = "weight"
 WEIGHTS = (WEIGHT, "train", "trainable", "loss")
-"""Fields of a message that say whether it is learnt: 1 or 0, true or false."""
+"""Fields of a message that mark it as learnt or only read: 1 or 0, true or false."""
 
 
 def weight_of(message: Mapping[str, Any], name: str) -> int:
-    """1 for a turn to be learnt, as all are that are not marked; 0 for one that is only read.
+    """1 for a turn to be learnt, as every turn without a mark is; 0 for a turn that is only read.
 
     Raises:
         UnusableError: a mark is neither 0 nor 1.

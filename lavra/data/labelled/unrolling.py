@@ -13,9 +13,9 @@ def unroll(rows: Sequence[Row], columns: Mapping[str, str], notes: Notes) -> tup
     """The rows of single samples, and the columns these have.
 
     Args:
-        rows: as read.
+        rows: the rows as read.
         columns: column by role.
-        notes: takes a trouble for each row that does not hold the list it should.
+        notes: takes an issue for each row that does not hold the list it should.
     """
     if "instances" in columns:
         target = "completion" if "prompt" in columns else "target"
@@ -43,7 +43,7 @@ def _instances(rows: Sequence[Row], column: str, notes: Notes) -> Iterator[Row]:
 
 
 def _passages(rows: Sequence[Row], columns: Mapping[str, str], notes: Notes) -> Iterator[Row]:
-    """A row for each passage of a query: label 1 for what fits it, 0 for what does not."""
+    """A row for each passage of a query: label 1 for a fitting passage, 0 for another."""
     for row in rows:
         several = [(columns["positives"], 1)]
         several += [(columns["negatives"], 0)] if "negatives" in columns else []

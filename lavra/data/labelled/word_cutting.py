@@ -1,4 +1,4 @@
-"""A text cut into words, as people count them: what a tag is given to.
+"""Cut a text into words, as people count them; each word can have a tag.
 
 Words are runs of letters, digits, marks and underscores; every other sign stands for itself.  Chinese, Japanese, Thai,
 Lao, Khmer and Burmese put no spaces between words, and names there begin and end anywhere: each of their letters is a

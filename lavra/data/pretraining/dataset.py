@@ -99,7 +99,7 @@ class TokenDataset:
 
     @classmethod
     def open(cls, folder: Path | str) -> TokenDataset:
-        """Open what `write_tokens` wrote.
+        """Open a folder that `write_tokens` wrote.
 
         Raises:
             InputError: not a folder of tokens, or a file of it is truncated.
@@ -112,7 +112,7 @@ class TokenDataset:
 
     @property
     def num_documents(self) -> int:
-        """Documents stored."""
+        """The number of documents stored."""
         return len(self.offsets) - 1
 
     @property
@@ -167,11 +167,11 @@ def write_tokens(
     """Tokenise documents into a folder, atomically and in bounded memory.
 
     Args:
-        folder: where to; replaced if it exists.
-        documents: read once, in order.
-        tokenizer: its bos and eos, where it has them, frame each document.
+        folder: the folder to write; replaced if it exists.
+        documents: the documents, read once, in order.
+        tokenizer: the tokenizer; its bos and eos, where it has them, frame each document.
         progress: called after every batch with the bytes of text done.
-        num_bytes: how many there are, where that is known; for `progress` alone.
+        num_bytes: bytes of all documents, where the caller has counted them; for `progress` alone.
         parents: ids of the corpus and the tokenizer, for the card.
 
     Special tokens written in the text are spelled out, so that no document can end another.  Documents without a
@@ -206,7 +206,7 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 class _Writer:
-    """Appends batches of documents to the open files and counts what happened."""
+    """Appends batches of documents to the open files and counts tokens and documents."""
 
     def __init__(self, tokens: BinaryIO, ids: TextIO, tokenizer: TextEncoder) -> None:
         self.tokens, self.ids, self.tokenizer = tokens, ids, tokenizer

@@ -1,6 +1,6 @@
 """A batch laid out for reading: each token with its label, its loss weight and the document it belongs to.
 
-What a model is asked to learn is best checked by eye before hours are spent; `lavra inspect-batch` prints these rows.
+Check a model's task by eye before hours are spent; `lavra inspect-batch` prints these rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lavra.data.tokenizer import TokenNames
 
 
 class Side(Enum):
-    """Which of the model's inputs a token is part of."""
+    """The input of the model that a token is part of."""
 
     INPUT = "input"
     DECODER = "decoder"
@@ -24,7 +24,7 @@ class Side(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InspectedToken:
-    """One place of a batch.
+    """A token of a batch with its label.
 
     Attributes:
         row: row of the batch.

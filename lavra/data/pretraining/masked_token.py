@@ -21,7 +21,7 @@ from lavra.base.arrays import Int64s
 from lavra.base.errors import ConfigError
 from lavra.data.batch import IGNORE, Batch, FixedShape, check_shape, generator
 from lavra.data.pretraining.dataset import TokenDataset
-from lavra.data.pretraining.pieces import PlacedRows, Room, place_documents
+from lavra.data.pretraining.pieces import FreeSpace, PlacedRows, place_documents
 from lavra.data.tokenizer import MaskingTokenizer, required_token
 
 FRAME_TOKENS = 2  # [CLS] and [SEP]
@@ -75,13 +75,15 @@ class MaskedToken(FixedShape):
         self._pad = required_token(tokenizer.pad_id, "pad", "[PAD]")
         self._is_special = np.zeros(max(dataset.vocab_size, tokenizer.vocab_size), dtype=np.bool_)
         self._is_special[sorted(tokenizer.special_ids)] = True
-        self._ordinary = np.flatnonzero(~self._is_special)  # what a random replacement is drawn from
+        self._ordinary = np.flatnonzero(~self._is_special)  # the source of random replacements
         costs = np.arange(config.sequence_length - FRAME_TOKENS + 1, dtype=np.int64) + FRAME_TOKENS
-        room = Room((config.sequence_length,), (costs,))
-        self._rows = PlacedRows(place_documents(dataset, config.seed, room, shortest=1), config.batch_size, config.seed)
+        free_space = FreeSpace((config.sequence_length,), (costs,))
+        self._rows = PlacedRows(
+            place_documents(dataset, config.seed, free_space, shortest=1), config.batch_size, config.seed
+        )
 
     def __len__(self) -> int:
-        """Micro-batches in one epoch."""
+        """The number of micro-batches in one epoch."""
         return self._rows.num_batches
 
     @property

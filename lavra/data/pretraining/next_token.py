@@ -11,7 +11,7 @@ some documents before packing, half of them as PSM and half as SPM in the paper'
     PSM   start <PRE> prefix <SUF> suffix <MID> middle
     SPM   start <PRE> <SUF> suffix <MID> prefix middle
 
-The cut points fall between tokens, not characters (the paper's §4.3 measures what that costs when a user's cursor
+The cut points fall between tokens, not characters (the paper's §4.3 measures the cost when a user's cursor
 stands inside a token).  Deliberately absent: context-level fill-in-the-middle, which needs text to be re-tokenised.
 """
 
@@ -103,7 +103,7 @@ class NextToken(FixedShape):
         self._predicts_start = dataset.frame.start is not None and dataset.frame.end is None
 
     def __len__(self) -> int:
-        """Micro-batches in one epoch."""
+        """The number of micro-batches in one epoch."""
         return self._length
 
     @property

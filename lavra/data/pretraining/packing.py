@@ -42,7 +42,7 @@ class TokenStream:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of the epoch."""
+        """The number of tokens of the epoch."""
         return int(self.begins[-1]) - 1
 
 

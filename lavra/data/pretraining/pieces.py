@@ -1,7 +1,7 @@
 """Placing pieces of documents in rows, for objectives that frame each piece with tokens of their own.
 
 Documents are taken in a shuffled order and cut where a row is full.  The placing is done once for all epochs (a
-row's masks are drawn anew each time); what changes between epochs is the order of the rows.
+row's masks are drawn anew each time); only the order of the rows changes between epochs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class PieceRows:
 
     @property
     def num_rows(self) -> int:
-        """Rows of an epoch."""
+        """The number of rows of an epoch."""
         return len(self.row_begins) - 1
 
     def pieces(self, row: int) -> range:
@@ -50,16 +50,16 @@ class PieceRows:
         return range(int(self.row_begins[row]), int(self.row_begins[row + 1]))
 
 
-class Room:
-    """What is left of a row while pieces are placed in it, on one or two sides (input, target).
+class FreeSpace:
+    """The free space of a row while pieces are placed in it, on one or two sides (input, target).
 
-    `costs[side][n]` is what a piece of n tokens takes there; it never falls as n grows.
+    `costs[side][n]` is the space that a piece of n tokens takes there; it never falls as n grows.
     """
 
     def __init__(self, capacities: tuple[int, ...], costs: tuple[Int64s, ...]) -> None:
         self._capacities = capacities
         self._cost = tuple(cost.tolist() for cost in costs)
-        # _most[side][room] = longest piece that fits in that room, looked up once per piece placed
+        # _most[side][space] = longest piece that fits in that space, looked up once per piece placed
         self._most: tuple[list[int], ...] = tuple(
             (np.searchsorted(cost, np.arange(capacity + 1), side="right") - 1).tolist()
             for cost, capacity in zip(costs, capacities, strict=True)
@@ -75,37 +75,37 @@ class Room:
         return max(0, min(most[left] for most, left in zip(self._most, self._left, strict=True)))
 
     def take(self, length: int) -> None:
-        """Place a piece."""
+        """Place a piece of `length` tokens."""
         for side, cost in enumerate(self._cost):
             self._left[side] -= cost[length]
 
 
-def pack_pieces(documents: Iterable[tuple[int, int, int]], room: Room, shortest: int) -> PieceRows:
+def pack_pieces(documents: Iterable[tuple[int, int, int]], free_space: FreeSpace, shortest: int) -> PieceRows:
     """Fill rows with pieces of documents, in order, cutting a document where its row is full.
 
     Args:
         documents: (number, begin, end) of each document's own tokens.
-        room: the capacity of a row.
+        free_space: the capacity of a row.
         shortest: a piece has at least this many tokens; shorter documents or rests are counted as unplaced.
     """
     pieces: list[tuple[int, int, int]] = []
     row_begins = [0]
     unplaced = 0
-    least = min(max(MIN_PIECE, shortest), room.longest())
+    least = min(max(MIN_PIECE, shortest), free_space.longest())
     assert least >= shortest, "a row holds no piece at all"
 
     def close_row() -> None:
         if len(pieces) > row_begins[-1]:
             row_begins.append(len(pieces))
-        room.clear()
+        free_space.clear()
 
     for number, begin, end in documents:
         while end - begin >= shortest:
-            length = min(room.longest(), end - begin)
+            length = min(free_space.longest(), end - begin)
             if length < min(end - begin, least):
                 close_row()
                 continue
-            room.take(length)
+            free_space.take(length)
             pieces.append((number, begin, length))
             begin += length
         unplaced += end - begin
@@ -120,15 +120,17 @@ def pack_pieces(documents: Iterable[tuple[int, int, int]], room: Room, shortest:
     )
 
 
-def place_documents(dataset: TokenDataset, seed: int, room: Room, shortest: int) -> PieceRows:
+def place_documents(dataset: TokenDataset, seed: int, free_space: FreeSpace, shortest: int) -> PieceRows:
     """Place the dataset's documents, in the seed's order, in rows of pieces."""
     begins, ends = dataset.content_bounds
     order = generator(seed, 0, Purpose.DOCUMENTS).permutation(dataset.num_documents)
-    return pack_pieces(zip(order.tolist(), begins[order].tolist(), ends[order].tolist(), strict=True), room, shortest)
+    return pack_pieces(
+        zip(order.tolist(), begins[order].tolist(), ends[order].tolist(), strict=True), free_space, shortest
+    )
 
 
 class PlacedRows(FixedShape):
-    """Rows of pieces, shuffled every epoch and dealt out in micro-batches: what masked and span batches share."""
+    """Rows of pieces, shuffled every epoch and dealt out in micro-batches; the base of masked and span batches."""
 
     def __init__(self, pieces: PieceRows, batch_size: int, seed: int) -> None:
         """Raise ConfigError where there are fewer rows than one batch takes."""

@@ -11,7 +11,7 @@ sentinel.
 
 Rows have fixed lengths T (input) and U (target).  Where T5 joins documents and corrupts the joined text, here each
 piece of a document is an example of its own with its own sentinels and `</s>`, packed with others and kept apart by
-segments: exactly what the model meets when it is used.  The decoder's input is the target moved right by one behind
+segments: exactly as the model is used later.  The decoder's input is the target moved right by one behind
 the padding token, piece by piece.  Deliberately absent: the paper's other corruption rates as presets.
 """
 
@@ -27,7 +27,7 @@ from lavra.base.arrays import Int64s
 from lavra.base.errors import ConfigError
 from lavra.data.batch import IGNORE, Batch, FixedShape, check_shape, generator
 from lavra.data.pretraining.dataset import TokenDataset
-from lavra.data.pretraining.pieces import PlacedRows, Room, place_documents
+from lavra.data.pretraining.pieces import FreeSpace, PlacedRows, place_documents
 from lavra.data.tokenizer import SpanTokenizer, required_token
 
 SHORTEST_PIECE = 2  # one token to keep and one to cut out
@@ -44,7 +44,7 @@ class SpanCorruptionConfig:
         seed: fixes the placing of pieces, the order of rows and the noise.
         noise_density: share of a piece's tokens cut out.
         mean_span_length: tokens in a cut-out span, on average.
-        target_length: tokens in a target row (U); None takes what a full input row needs and room for the
+        target_length: tokens in a target row (U); None takes the need of a full input row and room for the
             rounding of some more pieces.
     """
 
@@ -110,8 +110,8 @@ class SpanCorruption(FixedShape):
         inputs, targets = _costs(config)
         self.target_length = config.target_length or _default_target_length(int(targets[-1]))
         self._check(inputs, targets)
-        room = Room((config.sequence_length, self.target_length), (inputs, targets))
-        pieces = place_documents(dataset, config.seed, room, SHORTEST_PIECE)
+        free_space = FreeSpace((config.sequence_length, self.target_length), (inputs, targets))
+        pieces = place_documents(dataset, config.seed, free_space, SHORTEST_PIECE)
         self._rows = PlacedRows(pieces, config.batch_size, config.seed)
 
     def _check(self, inputs: Int64s, targets: Int64s) -> None:
@@ -129,7 +129,7 @@ class SpanCorruption(FixedShape):
             )
 
     def __len__(self) -> int:
-        """Micro-batches in one epoch."""
+        """The number of micro-batches in one epoch."""
         return self._rows.num_batches
 
     @property

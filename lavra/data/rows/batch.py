@@ -8,9 +8,10 @@ text-to-text) uses `lavra.data.batch.Batch` itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
+if TYPE_CHECKING:  # a word for mypy: code that reads text for a model may run without torch
+    import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +21,11 @@ class TaskBatch:
     Attributes:
         input_ids: (B, T) int64; with choices, negatives or windows B counts texts, not samples.
         attention_mask: (B, T) True on real tokens; padding is on the right.
-        labels: what the loss takes: (B,) int64 classes, (B, N) float32 of multi-label, (B,) float32 numbers,
+        labels: the labels for the loss: (B,) int64 classes, (B, N) float32 of multi-label, (B,) float32 numbers,
             (B, T) int64 tags with `IGNORE`, (B, 2) int64 first and last token of an answer, (B / N,) int64 right
             choice of N; (B / G,) float32 scores of pairs, or nothing but their number for contrastive losses.
-        num_targets: what the summed loss is divided by.
-        sample_ids: one name a sample, for error messages.
+        num_targets: the divisor of the summed loss.
+        sample_ids: a name for each sample, for error messages.
         token_type_ids: (B, T) int64 0 in the first text, 1 in the second, for families that have token types.
         group: texts of a sample that stand together: choices, or anchor, positive and negatives.
     """
@@ -72,5 +73,5 @@ class TaskBatchMaker(Protocol):
 
     @property
     def used_ids(self) -> frozenset[int] | None:
-        """Every token that some batch holds, padding included; None where that is not known beforehand."""
+        """Every token that some batch holds, padding included; None where a maker cannot list them beforehand."""
         ...

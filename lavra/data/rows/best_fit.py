@@ -1,4 +1,4 @@
-"""Sequences of unlike lengths into few rows: the longest first, each where it leaves least room.
+"""Sequences of unlike lengths into few rows: the longest first, each where it leaves the least space.
 
 Best-fit decreasing keeps every sequence whole (Ding et al. 2024, "Fewer Truncations Improve Language Modeling").  With
 a second length (an encoder-decoder's targets) both must fit; few rows are then looked at, so packing takes no longer.
@@ -13,27 +13,27 @@ _MOST_TRIES = 64  # rows looked at for a sequence whose second length does not f
 
 
 def best_fit(
-    lengths: Sequence[int], room: int, seconds: Sequence[int] | None = None, second_room: int = 0
+    lengths: Sequence[int], capacity: int, seconds: Sequence[int] | None = None, second_capacity: int = 0
 ) -> list[tuple[int, ...]]:
     """The sequences of each row; the same for the same lengths.
 
     Args:
-        lengths: of each sequence, at most `room`.
-        room: of each row.
-        seconds: another length of each sequence, at most `second_room`.
-        second_room: of each row.
+        lengths: length of each sequence, at most `capacity`.
+        capacity: capacity of each row.
+        seconds: another length of each sequence, at most `second_capacity`.
+        second_capacity: capacity of each row in the second length.
     """
     rows: list[list[int]] = []
-    left: list[int] = []  # room of each row in the second length
+    left: list[int] = []  # free space of each row in the second length
     by_room: dict[int, list[int]] = {}
     rooms: list[int] = []  # sorted keys of by_room
     for sequence in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
         need = 0 if seconds is None else seconds[sequence]
         found = _find(lengths[sequence], need, rooms, by_room, left)
         if found is None:
-            row, free = len(rows), room
+            row, free = len(rows), capacity
             rows.append([])
-            left.append(second_room)
+            left.append(second_capacity)
         else:
             free, place = found
             row = by_room[free].pop(place)
@@ -52,7 +52,7 @@ def best_fit(
 def _find(
     need: int, second: int, rooms: list[int], by_room: dict[int, list[int]], left: list[int]
 ) -> tuple[int, int] | None:
-    """(room, place among the rows with that room) of the fullest row that takes a sequence."""
+    """(free space, place among the rows with as much) of the fullest row that takes a sequence."""
     tries = 0
     for at in range(bisect_left(rooms, need), len(rooms)):
         alike = by_room[rooms[at]]

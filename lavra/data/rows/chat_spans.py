@@ -1,8 +1,8 @@
-"""What the assistant wrote of a conversation, in characters of its text.
+"""The assistant's turns of a conversation, as spans of characters of its text.
 
-A template with `{% generation %}` blocks says so itself.  Of others the conversation is rendered up to each of the
-assistant's turns, once as the model meets it when it is to speak and once with the turn: what the second adds to the
-first is the turn.  That holds only if a turn's text does not depend on what comes later, which is checked: a template
+A template with `{% generation %}` blocks marks them itself.  With others the conversation is rendered up to each of the
+assistant's turns, once as the model meets it before it speaks and once with the turn: the text that the second adds
+to the first is the turn.  That holds only if a turn's text does not depend on later turns, which is checked: a template
 that strips the reasoning from earlier turns, say, fails, and is refused.
 """
 
@@ -30,7 +30,7 @@ class Conversation:
     Attributes:
         text: special tokens included.
         spans: characters [start, stop) of each of the assistant's turns to be learnt, in order.
-        by_blocks: the template says so itself; otherwise a span may go on behind the end of the turn.
+        by_blocks: the template's own blocks give the spans; otherwise a span may go on behind the end of the turn.
     """
 
     text: str
@@ -39,7 +39,7 @@ class Conversation:
 
 
 class TemplateError(InputError):
-    """The template does not let the assistant's turns be told."""
+    """The assistant's turns cannot be found in the template's text."""
 
 
 def conversation(
@@ -53,12 +53,12 @@ def conversation(
 
     Args:
         sample: the conversation.
-        tokenizer: its chat template and special tokens.
+        tokenizer: the tokenizer, with its chat template and special tokens.
         only_last: look at the last of the assistant's turns to be learnt alone.
         variables: further names the template knows (`enable_thinking`).
 
     Raises:
-        TemplateError: the turns cannot be told; the message says why.
+        TemplateError: the turns cannot be found; the message gives the reason.
         InputError: there is no template, it refuses the conversation, or its blocks are not the assistant's turns,
             some of which are not to be learnt.
     """
@@ -78,8 +78,8 @@ def _learnt(spans: list[tuple[int, int]], turns: list[int], sample: ChatSample) 
     """The blocks of the turns that are to be learnt."""
     if len(spans) != len(turns):
         raise InputError(
-            f"the template marks {len(spans)} blocks and the assistant has {len(turns)} turns, so that those of weight "
-            "0 cannot be told"
+            f"the template marks {len(spans)} blocks and the assistant has {len(turns)} turns, so the turns of weight "
+            "0 are not known"
         )
     return [span for span, turn in zip(spans, turns, strict=True) if turn not in sample.not_learnt]
 
@@ -119,25 +119,25 @@ def _turn(template: _Template, text: str, place: int) -> tuple[int, int]:
         before, after = template.render(place, to_speak=True), template.render(place + 1)
     except InputError as error:
         raise TemplateError(
-            f"the assistant's turn at message {place + 1} cannot be told from its context, for the template does not "
+            f"the assistant's turn at message {place + 1} cannot be separated from its context: the template does not "
             f"render the conversation up to there ({error}); {_REMEDY}"
         ) from error
     if not text.startswith(after):
         raise TemplateError(
-            f"the template writes the conversation up to message {place + 1} in another way once more follows, "
+            f"the template writes the conversation up to message {place + 1} differently once another message follows, "
             f"{_difference(text, after)}: the model would learn turns it never writes; learn the last turn only, or "
             f"{_REMEDY}"
         )
     if not after.startswith(before):
         raise TemplateError(
-            f"the template begins the assistant's turn at message {place + 1} in another way when the model is to "
-            f"speak, {_difference(after, before)}: the model would meet what it has not learnt; {_REMEDY}"
+            f"the template begins the assistant's turn at message {place + 1} differently when the model is to "
+            f"speak, {_difference(after, before)}: the model would read a beginning that it has not learnt; {_REMEDY}"
         )
     return len(before), len(after)
 
 
 def _difference(text: str, other: str) -> str:
-    """Where two texts part."""
+    """Describe the first difference of two texts."""
     pairs = enumerate(zip(text, other, strict=False))
     place = next((place for place, (ours, theirs) in pairs if ours != theirs), min(len(text), len(other)))
     return f"{other[place : place + 30]!r} becoming {text[place : place + 30]!r} at character {place}"

@@ -25,7 +25,7 @@ def distinct_batches(
         order: numbers of the samples, in the order they are to be dealt.
         texts: the texts of each sample, as numbers, by number of the sample.
         size: samples a batch, at most.
-        num_batches: how many there must be; as few as this greedy way needs unless given.
+        num_batches: the required number of batches; by default as few as this greedy way needs.
 
     Returns:
         Batches with at least one sample each; `None` where `num_batches` do not do.
@@ -33,7 +33,7 @@ def distinct_batches(
     counts = Counter(text for sample in order for text in set(texts[sample]))
     most_common = max(counts.values(), default=0)
     least = max(-(-len(order) // size), most_common)
-    deal = _Deal(texts, size, num_batches or least)
+    deal = _OpenBatches(texts, size, num_batches or least)
     # Those that share texts first, while there is room everywhere; the others fit anywhere.
     shared = [sample for sample in order if any(counts[text] > 1 for text in texts[sample])]
     for sample in shared:
@@ -47,7 +47,7 @@ def distinct_batches(
     return batches if num_batches is None or len(batches) == num_batches else None
 
 
-class _Deal:
+class _OpenBatches:
     """Batches being filled."""
 
     def __init__(self, texts: Sequence[Sequence[int]], size: int, num_batches: int) -> None:
@@ -80,9 +80,9 @@ class _Deal:
             batch.append(sample)
         placed = len(empty)
         for batch in self.batches:
-            room = self._size - len(batch)
-            batch.extend(samples[placed : placed + room])
-            placed += room
+            capacity = self._size - len(batch)
+            batch.extend(samples[placed : placed + capacity])
+            placed += capacity
 
     def _put(self, sample: int, number: int) -> None:
         self.batches[number].append(sample)

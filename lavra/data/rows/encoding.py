@@ -1,11 +1,11 @@
 """Texts and pairs of texts as rows of token ids.
 
 The tokenizer's own post-processor frames them (`[CLS] a [SEP] b [SEP]`, `<s> a </s></s> b </s>`, `a </s>`, or not at
-all), so a row is what `transformers.AutoTokenizer` makes of the same texts, token types included.  One thing differs
-on purpose: a special token written in a text is spelled out (`split_special_tokens=True` of transformers), for data is
-text nobody vouches for.
+all), so a row equals that of `transformers.AutoTokenizer` for the same texts, token types included.  One difference
+is deliberate: a special token written in a text is spelled out (`split_special_tokens=True` of transformers), for data
+is text from strangers.
 
-What is too long is cut, left out or refused, as the format says, and each case is a `Trouble`.  Cutting takes tokens
+A text that is too long is cut, left out or refused, as the format says; each case is a `DataIssue`.  Tokens are cut
 from the end of the longer text first and keeps the frame (`truncation="longest_first"`).  Deliberately absent:
 cutting from the left, and windows over a long text, which `question_rows` and `tag_rows` make.
 """
@@ -18,33 +18,31 @@ from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 import tokenizers
-import torch
 
 from lavra.base.arrays import Int32s
 from lavra.base.errors import ConfigError, InputError, nearest
-from lavra.data.labelled.samples import Place, Trouble
+from lavra.data.labelled.samples import DataIssue, Place
 from lavra.tokens.tokenizer import Tokenizer
 
 OnLong = Literal["cut", "drop", "refuse"]
 Text = str | tuple[str, str]
 
 CUT = ": cut at the end of the longer text"
-"""How the trouble of a text that was cut ends."""
+"""The ending of the issue of a text that was cut."""
 
 _CHUNK = 1024  # texts encoded at once: bounds the library's objects alive
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowFormat:
-    """How texts become rows.
+    """The tokenizer and the limits of rows made from texts.
 
     Attributes:
-        tokenizer: its post-processor frames the texts.
+        tokenizer: the tokenizer, whose post-processor frames the texts.
         max_tokens: tokens a row holds at most, frame included; the model's context bounds it.
         num_token_types: token types the model has; with fewer than 2 rows carry none.
-        on_long: what happens to a row over `max_tokens`: `cut`, `drop` (leave the sample out) or `refuse` (an error).
+        on_long: the treatment of a row over `max_tokens`: `cut`, `drop` (leave the sample out) or `refuse` (an error).
         multiple: rows of a batch are padded to the longest one, rounded up to a multiple of this many tokens, which
             spares the machine odd shapes; 1 rounds nothing.
     """
@@ -73,7 +71,7 @@ class RowFormat:
 
     @property
     def pad_id(self) -> int:
-        """What fills a row; the attention mask hides it, so any token serves a tokenizer without padding."""
+        """The padding token; the attention mask hides it, so any token serves a tokenizer without padding."""
         for token_id in (self.tokenizer.pad_id, self.tokenizer.eos_id):
             if token_id is not None:
                 return token_id
@@ -84,7 +82,7 @@ class RowFormat:
 
         Args:
             longest: tokens of the longest.
-            most: what a row holds; `max_tokens` unless given.
+            most: tokens of a row at most; `max_tokens` unless given.
         """
         bound = self.max_tokens if most is None else most
         return min(-(-longest // self.multiple) * self.multiple, max(bound, longest))
@@ -103,16 +101,16 @@ class EncodedRows:
     """Rows of token ids and where they come from.
 
     Attributes:
-        ids: one (T,) array a row, of as many lengths as there are rows.
+        ids: an array (T,) for each row, of any length.
         types: (T,) token type of each token of each row, or `None` for a model without.
         sources: number of each row's text among those that were given.
-        troubles: one for each text cut or left out.
+        issues: an issue for each text cut or left out.
     """
 
     ids: tuple[Int32s, ...]
     types: tuple[Int32s, ...] | None
     sources: tuple[int, ...]
-    troubles: tuple[Trouble, ...] = ()
+    issues: tuple[DataIssue, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -123,7 +121,7 @@ class EncodedRows:
             ids=tuple(self.ids[row] for row in rows),
             types=None if self.types is None else tuple(self.types[row] for row in rows),
             sources=tuple(sources),
-            troubles=self.troubles,
+            issues=self.issues,
         )
 
 
@@ -132,8 +130,8 @@ def encode_rows(texts: Sequence[Text], places: Sequence[Place], form: RowFormat)
 
     Args:
         texts: each a text or a (first, second) pair.
-        places: where each was read.
-        form: how they become rows.
+        places: the place of each text in its file.
+        form: the format of the rows.
 
     Raises:
         InputError: a text is not valid Unicode, or too long where `on_long` is `refuse`.
@@ -144,12 +142,12 @@ def encode_rows(texts: Sequence[Text], places: Sequence[Place], form: RowFormat)
     single: dict[int, Int32s] = {}  # the types of rows of one text, all 0, by their length: one array for many rows
     sources: list[int] = []
     pair = next((index for index, text in enumerate(texts) if not isinstance(text, str)), None)
-    troubles = [] if pair is None else pair_troubles(places[pair], form)
+    issues = [] if pair is None else pair_issues(places[pair], form)
     for index, (encoding, full) in enumerate(_encodings(texts, places, form)):
-        trouble = _length_trouble(full, places[index], form)
-        if trouble is not None:
-            troubles.append(trouble)
-            if trouble.dropped:
+        issue = _length_issue(full, places[index], form)
+        if issue is not None:
+            issues.append(issue)
+            if issue.dropped:
                 continue
         ids.append(np.array(encoding.ids, dtype=np.int32))
         own = np.array(encoding.type_ids, dtype=np.int32)
@@ -159,22 +157,8 @@ def encode_rows(texts: Sequence[Text], places: Sequence[Place], form: RowFormat)
         ids=tuple(ids),
         types=_checked_types(types, form) if form.num_token_types > 1 else None,
         sources=tuple(sources),
-        troubles=tuple(troubles),
+        issues=tuple(issues),
     )
-
-
-def pad_rows(rows: Sequence[npt.NDArray[np.integer]], fill: int, width: int) -> torch.Tensor:
-    """(B, width) int64, each row filled up on the right."""
-    padded = np.full((len(rows), width), fill, dtype=np.int64)
-    for place, row in enumerate(rows):
-        padded[place, : len(row)] = row
-    return torch.from_numpy(padded)
-
-
-def mask_rows(rows: Sequence[npt.NDArray[np.integer]], width: int) -> torch.Tensor:
-    """(B, width) True on the tokens of each row, False on what fills it up."""
-    lengths = torch.tensor([len(row) for row in rows])
-    return torch.arange(width)[None, :] < lengths[:, None]
 
 
 def _encodings(
@@ -194,9 +178,9 @@ def _encodings(
             yield cut.get(index, encoding), len(encoding.ids)
 
 
-def _length_trouble(full: int, place: Place, form: RowFormat) -> Trouble | None:
+def _length_issue(full: int, place: Place, form: RowFormat) -> DataIssue | None:
     if full == 0:
-        return Trouble(place=place, what="the text is empty: it has no tokens", remedy="give it a text", dropped=True)
+        return DataIssue(place=place, what="the text is empty: it has no tokens", remedy="give it a text", dropped=True)
     if full <= form.max_tokens:
         return None
     what = f"the text is {full} tokens and a row holds {form.max_tokens}"
@@ -204,16 +188,16 @@ def _length_trouble(full: int, place: Place, form: RowFormat) -> Trouble | None:
     if form.on_long == "refuse":
         raise InputError(f"{place}: {what}; {remedy}, or let on_long cut or drop it")
     if form.on_long == "drop":
-        return Trouble(place=place, what=f"{what}: left out", remedy=remedy, dropped=True)
-    return Trouble(place=place, what=f"{what}{CUT}", remedy=remedy, dropped=False)
+        return DataIssue(place=place, what=f"{what}: left out", remedy=remedy, dropped=True)
+    return DataIssue(place=place, what=f"{what}{CUT}", remedy=remedy, dropped=False)
 
 
-def pair_troubles(first: Place, form: RowFormat) -> list[Trouble]:
-    """Check that pairs have room in a row, and say where nothing stands between their texts.
+def pair_issues(first: Place, form: RowFormat) -> list[DataIssue]:
+    """Check that pairs have room in a row, and report a tokenizer that puts nothing between their texts.
 
     Args:
-        first: where the first pair was read.
-        form: how pairs become rows.
+        first: the place of the first pair in its file.
+        form: the format of the rows.
 
     Raises:
         ConfigError: there is no room for a token of each text.
@@ -227,7 +211,7 @@ def pair_troubles(first: Place, form: RowFormat) -> list[Trouble]:
     if frame > form.frame_tokens(pairs=False):
         return []
     return [
-        Trouble(
+        DataIssue(
             place=first,
             what="this tokenizer puts nothing between the texts of a pair: the second goes on where the first ends",
             remedy="begin the second text with a separator, or use a model made for pairs, such as BERT",

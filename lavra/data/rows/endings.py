@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from lavra.base.errors import InputError
-from lavra.data.labelled.samples import ChoiceSample, Place, Trouble
+from lavra.data.labelled.samples import ChoiceSample, DataIssue, Place
 from lavra.data.rows.batches import TaskRows
 from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.groups import grouped_rows
@@ -23,8 +23,8 @@ def choice_rows(samples: Sequence[ChoiceSample], form: RowFormat) -> TaskRows:
     """Rows to learn from: `targets` are the index of the right ending.
 
     Args:
-        samples: one whose right ending is not known is left out, and that is a trouble.
-        form: how pairs of beginning and ending become rows; a sample is left out whole.
+        samples: a sample without its right ending is left out, with an issue.
+        form: the format of the rows, each a beginning and an ending; a sample is left out whole.
 
     Raises:
         InputError: a sample has fewer than two endings, or its label is none of them.
@@ -33,11 +33,11 @@ def choice_rows(samples: Sequence[ChoiceSample], form: RowFormat) -> TaskRows:
     table = _table(samples, known, form)
     targets = np.array([_target(samples[number]) for number in table.sources], dtype=np.int64)
     unknown = tuple(_unlabelled(sample.place) for sample in samples if sample.label is None)
-    return replace(table, targets=targets, troubles=(*unknown, *table.troubles))
+    return replace(table, targets=targets, issues=(*unknown, *table.issues))
 
 
 def unlabelled_choice_rows(samples: Sequence[ChoiceSample], form: RowFormat) -> TaskRows:
-    """Rows to predict, whatever their labels."""
+    """Rows to predict; labels are not read."""
     return _table(samples, range(len(samples)), form)
 
 
@@ -57,8 +57,8 @@ def _target(sample: ChoiceSample) -> int:
     return sample.label
 
 
-def _unlabelled(place: Place) -> Trouble:
-    return Trouble(
+def _unlabelled(place: Place) -> DataIssue:
+    return DataIssue(
         place=place,
         what="the right ending is not known: left out",
         remedy="give it a label, or predict it",

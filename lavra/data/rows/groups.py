@@ -1,4 +1,4 @@
-"""Several texts a sample, in rows one after the other: choices, or an anchor and what it is compared with.
+"""Several texts a sample, in rows one after the other: choices, or an anchor and the texts compared with it.
 
 A sample one of whose texts is left out is left out whole: a question without its right ending teaches nothing true.
 """
@@ -20,8 +20,8 @@ def grouped_rows(
     Args:
         groups: the texts of each sample.
         numbers: number of each sample among those given to the caller.
-        places: where each was read.
-        form: how texts become rows.
+        places: the place of each sample in its file.
+        form: the format of the rows.
 
     Raises:
         InputError, ConfigError: as `encode_rows`.
@@ -40,5 +40,5 @@ def grouped_rows(
         names=tuple(str(places[owner]) for owner in whole),
         sources=tuple(numbers[owner] for owner in whole),
         groups=tuple(len(groups[owner]) for owner in whole),
-        troubles=encoded.troubles,
+        issues=encoded.issues,
     )

@@ -1,7 +1,7 @@
 """Sequences to be written token by token: each in a row of its own, or packed several to a row.
 
 Packed sequences do not see each other (`segments`) and count their positions from 0 again, so the loss is that of
-single rows; what is saved is padding.  Which sequences share a row is fixed once, by their lengths; the order of rows
+single rows, with less padding.  The sequences of a row are fixed once, by their lengths; the order of rows
 is another in each epoch.  A decoder reads a sequence without its last token, and label t is the token behind token t.
 """
 
@@ -18,23 +18,23 @@ import torch
 from lavra.base.arrays import Int32s, Int64s
 from lavra.base.errors import ConfigError
 from lavra.data.batch import IGNORE, Batch
-from lavra.data.labelled.samples import Trouble
+from lavra.data.labelled.samples import DataIssue
 from lavra.data.rows.best_fit import best_fit
 from lavra.data.rows.encoding import RowFormat
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sequences:
-    """What is read and what is to be written.
+    """Tokens to read and tokens to write.
 
     Attributes:
         inputs: (T,) tokens read, of each sequence.
-        labels: (T,) what is to follow each of them; for an encoder-decoder (U,) what is to be written.  `IGNORE` where
+        labels: (T,) the token to follow each of them; for an encoder-decoder (U,) the tokens to write.  `IGNORE` where
             nothing is learnt.
-        names: one each, for error messages.
+        names: a name for each sequence, for error messages.
         sources: number of each sequence's sample among those that were given.
         decoder_inputs: (U,) an encoder-decoder's labels moved right by one, behind its start token.
-        troubles: what was cut or left out, and why.
+        issues: samples cut or left out, each with the reason.
     """
 
     inputs: tuple[Int32s, ...]
@@ -42,7 +42,7 @@ class Sequences:
     names: tuple[str, ...]
     sources: tuple[int, ...]
     decoder_inputs: tuple[Int32s, ...] | None = None
-    troubles: tuple[Trouble, ...] = ()
+    issues: tuple[DataIssue, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +65,11 @@ class LanguageRows:
     def of(
         cls, sequences: Sequences, form: RowFormat, *, packed: bool, max_target_tokens: int | None = None
     ) -> LanguageRows:
-        """Lay sequences out.
+        """Lay sequences out in rows.
 
         Args:
             sequences: none longer than a row.
-            form: of the rows.
+            form: the format of the rows.
             packed: several to a row.
             max_target_tokens: tokens a target row holds at most, for an encoder-decoder.
 
@@ -88,17 +88,17 @@ class LanguageRows:
         return cls(sequences=sequences, rows=tuple(rows), form=form, max_target_tokens=most)
 
     def __len__(self) -> int:
-        """Rows."""
+        """The number of rows."""
         return len(self.rows)
 
     @property
-    def troubles(self) -> tuple[Trouble, ...]:
-        """What was cut or left out, and why."""
-        return self.sequences.troubles
+    def issues(self) -> tuple[DataIssue, ...]:
+        """Samples cut or left out, each with the reason."""
+        return self.sequences.issues
 
     @property
     def kinds(self) -> None:
-        """All rows are alike."""
+        """None: all rows are alike."""
         return None
 
     @property
@@ -108,7 +108,7 @@ class LanguageRows:
 
     @property
     def apart(self) -> None:
-        """All rows may meet."""
+        """None: all rows may meet in a batch."""
         return None
 
     @cached_property
@@ -148,7 +148,7 @@ class LanguageRows:
 
 @dataclass(frozen=True)
 class _Side:
-    """Where the sequences of each row lie on one side of a batch."""
+    """The places of each row's sequences on one side of a batch."""
 
     positions: torch.Tensor
     segments: torch.Tensor

@@ -5,7 +5,7 @@ sorted by length within stretches of 50 batches and the batches shuffled again, 
 padding and epochs still differ (the idea of transformers' `LengthGroupedSampler`); the first epoch begins with the
 longest row, so that a batch too big for the machine shows at once.
 
-Every row is in exactly one batch of an epoch; the one batch that is not full is kept, for the loss is divided by the
+Every row is in exactly one batch of an epoch; a batch that is not full is kept, for the loss is divided by the
 targets there are.  Samples of unlike kinds (two choices, four choices) do not share a batch, so each kind may have one
 that is not full.  Deliberately absent: batches of a number of tokens.
 """
@@ -27,12 +27,12 @@ STRETCH = 50  # batches sorted by length together, as in transformers
 
 @dataclass(frozen=True, kw_only=True)
 class OrderConfig:
-    """Order of rows.
+    """The order of rows.
 
     Attributes:
-        batch_size: samples in a micro-batch; one that stands for several texts counts once.
+        batch_size: samples in a micro-batch; a sample of several texts counts once.
         seed: fixes the order of every epoch.
-        shuffle: another order in each epoch; otherwise that of the file, in every epoch.
+        shuffle: another order in each epoch; otherwise the order of the file, in every epoch.
         group_by_length: rows of like length in a batch; only with `shuffle`.
     """
 
@@ -48,13 +48,13 @@ class OrderConfig:
 
 
 class EpochOrder:
-    """Which samples batch number i holds.
+    """The samples of batch number i.
 
     Args:
         lengths: tokens of each sample; only their order matters.
-        config: how they are dealt out.
+        config: the order and size of batches.
         kinds: samples of unlike kinds do not share a batch.
-        apart: what each sample holds, as numbers; samples that share one do not share a batch (`distinct`).
+        apart: texts of each sample, as numbers; samples that share one do not share a batch (`distinct`).
 
     Raises:
         InputError: there are no samples.
@@ -70,9 +70,11 @@ class EpochOrder:
         apart: Sequence[Sequence[int]] | None = None,
     ) -> None:
         if not len(lengths):
-            raise InputError("there are no samples to make batches of; the data's troubles say what became of them")
+            raise InputError("there are no samples to make batches of; the data's issues name the reasons")
         if apart is not None and config.group_by_length:
-            raise ConfigError("group_by_length would bring together samples that are to be kept apart; drop one")
+            raise ConfigError(
+                "group_by_length puts equal lengths together, and this loss keeps samples apart; drop one"
+            )
         self.config = config
         self._lengths = np.asarray(lengths, dtype=np.int64)
         self._kinds = np.zeros(len(lengths), dtype=np.int64) if kinds is None else np.asarray(kinds, dtype=np.int64)
@@ -114,7 +116,7 @@ class EpochOrder:
         return _cut(np.concatenate(ordered), size)
 
     def _deal_apart(self, kind: int, order: list[int], apart: Sequence[Sequence[int]]) -> list[Int64s]:
-        """As many batches in every epoch; where an unlucky order needs more, the first epoch's are shown again."""
+        """Deal as many batches in every epoch; where an unlucky order needs more, show the first epoch's again."""
         size = self.config.batch_size
         if kind not in self._first:  # the first epoch, made before any other
             self._first[kind] = distinct_batches(order, apart, size) or []

@@ -1,4 +1,4 @@
-"""Texts whose vectors are to be near or far: an anchor, what is near it, and what is far from it.
+"""Texts to be near or far as vectors: an anchor, texts near it, and texts far from it.
 
 For contrastive losses (Henderson et al. 2017; Reimers & Gurevych 2019) a sample is anchor, positive and negatives, one
 row each; the other samples of a batch serve as further negatives, so no text stands in a batch twice unless it is
@@ -18,6 +18,7 @@ import torch
 from lavra.base.arrays import Int64s
 from lavra.base.errors import InputError
 from lavra.data.labelled.samples import PairSample
+from lavra.data.rows.batch import TaskBatch
 from lavra.data.rows.batches import TaskRows
 from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.groups import grouped_rows
@@ -25,21 +26,24 @@ from lavra.data.rows.groups import grouped_rows
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveRows(TaskRows):
-    """Anchor, positive and negatives of each sample; what is right depends on who else is in the batch."""
+    """Anchor, positive and negatives of each sample; the labels depend on the other samples of the batch."""
 
-    def _labels(self, numbers: Int64s, width: int) -> torch.Tensor:
-        return torch.arange(len(numbers))
+    def batch(self, samples: Sequence[int] | Int64s) -> TaskBatch:
+        """The samples with these numbers; their labels are their places."""
+        laid = super().batch(samples)
+        labels = torch.arange(len(laid.sample_ids))
+        return replace(laid, labels=labels, num_targets=len(labels))
 
 
 def pair_rows(samples: Sequence[PairSample], form: RowFormat, *, no_duplicates: bool = True) -> ContrastiveRows:
-    """Rows for contrastive losses.
+    """Make rows for contrastive losses.
 
     The labels of a batch are its samples' places, 0 to B / G - 1: the index of each anchor's positive among those of
     the batch.
 
     Args:
         samples: anchor, positive and negatives.
-        form: how texts become rows; a sample is left out whole.
+        form: the format of the rows; a sample is left out whole.
         no_duplicates: no text stands in two samples of a training batch.
     """
     groups = [[sample.anchor, sample.positive, *sample.negatives] for sample in samples]
@@ -53,7 +57,7 @@ def pair_rows(samples: Sequence[PairSample], form: RowFormat, *, no_duplicates: 
         sources=table.sources,
         groups=table.groups,
         apart=apart if no_duplicates else None,
-        troubles=table.troubles,
+        issues=table.issues,
     )
 
 

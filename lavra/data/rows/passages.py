@@ -5,8 +5,8 @@ Devlin et al. 2018 and Hugging Face's `run_qa.py`.  The answer is the first and 
 window does not hold all of it, both are position 0: `[CLS]` where there is one, else the row's first token, which
 never is part of a passage.
 
-Learning takes the first of the answers people gave; scoring takes all of them.  What the logits of windows say about
-the passage is read in `answer_spans`.
+Learning takes the first of the answers people gave; scoring takes all of them.  `answer_spans` reads the answer of
+a passage from the logits of its windows.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ import tokenizers
 
 from lavra.base.arrays import Int32s
 from lavra.base.errors import ConfigError, InputError, nearest
-from lavra.data.labelled.samples import LabelledAnswer, Place, QuestionSample, Trouble
+from lavra.data.labelled.samples import DataIssue, LabelledAnswer, Place, QuestionSample
 from lavra.data.rows.batches import TaskRows
-from lavra.data.rows.encoding import EncodedRows, RowFormat, pair_troubles
+from lavra.data.rows.encoding import EncodedRows, RowFormat, pair_issues
 
 WithoutAnswer = Literal["keep", "drop"]
-OVERLAP = 128  # of run_qa.py
+OVERLAP = 128  # as in run_qa.py
 _CHUNK = 256  # questions encoded at once; passages are long
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowConfig:
-    """How passages become windows.
+    """Settings of the windows over a passage.
 
     Attributes:
-        overlap: tokens of the passage a window shows of the one before (`doc_stride` of `run_qa.py`); 128, or a third
+        overlap: tokens that a window repeats from the window before (`doc_stride` of `run_qa.py`); 128, or a third
             of a row where that is less, unless given.
-        without_answer: what becomes of windows that do not hold the answer their passage has: `keep` teaches that
+        without_answer: the treatment of windows that do not hold the answer their passage has: `keep` teaches that
             the answer is not there, `drop` leaves them out of learning.
     """
 
@@ -69,14 +69,14 @@ class QuestionRows(TaskRows):
 
     @cached_property
     def rows_of(self) -> dict[int, list[int]]:
-        """By number of the question among those given: its rows, in the order of the passage."""
+        """The rows of each question, by its number among those given, in the order of the passage."""
         found: dict[int, list[int]] = {}
         for row, number in enumerate(self.sources):
             found.setdefault(number, []).append(row)
         return found
 
     def characters(self, row: int, token: int) -> tuple[int, int] | None:
-        """What a token of a row covers of the passage; `None` for the question, the frame and padding."""
+        """The characters of the passage that a token covers; `None` for the question, the frame and padding."""
         place = token - self.first_context[row]
         if not 0 <= place < len(self.spans[row]):
             return None
@@ -90,18 +90,18 @@ def question_rows(
     """Rows to learn from: `targets` are (N, 2), the first and the last token of the answer.
 
     Args:
-        samples: questions; one whose answers are not known is left out, and that is a trouble.  One known to have no
+        samples: questions; a question whose answers are `None` is left out, with an issue.  A question that has no
             answer has position 0 in all its windows.
-        form: how they become rows; `on_long="cut"` makes windows.
-        config: how windows are cut.
+        form: the format of the rows; `on_long="cut"` makes windows.
+        config: settings of the windows.
 
     Raises:
-        InputError: an answer is not at its place in the passage; a text is no valid Unicode, or too long where
+        InputError: an answer is not at its place in the passage; a text is not valid Unicode, or too long where
             `on_long` is `refuse`.
         ConfigError: a pair of texts has no room in a row.
     """
     config = config or WindowConfig()
-    troubles = [_unlabelled(sample.place) for sample in samples if sample.answers is None]
+    issues = [_unlabelled(sample.place) for sample in samples if sample.answers is None]
     for sample in samples:
         for answer in sample.answers or ():
             _check_answer(sample, answer)
@@ -112,7 +112,7 @@ def question_rows(
     for number, rows in table.rows_of.items():
         holding = [row for row in rows if targets[row] != (0, 0)]
         if samples[number].answers and not holding:
-            troubles.append(_across_windows(samples[number].place))
+            issues.append(_across_windows(samples[number].place))
         elif samples[number].answers and config.without_answer == "drop":
             keep += holding
             num_without += len(rows) - len(holding)
@@ -121,7 +121,7 @@ def question_rows(
     return replace(
         _rows(table, keep),
         targets=np.array([targets[row] for row in keep], dtype=np.int64).reshape(-1, 2),
-        troubles=(*troubles, *table.troubles),
+        issues=(*issues, *table.issues),
         num_without_answer=num_without,
     )
 
@@ -129,7 +129,7 @@ def question_rows(
 def unlabelled_question_rows(
     samples: Sequence[QuestionSample], form: RowFormat, *, config: WindowConfig | None = None
 ) -> QuestionRows:
-    """Rows to predict, whatever the answers."""
+    """Rows to predict; answers are not read."""
     return _table(samples, range(len(samples)), form, config or WindowConfig())
 
 
@@ -140,7 +140,7 @@ class _Gathered:
     sources: list[int] = field(default_factory=list)
     first_context: list[int] = field(default_factory=list)
     spans: list[Int32s] = field(default_factory=list)
-    troubles: list[Trouble] = field(default_factory=list)
+    issues: list[DataIssue] = field(default_factory=list)
 
     def add(self, number: int, encoding: tokenizers.Encoding, context: str) -> None:
         of_context = np.flatnonzero(np.array([part == 1 for part in encoding.sequence_ids]))
@@ -157,13 +157,13 @@ def _table(
 ) -> QuestionRows:
     gathered = _Gathered()
     if numbers:
-        gathered.troubles += pair_troubles(samples[numbers[0]].place, form)
+        gathered.issues += pair_issues(samples[numbers[0]].place, form)
     overlap = _overlap(form, config)
     for number, windows, question_tokens in _encodings(samples, numbers, form, overlap):
         sample = samples[number]
-        trouble = _trouble(sample.place, windows, question_tokens, form, overlap)
-        if trouble is not None:
-            gathered.troubles.append(trouble)
+        issue = _issue(sample.place, windows, question_tokens, form, overlap)
+        if issue is not None:
+            gathered.issues.append(issue)
             continue
         for window in windows:
             gathered.add(number, window, sample.context)
@@ -176,19 +176,19 @@ def _table(
         form=form,
         names=tuple(f"{samples[number].place} ({samples[number].name})" for number in gathered.sources),
         sources=tuple(gathered.sources),
-        troubles=tuple(gathered.troubles),
+        issues=tuple(gathered.issues),
         first_context=tuple(gathered.first_context),
         spans=tuple(gathered.spans),
     )
 
 
 def _overlap(form: RowFormat, config: WindowConfig) -> int:
-    room = form.max_tokens - form.frame_tokens(pairs=True)
-    overlap = min(OVERLAP, room // 3) if config.overlap is None else config.overlap
-    if overlap > room - 2:
+    capacity = form.max_tokens - form.frame_tokens(pairs=True)
+    overlap = min(OVERLAP, capacity // 3) if config.overlap is None else config.overlap
+    if overlap > capacity - 2:
         raise ConfigError(
-            f"overlap is {overlap} and a row has room for {room} tokens of question and passage; it must be at most "
-            f"{room - 2}, and better a third"
+            f"overlap is {overlap} and a row has room for {capacity} tokens of question and passage; it must be at "
+            f"most {capacity - 2}, and better a third"
         )
     return overlap
 
@@ -201,7 +201,7 @@ def _encodings(
     windower = tokenizers.Tokenizer.from_str(reader.to_str())
     windower.encode_special_tokens = True
     windower.enable_truncation(form.max_tokens, stride=overlap, strategy="only_second")
-    room = form.max_tokens - form.frame_tokens(pairs=True)
+    capacity = form.max_tokens - form.frame_tokens(pairs=True)
     for start in range(0, len(numbers), _CHUNK):
         chunk = numbers[start : start + _CHUNK]
         try:
@@ -212,15 +212,15 @@ def _encodings(
         for number, question, context in zip(chunk, questions, contexts, strict=True):
             taken = len(question.ids)
             windows: list[tokenizers.Encoding] = []
-            if len(context.ids) and (taken + len(context.ids) <= room or taken + overlap < room):
+            if len(context.ids) and (taken + len(context.ids) <= capacity or taken + overlap < capacity):
                 first = windower.encode(samples[number].question, samples[number].context)
                 windows = [first, *first.overflowing]
             yield number, windows, taken
 
 
-def _trouble(
+def _issue(
     place: Place, windows: Sequence[tokenizers.Encoding], question_tokens: int, form: RowFormat, overlap: int
-) -> Trouble | None:
+) -> DataIssue | None:
     if len(windows) == 1:
         return None
     if windows and form.on_long == "cut":
@@ -236,7 +236,7 @@ def _trouble(
         remedy = "raise max_tokens, lower the overlap, shorten the question, or give it a passage if it has none"
     if form.on_long == "refuse":
         raise InputError(f"{place}: {what}; {remedy}")
-    return Trouble(place=place, what=f"{what}: left out", remedy=remedy, dropped=True)
+    return DataIssue(place=place, what=f"{what}: left out", remedy=remedy, dropped=True)
 
 
 def _trimmed(offsets: Int32s, context: str) -> Int32s:
@@ -261,6 +261,7 @@ def _target(table: QuestionRows, row: int, sample: QuestionSample) -> tuple[int,
     first = int(np.flatnonzero(spans[:, 0] <= answer.start)[-1])
     before = np.flatnonzero(spans[:, 1] < stop)
     last = int(before[-1]) + 1 if len(before) else 0
+    last = max(first, last)  # the tokens of one character's bytes all begin and end with it
     return table.first_context[row] + first, table.first_context[row] + last
 
 
@@ -285,14 +286,14 @@ def _check_answer(sample: QuestionSample, answer: LabelledAnswer) -> None:
         )
 
 
-def _unlabelled(place: Place) -> Trouble:
-    return Trouble(
+def _unlabelled(place: Place) -> DataIssue:
+    return DataIssue(
         place=place, what="the answers are not known: left out", remedy="give it answers, or predict it", dropped=True
     )
 
 
-def _across_windows(place: Place) -> Trouble:
-    return Trouble(
+def _across_windows(place: Place) -> DataIssue:
+    return DataIssue(
         place=place,
         what="no window holds the whole answer: left out",
         remedy="raise the overlap or max_tokens above the tokens of the answer",

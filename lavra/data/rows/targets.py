@@ -19,7 +19,7 @@ import numpy as np
 from lavra.base.arrays import Int32s
 from lavra.base.errors import ConfigError, InputError
 from lavra.data.batch import IGNORE
-from lavra.data.labelled.samples import Place, RewriteSample, Trouble
+from lavra.data.labelled.samples import DataIssue, Place, RewriteSample
 from lavra.data.rows.encoding import RowFormat, encode_rows
 from lavra.data.rows.language import LanguageRows, Sequences
 from lavra.data.rows.word_pieces import frame_of
@@ -33,12 +33,12 @@ def rewrite_rows(
     max_target_tokens: int,
     packed: bool = False,
 ) -> LanguageRows:
-    """Rows for an encoder-decoder.
+    """Make rows for an encoder-decoder.
 
     Args:
-        samples: one whose target is not known is left out, and that is a trouble.
-        form: of sources; targets differ in `max_target_tokens` only.
-        decoder_start_id: what the decoder reads first.
+        samples: a sample without a target is left out, with an issue.
+        form: the format of sources; targets differ in `max_target_tokens` only.
+        decoder_start_id: the first token that the decoder reads.
         max_target_tokens: tokens of a target at most, `</s>` included.
         packed: several samples to a row, apart from each other.
 
@@ -46,7 +46,7 @@ def rewrite_rows(
         InputError: a text is too long where `on_long` is `refuse`.
         ConfigError: the tokenizer does not end texts with its end token.
     """
-    known, troubles = _known(samples)
+    known, issues = _known(samples)
     end = form.tokenizer.eos_id
     if end is None or frame_of(form).after[-1:] != (end,):
         raise ConfigError(
@@ -68,7 +68,7 @@ def rewrite_rows(
         decoder_inputs=tuple(np.concatenate([start, target_of[place][:-1]]) for place in both),
         names=tuple(str(places[place]) for place in both),
         sources=tuple(known[place] for place in both),
-        troubles=(*troubles, *sources.troubles, *targets.troubles),
+        issues=(*issues, *sources.issues, *targets.issues),
     )
     return LanguageRows.of(sequences, form, packed=packed, max_target_tokens=max_target_tokens)
 
@@ -79,16 +79,16 @@ def completion_rows(
     """Rows for a decoder: the prompt without loss, the completion and the end of text with it.
 
     Args:
-        samples: one whose target is not known is left out, and that is a trouble.
-        form: of the rows; `max_tokens` bounds what is read, that is all but the end of text.
-        separator: written behind each source; what writes with the model must do the same.
+        samples: a sample without a target is left out, with an issue.
+        form: the format of the rows; `max_tokens` bounds the tokens read, that is all but the end of text.
+        separator: written behind each source; a program that writes with the model must do the same.
         packed: several samples to a row, apart from each other.
 
     Raises:
         InputError: a sample is too long where `on_long` is `refuse`.
         ConfigError: the tokenizer has no end token.
     """
-    known, troubles = _known(samples)
+    known, issues = _known(samples)
     end = form.tokenizer.eos_id
     if end is None:
         raise ConfigError("this tokenizer has no end token, so a completion would never end; give it one (eos_token)")
@@ -99,10 +99,10 @@ def completion_rows(
     labels: list[Int32s] = []
     sources: list[int] = []
     for number, prompt, completion in zip(known, prompts, completions, strict=True):
-        room = form.max_tokens - len(frame.before) - len(completion)
-        fitted, trouble = _fitted(samples[number], prompt, room, separator, form)
-        if trouble is not None:
-            troubles.append(trouble)
+        capacity = form.max_tokens - len(frame.before) - len(completion)
+        fitted, issue = _fitted(samples[number], prompt, capacity, separator, form)
+        if issue is not None:
+            issues.append(issue)
         if fitted is None:
             continue
         read = np.concatenate([frame.before, fitted, completion]).astype(np.int32)
@@ -117,39 +117,39 @@ def completion_rows(
         labels=tuple(labels),
         names=tuple(str(samples[number].place) for number in sources),
         sources=tuple(sources),
-        troubles=tuple(troubles),
+        issues=tuple(issues),
     )
     return LanguageRows.of(sequences, form, packed=packed)
 
 
 def _fitted(
-    sample: RewriteSample, prompt: Int32s, room: int, separator: str, form: RowFormat
-) -> tuple[Int32s | None, Trouble | None]:
-    """The prompt's tokens, cut where they must be and may be, and what there is to say of it."""
-    if len(prompt) <= room and (len(prompt) or frame_of(form).before):
+    sample: RewriteSample, prompt: Int32s, capacity: int, separator: str, form: RowFormat
+) -> tuple[Int32s | None, DataIssue | None]:
+    """The prompt's tokens, cut where they are too long and may be cut, and the issue of it."""
+    if len(prompt) <= capacity and (len(prompt) or frame_of(form).before):
         return prompt, None
     if not len(prompt):
-        return None, Trouble(
+        return None, DataIssue(
             place=sample.place, what="the prompt is empty", remedy="give it a source, or a separator", dropped=True
         )
-    what = f"the prompt is {len(prompt)} tokens and beside the completion a row has room for {max(room, 0)}"
+    what = f"the prompt is {len(prompt)} tokens and beside the completion a row has room for {max(capacity, 0)}"
     remedy = "raise max_tokens, as far as the model's context goes, or shorten the texts"
     if form.on_long == "refuse":
         raise InputError(f"{sample.place}: {what}; {remedy}, or let on_long cut or drop it")
-    cut = _cut(sample.source, separator, room, form) if form.on_long == "cut" else None
+    cut = _cut(sample.source, separator, capacity, form) if form.on_long == "cut" else None
     if cut is None:
-        return None, Trouble(place=sample.place, what=f"{what}: left out", remedy=remedy, dropped=True)
-    return cut, Trouble(place=sample.place, what=f"{what}: its end is cut", remedy=remedy, dropped=False)
+        return None, DataIssue(place=sample.place, what=f"{what}: left out", remedy=remedy, dropped=True)
+    return cut, DataIssue(place=sample.place, what=f"{what}: its end is cut", remedy=remedy, dropped=False)
 
 
-def _cut(source: str, separator: str, room: int, form: RowFormat) -> Int32s | None:
+def _cut(source: str, separator: str, capacity: int, form: RowFormat) -> Int32s | None:
     """The tokens of the longest beginning of a source, found by halving, that has room with its separator."""
     short, long = 0, len(source)  # a beginning of `short` characters is taken to fit
     best: Int32s | None = None
     while long - short > 1:
         middle = (short + long) // 2
         (ids,) = _plain([source[:middle] + separator], form)
-        if len(ids) <= room:
+        if len(ids) <= capacity:
             short, best = middle, ids
         else:
             long = middle
@@ -162,12 +162,12 @@ def _plain(texts: Sequence[str], form: RowFormat) -> list[Int32s]:
     return [np.asarray(ids, dtype=np.int32) for ids in found]
 
 
-def _known(samples: Sequence[RewriteSample]) -> tuple[list[int], list[Trouble]]:
+def _known(samples: Sequence[RewriteSample]) -> tuple[list[int], list[DataIssue]]:
     known = [number for number, sample in enumerate(samples) if sample.target is not None]
     return known, [_unlabelled(sample.place) for sample in samples if sample.target is None]
 
 
-def _unlabelled(place: Place) -> Trouble:
-    return Trouble(
+def _unlabelled(place: Place) -> DataIssue:
+    return DataIssue(
         place=place, what="the target is not known: left out", remedy="give it a target, or predict it", dropped=True
     )

@@ -1,6 +1,6 @@
 """Texts, or pairs of them, to one label, several, or a number: the rows of classification and regression.
 
-Labels become what the loss takes: a class's index; a 0 or 1 for every label there is; the number itself.  The summed
+Labels take the form that the loss needs: a class's index; a 0 or 1 for every label; the number itself.  The summed
 loss over `num_targets` is then the mean that transformers' `...ForSequenceClassification` reports: over rows, and with
 several labels over rows times labels.
 """
@@ -16,19 +16,19 @@ import numpy.typing as npt
 
 from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.base.tasks import Problem
-from lavra.data.labelled.samples import Label, Place, TextSample, Trouble
+from lavra.data.labelled.samples import DataIssue, Label, Place, TextSample
 from lavra.data.rows.batches import TaskRows
 from lavra.data.rows.encoding import RowFormat, Text, encode_rows
 
 
 def text_rows(samples: Sequence[TextSample], form: RowFormat, *, labels: Sequence[str], problem: Problem) -> TaskRows:
-    """Rows to learn from.
+    """Make rows to learn from.
 
     Args:
-        samples: texts or pairs; one whose label is not known is left out, and that is a trouble.
-        form: how they become rows.
+        samples: texts or pairs; a sample without a label is left out, with an issue.
+        form: the format of the rows.
         labels: every label, in the order of the model's outputs; none for regression.
-        problem: what the labels are.
+        problem: the kind of the labels.
 
     Raises:
         InputError: a label is not among `labels`, or not of the problem's kind.
@@ -44,7 +44,7 @@ def text_rows(samples: Sequence[TextSample], form: RowFormat, *, labels: Sequenc
 
 
 def unlabelled_text_rows(samples: Sequence[TextSample], form: RowFormat) -> TaskRows:
-    """Rows to predict, whatever their labels; `sources` says which samples they are."""
+    """Rows to predict; labels are not read; `sources` gives the number of each sample."""
     return _rows(samples, range(len(samples)), form)
 
 
@@ -57,18 +57,18 @@ def _rows(samples: Sequence[TextSample], numbers: Sequence[int], form: RowFormat
         form=form,
         names=tuple(str(samples[number].place) for number in sources),
         sources=sources,
-        troubles=encoded.troubles,
+        issues=encoded.issues,
     )
 
 
-def _with(rows: TaskRows, targets: npt.NDArray[Any], troubles: tuple[Trouble, ...]) -> TaskRows:
+def _with(rows: TaskRows, targets: npt.NDArray[Any], issues: tuple[DataIssue, ...]) -> TaskRows:
     return TaskRows(
         encoded=rows.encoded,
         form=rows.form,
         names=rows.names,
         sources=rows.sources,
         targets=targets,
-        troubles=(*troubles, *rows.troubles),
+        issues=(*issues, *rows.issues),
     )
 
 
@@ -83,8 +83,9 @@ def _index(labels: Sequence[str], problem: Problem) -> dict[str, int]:
         Problem.REGRESSION: (0, 1),
     }[problem]
     if len(labels) < least or (most is not None and len(labels) > most):
-        wanted = f"at least {least}" if most is None else f"at most {most}"
-        raise ConfigError(f"{len(labels)} labels are given and {problem.value} takes {wanted}")
+        wanted = f"at least {least} labels" if most is None else f"at most {most} label"
+        found = ", ".join(map(repr, labels[:5])) or "none"
+        raise ConfigError(f"{problem.value} takes {wanted}; found {len(labels)}: {found}")
     if len(set(labels)) < len(labels):
         twice = next(label for label in labels if list(labels).count(label) > 1)
         raise ConfigError(f"label {twice!r} is given twice; give each once")
@@ -116,7 +117,7 @@ def _number(label: object, place: Place) -> float:
     return float(label)
 
 
-def _unlabelled(place: Place) -> Trouble:
-    return Trouble(
+def _unlabelled(place: Place) -> DataIssue:
+    return DataIssue(
         place=place, what="the label is not known: left out", remedy="give it a label, or predict it", dropped=True
     )

@@ -3,7 +3,7 @@
 A conversation is rendered by the model's own template and read as the model reads it; the loss is on the tokens of the
 assistant's turns and of nothing else.  The end-of-turn token is among them, for a model that never learns it never
 stops.  `chat_spans` finds the turns; here characters become tokens.  Where a template has no `{% generation %}`
-blocks a turn ends with its end-of-turn token, and what the template writes behind it (a line break) is not learnt.
+blocks a turn ends with its end-of-turn token, and the template's text behind it (a line break) is not learnt.
 
 A conversation is never cut: one that is too long is left out or refused.  So is one that has special tokens written
 in its messages, which would be read as the real ones.
@@ -21,7 +21,7 @@ import tokenizers
 from lavra.base.arrays import Int32s, Int64s
 from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.data.batch import IGNORE
-from lavra.data.labelled.samples import ChatSample, Place, Trouble
+from lavra.data.labelled.samples import ChatSample, DataIssue, Place
 from lavra.data.rows.chat_spans import Conversation, TemplateError, conversation
 from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.language import LanguageRows, Sequences
@@ -40,18 +40,18 @@ def chat_rows(
     packed: bool = False,
     variables: Mapping[str, Any] | None = None,
 ) -> LanguageRows:
-    """Rows for a decoder.
+    """Make rows for a decoder.
 
     Args:
         samples: conversations with at least one turn of the assistant.
-        form: of the rows; its `on_long` must be `drop` or `refuse`, and what is behind the last learnt token is not
-            read, so it does not count.
+        form: the format of the rows; `on_long` must be `drop` or `refuse`.  Tokens behind the last learnt token are not
+            read, so they do not count.
         turns: learn `all` of the assistant's turns, or the `last` of each conversation.
         packed: several conversations to a row, apart from each other.
         variables: further names the template knows (`enable_thinking`).
 
     Raises:
-        InputError: the template does not let the assistant's turns be told, or ends them with no special token; a
+        InputError: the assistant's turns cannot be found, or the template ends them with no special token; a
             conversation is too long where `on_long` is `refuse`; there is no template.
         ConfigError: a setting makes no sense.
     """
@@ -61,16 +61,16 @@ def chat_rows(
         raise ConfigError("on_long is 'cut' and a conversation is never cut; use 'drop' or 'refuse'")
     form.tokenizer.template_for(
         None if not samples else samples[0].tools
-    )  # no template: that is no single sample's fault
+    )  # no template: that is not a single sample's fault
     inputs: list[Int32s] = []
     labels: list[Int32s] = []
     sources: list[int] = []
-    troubles: list[Trouble] = []
+    issues: list[DataIssue] = []
     for number, found in _encoded(samples, form.tokenizer, turns, variables):
         place = samples[number].place
-        read = found if isinstance(found, Trouble) else _sequence(*found, place, form)
-        if isinstance(read, Trouble):
-            troubles.append(read)
+        read = found if isinstance(found, DataIssue) else _sequence(*found, place, form)
+        if isinstance(read, DataIssue):
+            issues.append(read)
             continue
         inputs.append(read[0])
         labels.append(read[1])
@@ -80,15 +80,15 @@ def chat_rows(
         labels=tuple(labels),
         names=tuple(str(samples[number].place) for number in sources),
         sources=tuple(sources),
-        troubles=tuple(troubles),
+        issues=tuple(issues),
     )
     return LanguageRows.of(sequences, form, packed=packed)
 
 
 def _encoded(
     samples: Sequence[ChatSample], tokenizer: Tokenizer, turns: Turns, variables: Mapping[str, Any] | None
-) -> Iterator[tuple[int, Trouble | tuple[Conversation, tokenizers.Encoding]]]:
-    """Each conversation and its tokens, or what is wrong with it, in order."""
+) -> Iterator[tuple[int, DataIssue | tuple[Conversation, tokenizers.Encoding]]]:
+    """Each conversation and its tokens, or its issue, in order."""
     special = sorted({tokenizer.token(token) for token in tokenizer.special_ids})
     for start in range(0, len(samples), _CHUNK):
         chunk = range(start, min(start + _CHUNK, len(samples)))
@@ -96,7 +96,7 @@ def _encoded(
         texts = [one.text for one in rendered if isinstance(one, Conversation)]
         encodings = iter(rendered_encodings(tokenizer, texts))
         for number, one in zip(chunk, rendered, strict=True):
-            yield number, one if isinstance(one, Trouble) else (one, next(encodings))
+            yield number, one if isinstance(one, DataIssue) else (one, next(encodings))
 
 
 def _rendered(
@@ -105,25 +105,25 @@ def _rendered(
     turns: Turns,
     variables: Mapping[str, Any] | None,
     special: Sequence[str],
-) -> Conversation | Trouble:
+) -> Conversation | DataIssue:
     place = sample.place
     written = next(((n, token) for n, token in _written(sample.messages, special)), None)
     if written is not None:
         what = f"message {written[0]} has the special token {written[1]!r} written in it: left out"
-        return _trouble(place, what, "take it out of the text; the template writes special tokens by itself")
+        return _issue(place, what, "take it out of the text; the template writes special tokens by itself")
     if not any(message.get("role") == "assistant" for message in sample.messages):
-        return _trouble(place, "no message is the assistant's: left out", "add what it is to answer")
+        return _issue(place, "no message is the assistant's: left out", "add what it is to answer")
     try:
         found = conversation(sample, tokenizer, only_last=turns == "last", variables=variables)
         found.text.encode()
     except TemplateError as error:
         raise TemplateError(f"{place}: {error}") from error
     except UnicodeEncodeError:
-        return _trouble(place, "the text is not valid Unicode: left out", "write the file again as UTF-8")
+        return _issue(place, "the text is not valid Unicode: left out", "write the file again as UTF-8")
     except InputError as error:
-        return _trouble(place, f"{error}: left out", "bring the messages into the form the template knows")
+        return _issue(place, f"{error}: left out", "bring the messages into the form the template knows")
     if not found.spans:
-        return _trouble(place, "the template shows none of the assistant's turns: left out", "use another template")
+        return _issue(place, "the template shows none of the assistant's turns: left out", "use another template")
     return found
 
 
@@ -147,8 +147,8 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _sequence(
     found: Conversation, encoding: tokenizers.Encoding, place: Place, form: RowFormat
-) -> tuple[Int32s, Int32s] | Trouble:
-    """What is read and what is to follow each token of it, up to the last token that is learnt."""
+) -> tuple[Int32s, Int32s] | DataIssue:
+    """The tokens to read and the token to follow each, up to the last token that is learnt."""
     ids = np.asarray(encoding.ids, dtype=np.int32)
     learnt = np.zeros(len(ids), dtype=np.bool_)
     offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
@@ -156,7 +156,7 @@ def _sequence(
     for span in found.spans:
         straddling = _straddling(offsets, span)
         if straddling is not None:
-            return _trouble(place, _shown(found.text, offsets[straddling], span), _STRADDLE_REMEDY)
+            return _issue(place, _shown(found.text, offsets[straddling], span), _STRADDLE_REMEDY)
         inside = np.flatnonzero((offsets[:, 0] >= span[0]) & (offsets[:, 1] <= span[1]) & (offsets[:, 0] < span[1]))
         stops = inside[ends[inside]]
         if not len(stops) or found.text[offsets[stops[-1], 1] : span[1]].strip():
@@ -168,9 +168,9 @@ def _sequence(
         remedy = "raise max_tokens, as far as the model's context goes, or part the conversation"
         if form.on_long == "refuse":
             raise InputError(f"{place}: {what}; {remedy}, or let on_long drop it")
-        return _trouble(place, f"{what}: left out", remedy)
+        return _issue(place, f"{what}: left out", remedy)
     if last == 0:
-        return _trouble(place, "the conversation is one token: left out", "the template must write more than an end")
+        return _issue(place, "the conversation is one token: left out", "the template must write more than an end")
     return ids[:last], np.where(learnt[1 : last + 1], ids[1 : last + 1], IGNORE).astype(np.int32)
 
 
@@ -213,5 +213,5 @@ def _without_end(found: Conversation, span: tuple[int, int], place: Place) -> st
     )
 
 
-def _trouble(place: Place, what: str, remedy: str) -> Trouble:
-    return Trouble(place=place, what=what, remedy=remedy, dropped=True)
+def _issue(place: Place, what: str, remedy: str) -> DataIssue:
+    return DataIssue(place=place, what=what, remedy=remedy, dropped=True)

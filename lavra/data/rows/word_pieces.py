@@ -1,6 +1,6 @@
 """The pieces a tokenizer cuts each given word into, and the special tokens it puts around a text.
 
-What transformers does with `is_split_into_words=True`.  Byte-level tokenizers mark a word's beginning by the space
+transformers does the same with `is_split_into_words=True`.  Byte-level tokenizers mark a word's beginning by the space
 before it, so each word is read with one; the others mark it by themselves.
 
 Characters of scripts without spaces are words here and none to a tokenizer: those that stand side by side are read
@@ -41,7 +41,7 @@ class WordPieces:
 
 @dataclass(frozen=True, kw_only=True)
 class WordFrame:
-    """What stands around a single text.
+    """The special tokens around a single text.
 
     Attributes:
         before, after: special tokens, such as `[CLS]` and `[SEP]`.
@@ -56,11 +56,11 @@ class WordFrame:
 
     @property
     def length(self) -> int:
-        """Special tokens in all."""
+        """The number of special tokens in all."""
         return len(self.before) + len(self.after)
 
     def around(self, ids: Int32s) -> Int32s:
-        """A text framed."""
+        """The tokens of a text within the frame."""
         return np.concatenate([self.before, ids, self.after]).astype(np.int32)
 
     def types(self, length: int) -> Int32s:
@@ -91,9 +91,9 @@ def cut_words(sentences: Sequence[Runs], places: Sequence[Place], form: RowForma
     """The pieces of each sentence.
 
     Args:
-        sentences: their words, in the runs that are read together.
-        places: where each was read.
-        form: whose tokenizer cuts.
+        sentences: the words of each sentence, in the runs that are read together.
+        places: the place of each sentence in its file.
+        form: the format of the rows, with the tokenizer.
 
     Raises:
         InputError: a word is not valid Unicode, or no text at all.
@@ -118,7 +118,7 @@ class _Cutter:
         self._by_space = "ByteLevel" in form.tokenizer.definition.decoders
 
     def encode(self, sentences: Sequence[Runs]) -> list[tokenizers.Encoding]:
-        """Of each sentence, its runs being what the tokenizer takes for words."""
+        """The encoding of each sentence; the tokenizer takes each run for one word."""
         texts = [[self._spaced("".join(run)) for run in runs] for runs in sentences]
         return self._backend.encode_batch(texts, is_pretokenized=True, add_special_tokens=False)
 

@@ -26,17 +26,17 @@ class WordWindow:
     stops: Int64s
 
 
-def word_windows(pieces: WordPieces, room: int, overlap: int, before: int) -> list[WordWindow]:
+def word_windows(pieces: WordPieces, capacity: int, overlap: int, before: int) -> list[WordWindow]:
     """The windows of a sentence.
 
     Args:
-        pieces: the sentence; of a word longer than `room` the first `room` pieces are shown.
-        room: pieces a window holds.
-        overlap: pieces shown again by the next window, at most; less than `room`.
+        pieces: the sentence; of a word longer than `capacity` the first `capacity` pieces are shown.
+        capacity: pieces a window holds.
+        overlap: pieces shown again by the next window, at most; less than `capacity`.
         before: special tokens in front of the text in a row.
     """
-    lengths = np.minimum(pieces.lengths, room)
-    bounds = _bounds(lengths.tolist(), room, overlap)
+    lengths = np.minimum(pieces.lengths, capacity)
+    bounds = _bounds(lengths.tolist(), capacity, overlap)
     ends = np.concatenate([[0], np.cumsum(lengths)])  # piece at which each word begins, were all in one row
     owners = _owners(bounds, ends)
     sources = np.concatenate([[0], np.cumsum(pieces.lengths)])
@@ -49,20 +49,20 @@ def word_windows(pieces: WordPieces, room: int, overlap: int, before: int) -> li
     return windows
 
 
-def _bounds(lengths: list[int], room: int, overlap: int) -> list[tuple[int, int]]:
-    """(first, stop) words of each window, each of at most `room` pieces."""
+def _bounds(lengths: list[int], capacity: int, overlap: int) -> list[tuple[int, int]]:
+    """(first, stop) words of each window, each of at most `capacity` pieces."""
     bounds = []
     first = 0
     while True:
         stop, filled = first, 0
-        while stop < len(lengths) and filled + lengths[stop] <= room:
+        while stop < len(lengths) and filled + lengths[stop] <= capacity:
             filled += lengths[stop]
             stop += 1
         bounds.append((first, stop))
         if stop == len(lengths):
             return bounds
         # Go back over words shown already, as long as the next new word still finds room behind them.
-        back, most = 0, min(overlap, room - lengths[stop])
+        back, most = 0, min(overlap, capacity - lengths[stop])
         next_first = stop
         while next_first - 1 > first and back + lengths[next_first - 1] <= most:
             next_first -= 1

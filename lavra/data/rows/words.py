@@ -7,10 +7,10 @@ the others none, or, with `sub_words="all"`, the same with `B-` become `I-`.
 Chinese, Japanese or Thai characters are words of their own where a text is cut, and are read together by the tokenizer
 (`word_pieces`).  A token of several characters carries the tag of the first, which the others go on with.  Words of
 several such characters, which a file gives as a list, carry their tag on every piece: a text to be tagged later is cut
-into characters, and each of them is asked for.
+into characters, and each character needs a tag.
 
-A sentence too long for a row is cut into windows between words, each beginning with some words of the one before.
-Every word belongs to exactly one window, the one that shows most on its shorter side (the "maximum context" of
+A sentence too long for a row is cut into windows between words, each beginning with some words of the window before.
+Every word belongs to exactly one window: the window with most tokens on its shorter side (the "maximum context" of
 Devlin et al. 2018's reading of long passages): its tag is learnt once, and its prediction is taken from there.
 """
 
@@ -26,7 +26,7 @@ import numpy.typing as npt
 from lavra.base.arrays import Int32s, Int64s
 from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.data.batch import IGNORE
-from lavra.data.labelled.samples import Place, TagSample, Trouble
+from lavra.data.labelled.samples import DataIssue, Place, TagSample
 from lavra.data.labelled.word_cutting import has_units, is_spaceless
 from lavra.data.rows.batches import TaskRows
 from lavra.data.rows.encoding import EncodedRows, RowFormat
@@ -39,10 +39,10 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(frozen=True, kw_only=True)
 class TagConfig:
-    """How words become rows.
+    """Settings of the rows of tagged words.
 
     Attributes:
-        sub_words: which pieces of a word carry its tag: the `first`, or `all`.
+        sub_words: pieces of a word that carry its tag: the `first`, or `all`.
         overlap: tokens of a long sentence's window that the next one shows again; a quarter of a row unless given.
     """
 
@@ -73,7 +73,7 @@ class TagRows(TaskRows):
     shared: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def by_word(self, rows: Sequence[Sequence[ValueT]]) -> dict[int, list[ValueT | None]]:
-        """What was predicted of tokens, word by word.
+        """The predictions of tokens, word by word.
 
         Args:
             rows: for each row of the table, in its order, one value a token (more are not looked at).
@@ -95,11 +95,11 @@ class TagRows(TaskRows):
 def tag_rows(
     samples: Sequence[TagSample], form: RowFormat, *, labels: Sequence[str], config: TagConfig | None = None
 ) -> TagRows:
-    """Rows to learn from.
+    """Make rows to learn from.
 
     Args:
-        samples: sentences; one whose tags are not known is left out, and that is a trouble.
-        form: how they become rows; `on_long="cut"` makes windows.
+        samples: sentences; a sentence without tags is left out, with an issue.
+        form: the format of the rows; `on_long="cut"` makes windows.
         labels: every tag, in the order of the model's outputs.
         config: windows, and which pieces carry tags.
 
@@ -121,12 +121,12 @@ def tag_rows(
     )
     unknown = tuple(_unlabelled(sample.place) for sample in samples if sample.tags is None)
     split = tuple(_split(samples[number], classes[number], following, one) for number, one in table.shared.items())
-    told = (trouble for troubles in split for trouble in troubles)
-    return replace(table, token_targets=targets, troubles=(*unknown, *table.troubles, *told))
+    found = (issue for issues in split for issue in issues)
+    return replace(table, token_targets=targets, issues=(*unknown, *table.issues, *found))
 
 
 def unlabelled_tag_rows(samples: Sequence[TagSample], form: RowFormat, *, config: TagConfig | None = None) -> TagRows:
-    """Rows to predict, whatever their tags."""
+    """Rows to predict; tags are not read."""
     return _table(samples, range(len(samples)), form, config or TagConfig())[0]
 
 
@@ -134,28 +134,28 @@ def _table(
     samples: Sequence[TagSample], numbers: Sequence[int], form: RowFormat, config: TagConfig
 ) -> tuple[TagRows, list[WordWindow]]:
     frame = frame_of(form)
-    room = form.max_tokens - frame.length
-    overlap = room // 4 if config.overlap is None else config.overlap
-    if overlap >= room:
-        raise ConfigError(f"overlap is {overlap} and a row has room for {room} tokens; it must be less")
+    capacity = form.max_tokens - frame.length
+    overlap = capacity // 4 if config.overlap is None else config.overlap
+    if overlap >= capacity:
+        raise ConfigError(f"overlap is {overlap} and a row has room for {capacity} tokens; it must be less")
     ids: list[Int32s] = []
     windows: list[WordWindow] = []
     sources: list[int] = []
-    troubles: list[Trouble] = []
+    issues: list[DataIssue] = []
     num_words: dict[int, int] = {}
     shared: dict[int, tuple[tuple[int, int], ...]] = {}
     runs = [word_runs(samples[number]) for number in numbers]
     cut = cut_words(runs, [samples[number].place for number in numbers], form)
     for number, pieces in zip(numbers, cut, strict=True):
-        found = _troubles(samples[number], pieces, room, form)
-        troubles += found
-        if any(trouble.dropped for trouble in found):
+        found = _word_issues(samples[number], pieces, capacity, form)
+        issues += found
+        if any(issue.dropped for issue in found):
             continue
         num_words[number] = len(samples[number].words)
         sharing = np.flatnonzero(pieces.owners != np.arange(len(pieces.owners))).tolist()
         if sharing:
             shared[number] = tuple((word, int(pieces.owners[word])) for word in sharing)
-        for window in word_windows(pieces, room, overlap, len(frame.before)):
+        for window in word_windows(pieces, capacity, overlap, len(frame.before)):
             ids.append(frame.around(window.ids))
             windows.append(window)
             sources.append(number)
@@ -168,7 +168,7 @@ def _table(
         form=form,
         names=tuple(str(samples[number].place) for number in sources),
         sources=tuple(sources),
-        troubles=tuple(troubles),
+        issues=tuple(issues),
         words=tuple(window.words for window in windows),
         pieces=tuple(window.starts for window in windows),
         num_words=num_words,
@@ -179,8 +179,8 @@ def _table(
 def word_runs(sample: TagSample) -> list[list[str]]:
     """The words of a sentence, those that are read together in one run.
 
-    Words of a script without spaces go on with the one before where no blank stands between them; those of a list, of
-    which that is not known, always.
+    Words of a script without spaces continue the run of the word before where no blank stands between them; words of
+    a list, whose blanks are not known, always do.
     """
     runs: list[list[str]] = []
     is_cut = bool(sample.offsets) and sample.text != " ".join(sample.words)
@@ -203,8 +203,8 @@ def _whole_words(sample: TagSample, *, every: bool) -> npt.NDArray[np.bool_]:
 
 def _split(
     sample: TagSample, classes: Int64s, following: Int64s, shared: tuple[tuple[int, int], ...]
-) -> Iterator[Trouble]:
-    """A trouble for each word whose tag is not learnt, for its token begins in another span."""
+) -> Iterator[DataIssue]:
+    """An issue for each word whose tag is not learnt, for its token begins in another span."""
     for word, owner in shared:
         if classes[word] != following[classes[owner]]:
             what = (
@@ -212,20 +212,20 @@ def _split(
                 f"{(sample.tags or ())[owner]} and {(sample.tags or ())[word]}; the first is learnt"
             )
             remedy = "use a model whose tokenizer parts single characters, such as a BERT"
-            yield Trouble(place=sample.place, what=what, remedy=remedy, dropped=False)
+            yield DataIssue(place=sample.place, what=what, remedy=remedy, dropped=False)
 
 
-def _troubles(sample: TagSample, pieces: WordPieces, room: int, form: RowFormat) -> list[Trouble]:
+def _word_issues(sample: TagSample, pieces: WordPieces, capacity: int, form: RowFormat) -> list[DataIssue]:
     lengths = pieces.lengths
     if not len(lengths) or not lengths.any():
-        return [Trouble(place=sample.place, what="the sentence has no tokens", remedy="give it words", dropped=True)]
+        return [DataIssue(place=sample.place, what="the sentence has no tokens", remedy="give it words", dropped=True)]
     total = int(lengths.sum())
-    if total > room and form.on_long != "cut":
-        what = f"the sentence is {total} tokens and a row has room for {room}"
+    if total > capacity and form.on_long != "cut":
+        what = f"the sentence is {total} tokens and a row has room for {capacity}"
         remedy = "raise max_tokens, or let on_long be 'cut', which makes windows and loses nothing"
         if form.on_long == "refuse":
             raise InputError(f"{sample.place}: {what}; {remedy}")
-        return [Trouble(place=sample.place, what=f"{what}: left out", remedy=remedy, dropped=True)]
+        return [DataIssue(place=sample.place, what=f"{what}: left out", remedy=remedy, dropped=True)]
     found = [
         (
             word,
@@ -234,11 +234,11 @@ def _troubles(sample: TagSample, pieces: WordPieces, room: int, form: RowFormat)
         )
         for word in np.flatnonzero((lengths == 0) & (pieces.owners == np.arange(len(lengths)))).tolist()
     ] + [
-        (word, f"is {lengths[word]} tokens and a row has room for {room}: its end is cut", "raise max_tokens")
-        for word in np.flatnonzero(lengths > room).tolist()
+        (word, f"is {lengths[word]} tokens and a row has room for {capacity}: its end is cut", "raise max_tokens")
+        for word in np.flatnonzero(lengths > capacity).tolist()
     ]
     return [
-        Trouble(
+        DataIssue(
             place=sample.place, what=f"word {word + 1} {sample.words[word][:40]!r} {what}", remedy=remedy, dropped=False
         )
         for word, what, remedy in found
@@ -277,11 +277,11 @@ def _classes(sample: TagSample, index: dict[str, int]) -> Int64s:
 
 
 def inside(label: str) -> str:
-    """The tag of what goes on with a word's span."""
+    """The tag that continues the span of a word."""
     return f"I-{label[2:]}" if label.startswith("B-") else label
 
 
-def _unlabelled(place: Place) -> Trouble:
-    return Trouble(
+def _unlabelled(place: Place) -> DataIssue:
+    return DataIssue(
         place=place, what="the tags are not known: left out", remedy="give it tags, or predict them", dropped=True
     )

@@ -1,1 +1,1 @@
-"""What computes: one module a runner; `torch` for any device, a native one for the CPU later."""
+"""Runners, which compute forward passes: one module for each; `torch` for any device, `native` for the CPU."""

@@ -1,9 +1,9 @@
-"""Adapters in a runner's twin: which act on which rows is the runner's own choice, pass after pass.
+"""Adapters in a runner's twin: the runner itself chooses, for each pass, which adapter acts on which row.
 
-A model's wrappers share one `Adapters`, which says what acts.  The runner's twin is given one of its own: the model
-it was made of (an embedder, perhaps, in another thread) goes on as it was.
+A model's wrappers share one `Adapters`, which names the active adapter.  The runner's twin has its own: the original
+model (an embedder, perhaps, in another thread) is not affected.
 
-The base's products are computed once for all rows of a pass; what each adapter adds is computed for its rows
+The base's products are computed once for all rows of a pass; the change by each adapter is computed for its rows
 (Chen et al. 2023, "Punica", arXiv:2310.18547, without its kernel: one small product a layer and adapter).
 """
 
@@ -17,23 +17,23 @@ import torch
 from torch import Tensor, nn
 
 from lavra.adapt.active import Adapters, Selection
-from lavra.adapt.config import PromptConfig
+from lavra.adapt.config import VirtualTokensConfig
 from lavra.adapt.linear import AdaptedLinear, LinearAdapter
 from lavra.adapt.prefix import PrefixStack
 from lavra.adapt.soft_prompt import VirtualEmbedding
 from lavra.adapt.trained_copy import TrainedCopies
 from lavra.base.errors import InputError, nearest
-from lavra.generate.front import NO_FRONT, Front
+from lavra.generate.virtual_tokens import NO_VIRTUAL_TOKENS, VirtualTokens
 from lavra.model.transformer import EncoderDecoder
 
 
 class AddedPart(nn.Module):
-    """What adapters make of one layer's outputs, where they are a stretch of a larger product.
+    """The change by adapters of one layer's outputs, which are a range of a larger product.
 
     Args:
         layer: the adapted layer.
         start: first channel of its outputs.
-        stop: the one behind the last.
+        stop: channel after the last.
     """
 
     def __init__(self, layer: AdaptedLinear, start: int, stop: int) -> None:
@@ -41,7 +41,7 @@ class AddedPart(nn.Module):
         self.adapters, self.state, self.start, self.stop = layer.adapters, layer.state, start, stop
 
     def forward(self, x: Tensor, out: Tensor) -> None:
-        """(B, ..., K) inputs and (B, ..., N) outputs, of which the stretch is changed in place."""
+        """(B, ..., K) inputs and (B, ..., N) outputs, whose range is changed in place."""
         own = out[..., self.start : self.stop]
         for selection in self.state.selections:
             acting = [cast(LinearAdapter, self.adapters[name]) for name in selection.names if name in self.adapters]
@@ -62,7 +62,7 @@ def _changed(acting: Sequence[LinearAdapter], x: Tensor, own: Tensor) -> Tensor:
 
 
 def joins(module: nn.Module | None) -> bool:
-    """Whether a layer's product may be a stretch of a larger one: its inputs are the same with every adapter."""
+    """Whether a layer's product may be a range of a larger product: its inputs are the same with every adapter."""
     if not isinstance(module, AdaptedLinear):
         return type(module) is nn.Linear
     return type(module.base) is nn.Linear and not any(
@@ -71,11 +71,11 @@ def joins(module: nn.Module | None) -> bool:
 
 
 class RowAdapters:
-    """The adapters of a runner's twin, and which rows of a batch each acts on.
+    """The adapters of a runner's twin, and the rows of a batch that each acts on.
 
     Args:
-        twin: the runner's own; what acts in it is decided here from now on.
-        device: where it computes.
+        twin: the runner's own twin; from now on this object sets the active adapters in it.
+        device: device that computes.
     """
 
     def __init__(self, twin: nn.Module, device: torch.device) -> None:
@@ -89,22 +89,22 @@ class RowAdapters:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of adapters that rows may name; merged ones are a part of the weights."""
+        """The names of adapters that rows may name; merged adapters are a part of the weights."""
         return () if self._state is None else tuple(self._state.configs)
 
     def check(self, names: Sequence[str | None]) -> None:
-        """Refuse unknown ones.
+        """Refuse unknown names.
 
         Raises:
-            InputError: naming the first.
+            InputError: a name is unknown; the message has the first such name.
         """
         unknown = next((name for name in names if name is not None and name not in self.names), None)
         if unknown is not None:
             known = nearest(unknown, self.names) if self.names else "; this runner has none"
-            raise InputError(f"a row names the adapter {unknown!r}, and the runner has no such{known}")
+            raise InputError(f"a row names the adapter {unknown!r}, and the runner has no adapter of that name{known}")
 
     def choose(self, names: Sequence[str | None]) -> None:
-        """Let each row of the next batch have its adapter."""
+        """Set the adapter of each row of the next batch."""
         if self._state is None:
             return
         groups: dict[str, list[int]] = {}
@@ -120,21 +120,26 @@ class RowAdapters:
 
 
 def adapters_in(model: nn.Module) -> Adapters | None:
-    """What a model's adapters share, where it has any; it may be a fused twin."""
+    """The `Adapters` that a model's layers share, or None; the model may be a fused twin."""
     return next((holder.state for holder in _holders(model)), None)
 
 
-def front_of(model: nn.Module, name: str) -> Front:
-    """The virtual tokens of an adapter, where every text stands behind them; none of those that have none.
+def front_of(model: nn.Module, name: str) -> VirtualTokens:
+    """The virtual tokens of an adapter, which stand before every text; empty for an adapter without virtual tokens.
 
-    Those of a soft prompt stand before what a T5 reads, those of a prefix before what it writes, as in PEFT.
+    Those of a soft prompt stand before the text that T5 reads, those of a prefix before the text it writes, as in PEFT.
     """
     for module in model.modules():
         if isinstance(module, VirtualEmbedding) and name in module.ranges:
             ids = tuple(range(*module.ranges[name]))
-            in_source = isinstance(model, EncoderDecoder) and isinstance(module.state.config(name), PromptConfig)
-            return Front(source=ids) if in_source else Front(prompt=ids)
-    return NO_FRONT
+            config = module.state.config(name)
+            in_target = isinstance(config, VirtualTokensConfig) and config.in_target
+            return (
+                VirtualTokens(source=ids)
+                if isinstance(model, EncoderDecoder) and not in_target
+                else VirtualTokens(prompt=ids)
+            )
+    return NO_VIRTUAL_TOKENS
 
 
 def weights_version(model: nn.Module, name: str) -> str:

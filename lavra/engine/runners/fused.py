@@ -1,12 +1,12 @@
-"""The model as it reads and writes fastest: fewer products, over matrices laid out once.
+"""A twin of the model that reads and writes fastest: fewer products, over matrices laid out once.
 
 Queries, keys and values are products with the same input, and so are the two halves of a gated feed-forward layer: each
-group becomes one product.  On a CPU in float32 the matrices are laid out as oneDNN wants them: otherwise that is done
+group becomes one product.  On a CPU in float32 the matrices are laid out as oneDNN needs them: otherwise oneDNN does it
 again at every product, which for a few tokens costs more than the product itself (docs/engine.md has the figures).
 
-A model is fused from outside, module by module, into a twin of it; the model itself is not touched.  Where layers are
-adapted, their products are still one, and each adapter changes its stretch of the outputs (`adapted.py`).  Quantized
-modules go into the twin as they are, and layers whose adapters change what they are given (IA3 in the feed-forward
+A model is fused from outside, module by module, into a twin of it; the model itself is not changed.  Adapted
+layers still share one product, and each adapter changes its range of the outputs (`adapted.py`).  Quantized
+modules go into the twin unchanged, and layers whose adapters change their inputs (IA3 in the feed-forward
 layer) keep a product of their own.
 """
 
@@ -56,7 +56,7 @@ def is_fused(model: nn.Module) -> bool:
 
 
 def _twin(module: nn.Module, *, joined: bool = True) -> nn.Module:
-    """A module like this one over the same parameters, what is inside fused; its own products unless they are apart."""
+    """A module like the given module over the same parameters, its parts fused; its projections only if `joined`."""
     if joined and type(module) is Attention and all(map(joins, (module.query, module.key, module.value))):
         return FusedAttention(module)
     if type(module) is FeedForward and joins(module.gate) and joins(module.up):
@@ -101,7 +101,7 @@ class FusedLinear(nn.Module):
 
 
 class Matrix:
-    """Rows of (N, K) matrices with the same K, and their bias; no module, so that nobody moves or saves it."""
+    """Rows of (N, K) matrices with the same K, and their bias; not a module, so that no code moves or saves it."""
 
     def __init__(self, weights: list[Tensor], bias: Tensor | None) -> None:
         weight = torch.cat([one.detach() for one in weights])
@@ -129,7 +129,7 @@ def _size_for(rows: int) -> int:
 
 
 class FusedAttention(Attention):
-    """Attention whose three projections are one; queries and keys are turned together."""
+    """Attention with one product for its three projections; queries and keys are rotated together."""
 
     def __init__(self, attention: Attention) -> None:
         nn.Module.__init__(self)
@@ -140,7 +140,7 @@ class FusedAttention(Attention):
         self.output = _twin(attention.output)  # type: ignore[assignment]
 
     def project(self, x: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Attention`, from one product."""
+        """See `Attention`; computed as one product."""
         queries, keys = self.num_heads, self.num_kv_heads
         mixed = self._split(self.projection(x), queries + 2 * keys)  # (B, T, H + 2K, C)
         turned, v = mixed[:, :, : queries + keys], mixed[:, :, queries + keys :]
@@ -150,7 +150,7 @@ class FusedAttention(Attention):
 
 
 class FusedFeedForward(nn.Module):
-    """A gated feed-forward layer whose two inner products are one."""
+    """A gated feed-forward layer with one product for its two inner products."""
 
     def __init__(self, layer: FeedForward) -> None:
         super().__init__()
@@ -190,9 +190,9 @@ class FusedHead(Head):
 
     @property
     def weight(self) -> Tensor | None:  # type: ignore[override]
-        """There is none to give: who wants the plain matrix must not be given the embedding's in its place."""
+        """Raises: the matrix is packed for oneDNN; falling back to the tied embedding would be silently wrong."""
         raise LavraError("a fused head's matrix is laid out for products only; ask the model it was made of")
 
     def project(self, hidden: Tensor, tied: nn.Embedding) -> Tensor:
-        """(..., D), made ready -> (..., V)."""
+        """(..., D) from `head_hidden` -> (..., V)."""
         return self._matrix.product(hidden)

@@ -1,9 +1,9 @@
-"""A checkpoint's floats as tensors for the native runner, and what every folder is checked for."""
+"""A checkpoint's floats as tensors for the native runner, and the checks of every folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from lavra.base.errors import CheckpointError
 from lavra.engine.runners.native_model import StoredTensor, TensorType
 from lavra.model.config import Kind, ModelConfig, Scaling
+from lavra.model.gguf_blocks import RoundingError
 from lavra.model.shapes import TensorShape
 from lavra.model.tensor_names import Checkpoint
 from lavra.model.tensors import FLOATS
@@ -23,28 +24,32 @@ _TYPES: Final = {"F32": TensorType.F32, "F16": TensorType.F16, "BF16": TensorTyp
 
 
 class NotNativeError(Exception):
-    """The folder is sound, and the native runner does not compute what it holds; the message says what that is."""
+    """The folder is sound, but the native runner does not compute its model; the message gives the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NativeWeights:
-    """What a folder holds.
+    """The weights in a folder.
 
     Attributes:
-        config: of the model.
-        stored: type of the weights (`bfloat16`), how they were compressed (`int8`), or a GGUF file's block format.
-        packed: whether its matrices are integers.
-        read: reads the tensors, one after the other.
+        config: configuration of the model.
+        stored: type of the weights (`bfloat16`), format of compressed weights (`int8`), or a GGUF file's block format.
+        packed: whether the matrices are integers.
+        read: function that reads the tensors, one after the other.
+        held: types of packed matrices that the native runner holds (`int4 and int8`), if they differ from `stored`.
+        rounding: rounding errors of reading GGUF blocks.
     """
 
     config: ModelConfig
     stored: str
     packed: bool
     read: Callable[[], Iterator[StoredTensor]]
+    held: str | None = None
+    rounding: RoundingError | None = None
 
 
 def check_config(config: ModelConfig) -> None:
-    """Refuse what the native runner does not compute."""
+    """Refuse a configuration that the native runner does not compute."""
     scaling = config.rope.scaling if config.rope is not None else None
     if scaling is not None and scaling.kind is Scaling.DYNAMIC:
         raise NotNativeError("dynamic rope scaling turns every key anew as the text grows")
@@ -53,7 +58,7 @@ def check_config(config: ModelConfig) -> None:
 
 
 def check_floats(one: Rule, checkpoint: Checkpoint, shapes: Mapping[str, TensorShape], folder: Path) -> None:
-    """Refuse a tensor that is no float, or of another shape than the model needs; raises CheckpointError."""
+    """Refuse a tensor that is not a float, or has another shape than the model needs; raises CheckpointError."""
     kind, shape, wanted = checkpoint.dtype(one.theirs), checkpoint.shape(one.theirs), their_shape(one, shapes)
     if kind not in FLOATS:
         raise CheckpointError(f"{folder}: tensor {one.theirs} has type {kind}; lavra opens {', '.join(FLOATS)}")
@@ -81,6 +86,15 @@ def float_tensor(name: str, kind: str, values: Array) -> StoredTensor:
     return StoredTensor(name=name, type=_TYPES[kind], rows=wide.shape[0], columns=wide.shape[1], data=aligned(wide))
 
 
+def in_float32(tensor: StoredTensor) -> StoredTensor:
+    """The same floats, widened without rounding."""
+    if tensor.type is TensorType.BF16:
+        values: Array = (tensor.data.astype(np.uint32) << 16).view(np.float32)
+    else:
+        values = tensor.data.astype(np.float32)
+    return replace(tensor, type=TensorType.F32, data=values)
+
+
 def aligned(values: Array) -> Array:
-    """Row by row, at an address that C++ may read it from."""
+    """A row-major copy of an array unless it is so already, at an address aligned for C++."""
     return np.require(values, requirements=("C", "ALIGNED"))

@@ -44,7 +44,7 @@ from lavra.quantize.folder_facts import (
 from lavra.quantize.scheme import Scheme
 
 _Kept = tuple[TensorShape, tuple[str, ...]]
-_GROUP: Final = 32  # the kernels' scales are of so many neighbouring inputs, or of a multiple
+_GROUP: Final = 32  # the kernels' scales are of this number of neighbouring inputs, or of a multiple
 
 
 def _check_scheme(scheme: Scheme) -> None:
@@ -55,7 +55,7 @@ def _check_scheme(scheme: Scheme) -> None:
 
 
 def packed_weights(raw: Mapping[str, Any], facts: Mapping[str, Any], folder: Path) -> NativeWeights:
-    """Lavra's own layout."""
+    """A folder in lavra's own layout."""
     raw, files = native_tensors(raw, facts, folder)
     config, scheme = native_config(raw, facts, files, folder), native_scheme(facts, folder)
     check_config(config)
@@ -105,9 +105,11 @@ def _packed_shapes(
 def _integers(name: str, shape: TensorShape, scheme: Scheme, data: Array, scales: Array) -> StoredTensor:
     if scheme.bits == 8 and scheme.group_size is None:
         data = data[:, : shape[1]]  # without the zeros behind a row
+    # Only `int8-dynamic` asks for inputs of 8 bits (W8A8), and only in linear layers of blocks.
+    eight = TensorType.INT8 if scheme.rounds_inputs and ".blocks." in name else TensorType.INT8_A16
     return StoredTensor(
         name=name,
-        type=TensorType.INT8 if scheme.bits == 8 else TensorType.INT4,
+        type=eight if scheme.bits == 8 else TensorType.INT4,
         rows=shape[0],
         columns=shape[1],
         group=scheme.group_size or 0,
@@ -121,12 +123,12 @@ def interchange_weights(raw: Mapping[str, Any], facts: Mapping[str, Any], folder
 
     Args:
         raw: `config.json` without its `quantization_config`.
-        facts: that field.
-        folder: where the tensors are.
+        facts: the `quantization_config`.
+        folder: folder of the tensors.
 
     Raises:
-        CheckpointError: the folder is damaged, or not packed in a way that lavra opens.
-        NotNativeError: only torch computes what it holds.
+        CheckpointError: the folder is damaged, or its packing is not supported.
+        NotNativeError: only torch computes the model.
     """
     scheme = read_scheme(facts, folder)
     source = family_of(raw, folder)

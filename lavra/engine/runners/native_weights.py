@@ -3,50 +3,50 @@
     config.json, safetensors   floats under their names, by the family's table of tensors (`lavra.model.weights`)
     lavra's native layout      packed integers and scales under our names
     compressed-tensors'        packed integers and scales under their names, by the same table
-    GGUF                       every block format, as float32
+    GGUF                       integers of 8 and 4 bits, or floats (`native_gguf.py`)
 
-Nothing here needs torch.  Names, shapes and types are checked before anything is read, so that a damaged folder is
-refused; what is sound but not for the native runner (a task's head, scales in float16) is said with its reason.
+Nothing here needs torch.  Names, shapes and types are checked before any weights are read, so that a damaged folder is
+refused; a sound folder that the native runner does not compute (a task's head, scales in float16) gets a reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lavra.base.gguf_file import is_gguf, read_gguf
+from lavra.base.gguf_file import is_gguf
 from lavra.engine.runners.native_floats import (
     NativeWeights,
     NotNativeError,
     check_config,
     check_floats,
-    float_tensor,
     float_tensors,
 )
+from lavra.engine.runners.native_gguf import gguf_weights
 from lavra.engine.runners.native_integers import interchange_weights, packed_weights
-from lavra.engine.runners.native_model import StoredTensor
 from lavra.model.config_files import check_names, family_of, read_config, read_config_file
-from lavra.model.families import family, family_names
 from lavra.model.families.fields import Fields
-from lavra.model.gguf_arrays import check_tensors, read_array
-from lavra.model.gguf_config import PLAIN, block_format, load_gguf_config
-from lavra.model.gguf_names import plan_tensors
+from lavra.model.families.table import family, family_names
 from lavra.model.shapes import parameter_shapes
 from lavra.model.tensor_names import named, resolve_copies
 from lavra.model.tensors import open_tensors
 from lavra.quantize.folder_facts import METHOD, NATIVE
 
 
-def open_weights(folder: Path) -> NativeWeights:
-    """Look at a decoder's folder or GGUF file; no numbers are read yet.
+def open_weights(folder: Path, *, as_floats: bool = False) -> NativeWeights:
+    """Open a decoder's folder or GGUF file; no weights are read yet.
+
+    Args:
+        folder: folder of the model, or its GGUF file.
+        as_floats: whether a GGUF file's blocks become float32; a folder's packed integers are not affected.
 
     Raises:
-        CheckpointError: it is damaged or incomplete, as `load_model` says.
-        NotNativeError: only torch computes what it holds.
+        CheckpointError: the folder is damaged or incomplete, as for `load_model`.
+        NotNativeError: only torch computes the model.
     """
     if is_gguf(folder):
-        return _gguf(folder)
+        return gguf_weights(folder, as_floats=as_floats)
     raw = read_config_file(folder)
     facts = raw.get("quantization_config")
     if _has_task_head(raw):
@@ -70,7 +70,7 @@ def _has_task_head(raw: Mapping[str, Any]) -> bool:
 def _floats(raw: Mapping[str, Any], folder: Path) -> NativeWeights:
     source = family_of(raw, folder)
     checkpoint = named(source, open_tensors(folder))
-    # Before anything is warned of: torch, which opens what is not for the native runner, warns of the same.
+    # Before any warning: torch, which opens models that the native runner does not compute, gives the same warnings.
     check_config(source.read(Fields(raw, where=str(folder / "config.json")), frozenset(checkpoint.names)))
     config, checkpoint = resolve_copies(source, read_config(source, raw, folder, checkpoint), checkpoint)
     check_config(config)
@@ -81,20 +81,3 @@ def _floats(raw: Mapping[str, Any], folder: Path) -> NativeWeights:
     return NativeWeights(
         config=config, stored=config.dtype, packed=False, read=lambda: float_tensors(table, checkpoint)
     )
-
-
-def _gguf(path: Path) -> NativeWeights:
-    config, file = load_gguf_config(path), read_gguf(path)
-    check_config(config)
-    shapes = parameter_shapes(config)
-    planned = plan_tensors(config, list(shapes))
-    check_tensors(planned, shapes, file)
-
-    def read() -> Iterator[StoredTensor]:
-        for one in planned:
-            parts = one.split(read_array(file, one.name), [shapes[name][0] for name in one.ours])
-            for name, part in zip(one.ours, parts, strict=True):
-                yield float_tensor(name, "F32", part)
-
-    kind = block_format(file)
-    return NativeWeights(config=config, stored=PLAIN.get(kind, kind), packed=False, read=read)

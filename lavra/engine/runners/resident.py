@@ -1,11 +1,11 @@
-"""Keys and values of the rows that write, side by side, so that no pass gathers their blocks again.
+"""Keys and values of the writing rows, side by side, so that no pass gathers their blocks again.
 
-A sequence that writes brings one token a pass, and its keys and values so far lie in blocks here and there.  Gathering
+A writing sequence brings one token a pass, and its earlier keys and values lie in scattered blocks.  Gathering
 them for every pass costs as much as the attention itself.  So rows that bring one token each keep a copy in place:
-new vectors go into the blocks and into the copy, and attention reads the copy as it lies.
+new vectors go into the blocks and into the copy, and attention reads the copy directly.
 
-A row is recognised by the block its last position is in and how many positions it has: the scheduler lets nobody else
-write into that block.  Whatever else writes into a block makes its copy void.
+A row is recognised by the block of its last position and its number of positions: the scheduler lets no other row
+write into that block.  Any other write into a block makes its copy invalid.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Key = tuple[int, int]  # the block that holds the last position, and how many po
 
 
 class Resident:
-    """Copies of all layers, one row a sequence.
+    """Copies of all layers, one row for each sequence.
 
     Args:
         stores: keys and values of each layer, in blocks.
-        num_blocks: of a store.
+        num_blocks: number of blocks of a store.
         block_size: positions in a block.
         shape: (K, C) of a vector.
-        dtype: what attention reads.
-        device: where.
+        dtype: type of the copies that attention reads.
+        device: device of the copies.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Resident:
         self._stores, self._block_size, self._shape = stores, block_size, shape
         self._dtype, self._device, self._most = dtype, device, num_blocks * block_size
         self._copies: list[tuple[Tensor, Tensor]] = []  # (rows, K, span, C) keys and values of each layer
-        self._rows: list[Key | None] = []  # what each row holds
+        self._rows: list[Key | None] = []  # the contents of each row
 
     def fits(self, rows: Sequence[ForwardRow]) -> bool:
         """Whether their copies would take no more memory than the blocks themselves."""
@@ -76,14 +76,14 @@ class Resident:
         return order
 
     def forget(self, blocks: Iterable[int]) -> None:
-        """Somebody else wrote into these blocks."""
+        """Forget the copies of these blocks, which were written to from elsewhere."""
         gone = set(blocks)
         self._rows = [None if key is not None and key[0] in gone else key for key in self._rows]
 
     def append(
         self, layer: int, places: tuple[Tensor, Tensor], keys: Tensor, values: Tensor, span: int
     ) -> tuple[Tensor, Tensor]:
-        """Put (B, K, C) vectors at rows (B,) and positions (B,); those of all rows so far, each (B, span, K, C)."""
+        """Put (B, K, C) vectors at rows (B,), positions (B,); returns all vectors of the rows, each (B, span, K, C)."""
         numbers, starts = places
         count = len(starts)
         held_keys, held_values = self._copies[layer]
@@ -92,7 +92,7 @@ class Resident:
         return held_keys[:count, :, :span].transpose(1, 2), held_values[:count, :, :span].transpose(1, 2)
 
     def clear(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._copies, self._rows = [], []
 
     def _key(self, row: ForwardRow) -> Key:
@@ -156,7 +156,7 @@ class ResidentCache:
         self._step = Step(slots, None, start, max(starts) + 1, positions + 1, slots)
 
     def plan(self, num_tokens: int, real: Tensor | None, positions: Tensor | None) -> Step:
-        """Where the new tokens go; decided when the cache was made."""
+        """The slots of the new tokens, decided when the cache was made."""
         assert num_tokens == 1
         assert real is None
         assert positions is None
@@ -174,4 +174,4 @@ class ResidentCache:
         return torch.arange(step.span, device=step.slots.device)[None]
 
     def commit(self, step: Step) -> None:
-        """Nothing to do: whoever made the cache counts."""
+        """Do nothing: the code that made the cache counts tokens."""

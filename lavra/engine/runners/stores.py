@@ -1,4 +1,4 @@
-"""Where keys and values lie: one slot a position, `block_size` of them a block; as floats, or as rounded integers."""
+"""Stores of keys and values: one slot for each position, `block_size` slots a block; as floats, or rounded integers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class BlockStore(Protocol):
         ...
 
     def copy(self, old: Tensor, new: Tensor) -> None:
-        """Make blocks equal to others."""
+        """Copy blocks to other blocks."""
         ...
 
 
 def blank(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros; on a CPU of memory that the kernel hands out as it is first written to.
+    """Zeros; on a CPU in memory that the kernel provides at the first write.
 
     A cache for many long texts is gigabytes, of which most requests use little: `torch.zeros` would write to all of it.
     """
@@ -39,31 +39,31 @@ def blank(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Ten
 
 
 class FloatStore:
-    """Vectors as floats."""
+    """A store of vectors as floats."""
 
     def __init__(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
         self._data = blank(shape, dtype, device)  # (blocks, block_size, K, C)
 
     def write(self, slots: Tensor, vectors: Tensor) -> Tensor:
-        """As `BlockStore`."""
+        """See `BlockStore`."""
         kept = vectors.to(self._data.dtype)
         self._data.flatten(0, 1).index_copy_(0, slots, kept)
         return kept.to(vectors.dtype)
 
     def read(self, blocks: Tensor | slice, dtype: torch.dtype) -> Tensor:
-        """As `BlockStore`; a view where the blocks are neighbours and of that type."""
+        """See `BlockStore`; a view if the blocks are neighbours and of that type."""
         return self._data[blocks].to(dtype)
 
     def copy(self, old: Tensor, new: Tensor) -> None:
-        """As `BlockStore`."""
+        """See `BlockStore`."""
         self._data[new] = self._data[old]
 
 
 class Int8Store:
     """Vectors as integers, each head of each token with a scale and a middle of its own.
 
-    The 255 steps lie between the least and the largest channel, not around zero: the few channels of a key are seldom
-    balanced, and scores are large, so that a softmax sees what a step costs (docs/compression.md has the figures).
+    The 255 steps lie between the smallest and the largest channel, not around zero: the few channels of a key are
+    seldom balanced, and scores are large, so that a coarser step changes the softmax (docs/compression.md, figures).
     """
 
     def __init__(self, shape: Sequence[int], device: torch.device) -> None:
@@ -72,10 +72,10 @@ class Int8Store:
         self._middle = blank((*shape[:-1], 1), torch.bfloat16, device)
 
     def write(self, slots: Tensor, vectors: Tensor) -> Tensor:
-        """As `BlockStore`."""
+        """See `BlockStore`."""
         wide = vectors.float()
         low, high = wide.aminmax(dim=-1, keepdim=True)
-        middle = ((high + low) / 2).bfloat16()  # what rounding does to it, the integers make good
+        middle = ((high + low) / 2).bfloat16()  # the integers make up for its rounding
         scale = (torch.maximum(high - middle, middle - low) / 127).bfloat16()
         scale = torch.where(scale == 0, torch.ones_like(scale), scale)
         kept = ((wide - middle) / scale).round().to(torch.int8)
@@ -84,10 +84,10 @@ class Int8Store:
         return (kept * scale.float() + middle).to(vectors.dtype)
 
     def read(self, blocks: Tensor | slice, dtype: torch.dtype) -> Tensor:
-        """As `BlockStore`."""
+        """See `BlockStore`."""
         return (self._data[blocks] * self._scale[blocks].float() + self._middle[blocks]).to(dtype)
 
     def copy(self, old: Tensor, new: Tensor) -> None:
-        """As `BlockStore`."""
+        """See `BlockStore`."""
         for store in (self._data, self._scale, self._middle):
             store[new] = store[old]

@@ -1,11 +1,11 @@
 """The torch runner: any decoder or encoder-decoder, on any device, over blocks.
 
-The model is the one that trains: it is handed a cache that keeps keys and values in blocks instead of rows.  Rows that
-bring equally many tokens are computed together; so the single tokens of all running sequences are one batch, and each
+The model is the one that trains: it gets a cache that keeps keys and values in blocks instead of rows.  Rows with
+equally many new tokens are computed together; so the single tokens of all running sequences are one batch, and each
 part of a prompt is a batch of its own, with no padding anywhere.  Each row has the adapter it names (`adapted.py`).
 
 Blocks hold keys and values in the model's type, in bfloat16, or as integers, each head of a token with a scale and a
-middle (`stores.py`); rows that write keep a copy of theirs side by side (`resident.py`).
+middle (`stores.py`); writing rows keep a copy of theirs side by side (`resident.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lavra.model.cache import Cache, Step
 from lavra.model.config import ModelConfig, Scaling
 from lavra.model.transformer import Decoder, EncoderDecoder
 
-_SOURCES_KEPT = 64  # encoded sources; one that is gone is encoded again
+_SOURCES_KEPT = 64  # encoded sources; an evicted source is encoded again
 SourceKey = tuple[str | None, tuple[int, ...]]  # the adapter and the tokens
 
 
@@ -40,17 +40,17 @@ class TorchRunner:
     """The `Runner` port on a torch model.
 
     Args:
-        model: a decoder or an encoder-decoder; it is put in evaluation mode.  Rows may name its adapters; rows that
-            name none are the model itself's, whatever acts in the model.
-        config: of the model.
-        num_blocks: blocks of the cache.
-        block_size: tokens in one.
-        cache_type: what the blocks hold: `model` (the type of the weights), `bf16`, `int8`.
+        model: a decoder or an encoder-decoder; it is put in evaluation mode.  Rows may name its adapters; rows without
+            an adapter use the model itself, whatever adapter is active in the model.
+        config: configuration of the model.
+        num_blocks: number of blocks of the cache.
+        block_size: tokens in a block.
+        cache_type: type of the stored keys and values: `model` (the type of the weights), `bf16`, `int8`.
 
     Raises:
         ConfigError: the cache type is unknown.
-        InputError: the model's positions depend on the length of the whole text (dynamic rope scaling), so nothing
-            computed for a shorter text can be kept.
+        InputError: the model's positions depend on the length of the whole text (dynamic rope scaling), so no
+            numbers computed for a shorter text can be kept.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class TorchRunner:
     def forward(self, batch: ForwardBatch) -> npt.NDArray[np.float32]:
         """Read the rows' tokens into their blocks; (sum of num_logits, V) logits, in the order of the rows.
 
-        Raises InputError for a row that names an adapter the model has not, before anything is written.
+        Raises InputError for a row whose adapter the model does not have, before any number is written.
         """
         self._adapters.check([row.adapter for row in batch.rows])
         with torch.inference_mode():
@@ -100,7 +100,7 @@ class TorchRunner:
             groups: dict[int, list[int]] = {}
             for number, row in enumerate(batch.rows):
                 groups.setdefault(len(row.tokens), []).append(number)
-            hidden: dict[int, Tensor] = {}  # of each row, where its logits are wanted
+            hidden: dict[int, Tensor] = {}  # hidden states of the rows whose logits are wanted
             for numbers in groups.values():
                 read = self._read([batch.rows[number] for number in numbers])  # (B, T, D)
                 for number, states in zip(numbers, read, strict=True):
@@ -112,7 +112,7 @@ class TorchRunner:
             return logits.float().cpu().numpy()
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._stores.clear()
         self._resident.clear()
         self._sources.clear()
@@ -137,7 +137,7 @@ class TorchRunner:
         return self._hidden(rows, PagedCache(self._stores, rows, self.block_size, self._device, self._dtype))
 
     def _written(self, row: ForwardRow) -> tuple[int, ...]:
-        """Blocks that a row writes into."""
+        """The blocks that a row writes into."""
         end = row.start + len(row.tokens)
         return row.blocks[row.start // self.block_size : -(-end // self.block_size)]
 
@@ -191,7 +191,7 @@ def _padded(vectors: Sequence[Tensor], length: int) -> Tensor:
 
 
 class PagedCache:
-    """The cache the model sees for one batch: rows of T new tokens, each over its own blocks.
+    """The model's cache for one batch: rows of T new tokens, each over its own blocks.
 
     It has the methods of `lavra.model.cache.Cache`.  Slot n of a row is position n of its sequence, wherever the
     block that holds it lies.
@@ -224,7 +224,7 @@ class PagedCache:
         self._step = Step(slots, None, start, self._span, first + time, slots)
 
     def plan(self, num_tokens: int, real: Tensor | None, positions: Tensor | None) -> Step:
-        """Where the new tokens go; decided when the cache was made."""
+        """The slots of the new tokens, decided when the cache was made."""
         assert real is None
         assert positions is None
         assert num_tokens == self._step.slots.shape[1]
@@ -245,4 +245,4 @@ class PagedCache:
         return torch.arange(self._span, device=step.slots.device)[None]
 
     def commit(self, step: Step) -> None:
-        """Nothing to do: whoever made the cache counts."""
+        """Do nothing: the code that made the cache counts tokens."""

@@ -1,4 +1,4 @@
-"""JSON schemas made ready for a constraint: `prepare.prepare_schema` rewrites one exactly, or says why it cannot.
+"""JSON schemas for a constraint: `prepare.prepare_schema` rewrites a schema exactly, or refuses it with a reason.
 
-Pure Python; the library that walks grammars is known to `lavra.engine.constraints` alone.
+Pure Python; only `lavra.engine.constraints` knows the library that walks grammars.
 """

@@ -18,7 +18,7 @@ from lavra.engine.schema.formats import PATTERNS
 from lavra.engine.schema.forms import ArrayForm, SchemaForm, SpotKey, ValueForm, same_as
 from lavra.engine.schema.merging import array_of, number_of, object_of, text_of, types_of
 from lavra.engine.schema.naming import apply_names
-from lavra.engine.schema.parts import SchemaChoice, SchemaParts, Taking
+from lavra.engine.schema.parts import SchemaChoice, SchemaParts, SchemaSplitter
 from lavra.engine.schema.spots import SchemaDocument, Spot
 
 _MOST_KEYS: Final = 5_000
@@ -31,7 +31,7 @@ BranchOverlap = tuple[str, SpotKey]  # a oneOf's place, and two of its branches 
 
 
 class Conjunctions:
-    """Works out keys, each of them once.
+    """Computes the forms of keys, each key once.
 
     Args:
         schema: the document.
@@ -47,7 +47,7 @@ class Conjunctions:
         self.root: SpotKey = (document.root,)
         self.warnings: list[str] = []
         self.overlaps: list[BranchOverlap] = []
-        self._taking = Taking(document, self.warnings)
+        self._taking = SchemaSplitter(document, self.warnings)
         self._forms: dict[frozenset[str], tuple[SchemaForm, ...]] = {}
         self._open: set[frozenset[str]] = set()
         self._formats: dict[str, None] = {}
@@ -55,7 +55,7 @@ class Conjunctions:
         self._until = time.monotonic() + _MOST_SECONDS
 
     def forms(self, key: SpotKey) -> tuple[SchemaForm, ...]:
-        """What a value that satisfies a key may be; none where nothing satisfies it.
+        """The forms of a value that satisfies a key; empty if no value satisfies it.
 
         Raises:
             InputError: a keyword is unusable, or the schema is too large.
@@ -111,7 +111,7 @@ class Conjunctions:
         return found
 
     def _chosen(self, parts: SchemaParts, given: Sequence[Spot]) -> Iterator[SchemaForm]:
-        """Forms of every way to choose."""
+        """Forms of every combination of choices."""
         if not parts.possible:
             return
         if not parts.choices:
@@ -133,7 +133,7 @@ class Conjunctions:
                 yield from self._chosen(joined, given)
 
     def _note_overlaps(self, choice: SchemaChoice, given: Sequence[Spot]) -> None:
-        """Two branches must exclude each other; what stands beside the `oneOf` may help, itself left out."""
+        """Note branches, which must exclude each other; keywords beside the `oneOf` may help to separate them."""
         beside = tuple(
             spot.written("beside", {name: one for name, one in spot.schema.items() if name != "oneOf"})
             if isinstance(spot.schema, dict) and "oneOf" in spot.schema
@@ -157,7 +157,7 @@ class Conjunctions:
             yield ValueForm(values=tuple(values))
 
     def _typed(self, spots: list[Spot], nots: Sequence[SpotKey], listed: list[Any] | None) -> Iterator[SchemaForm]:
-        """A form of each type; where values are listed, only to compare them with."""
+        """A form of each type; listed values are only compared with it."""
         for kind in types_of(spots):
             if kind in ("null", "boolean"):
                 values = [
@@ -189,12 +189,12 @@ class Conjunctions:
         return apply_names(found, self.forms(found.names), self.matches)
 
     def _note_formats(self, spots: Sequence[Spot], listed: list[Any] | None) -> None:
-        """Of strings, those that are not known here; of numbers, all."""
+        """Note formats that are not enforced: of strings the unknown formats, of numbers all."""
         if listed is None:
             self._formats.update({spot.schema["format"]: None for spot in spots if "format" in spot.schema})
 
     def _in_any_order(self, form: ArrayForm) -> SchemaForm | None:
-        """Where no two items may be equal and few values are possible, every order of them."""
+        """The form with every order of its items listed, if items must be unique and few values are possible."""
         if not form.unique or (form.most is not None and form.most <= 1):
             return replace(form, unique=False)
         inner = [] if form.first or form.contains or name_of(form.rest) in self._open else self.forms(form.rest)
@@ -209,7 +209,7 @@ class Conjunctions:
 
 
 def name_of(key: SpotKey) -> frozenset[str]:
-    """What equal keys share."""
+    """The identity of a key: equal keys have equal names."""
     return frozenset(spot.pointer for spot in key)
 
 
@@ -218,12 +218,12 @@ def _once(spots: Sequence[Spot]) -> list[Spot]:
 
 
 def _possible(parts: SchemaParts) -> bool:
-    """Whether types and listed values leave any; those that leave none are many where choices stand beside choices."""
+    """Whether types and listed values leave any value; choices beside choices make many impossible parts."""
     return parts.possible and bool(types_of(parts.plain)) and _listed(parts.plain) != []
 
 
 def _listed(spots: Sequence[Spot]) -> list[Any] | None:
-    """Values that every `enum` and `const` lists; `None` where there is none of them."""
+    """Values that every `enum` and `const` lists; `None` without an `enum` or a `const`."""
     lists = [spot.schema["enum"] for spot in spots if "enum" in spot.schema]
     lists += [[spot.schema["const"]] for spot in spots if "const" in spot.schema]
     if not lists:
@@ -236,7 +236,7 @@ def _listed(spots: Sequence[Spot]) -> list[Any] | None:
 
 
 def _orders(values: list[Any], least: int, most: int) -> Iterator[list[Any]]:
-    """Lists of different values, no more than one over what is enforced."""
+    """Lists of different values, at most one more than the enforced number."""
     counts = range(least, most + 1)
     every = (list(one) for count in counts for one in permutations(values, count))
     yield from islice(every, _MOST_ORDERS + 1)

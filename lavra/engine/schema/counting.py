@@ -1,6 +1,6 @@
-"""`minProperties` and `maxProperties`, said by naming which properties are there.
+"""`minProperties` and `maxProperties`, expressed by naming the properties that are present.
 
-Names that are not declared may come twice in one text, and the last one counts, so that two of them are not two.
+Undeclared names may occur twice in one text, and the last value counts, so that two occurrences are not two properties.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _MOST_WAYS: Final = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CountedProperties:
-    """An object with so many properties.
+    """An object with a required number of properties.
 
     Attributes:
-        names: declared ones that may be there.
-        required: those that must.
-        open: whether others may be there.
-        least: fewest properties, where it must be said.
-        most: most properties, where it must be said.
+        names: declared properties that may be present.
+        required: declared properties that must be present.
+        open: whether undeclared properties may be present.
+        least: fewest properties, if this must be expressed.
+        most: most properties, if this must be expressed.
     """
 
     names: Sequence[str]
@@ -37,7 +37,7 @@ class CountedProperties:
 
 
 def count_properties(form: ObjectForm, names: Sequence[str], others: bool, where: str) -> list[CountedProperties]:
-    """Alternatives that together are the object.
+    """Alternatives that together are equivalent to the object.
 
     Args:
         form: the object.
@@ -83,7 +83,7 @@ def count_properties(form: ObjectForm, names: Sequence[str], others: bool, where
 
 
 def _ways(required: list[str], optional: list[str], need: int, left: int, where: str) -> list[CountedProperties]:
-    """Each choice of optional properties; where only the fewest count, the others stay optional."""
+    """The choices of optional properties; where only the fewest count, the others stay optional."""
     if left >= len(optional):
         counts, exact = [need], False
     else:

@@ -1,7 +1,7 @@
-"""Whether patterns and lengths leave any string: asked of the constraint library, whose regular expressions intersect.
+"""Check whether patterns and lengths leave any string: the constraint library can intersect regular expressions.
 
-It derives the expressions' intersection (Brzozowski 1964) and says when nothing is left; what it cannot tell counts as
-left, and so does everything where it is not installed.
+The library derives the expressions' intersection (Brzozowski 1964) and reports an empty one; an undecided case counts
+as not empty, and so does every case if the library is not installed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from lavra.engine.schema.patterns import for_constraint
 
 @lru_cache(maxsize=512)
 def leaves_no_text(patterns: tuple[str, ...], least: int, most: int | None) -> bool:
-    """Whether no string of such a length has all the patterns in it.
+    """Whether no string of these lengths matches all the patterns.
 
     Args:
-        patterns: of JSON Schema.
+        patterns: patterns of JSON Schema.
         least: fewest characters.
         most: most characters; `None` for any number.
     """
@@ -32,5 +32,5 @@ def leaves_no_text(patterns: tuple[str, ...], least: int, most: int | None) -> b
         return False
     lengths = {"minLength": least} | ({} if most is None else {"maxLength": most})
     schema = json.dumps({"type": "string", **lengths, "allOf": parts})
-    said = llguidance.LLMatcher.validate_grammar(llguidance.LLMatcher.grammar_from_json_schema(schema))
-    return "Regex is empty" in said
+    error = llguidance.LLMatcher.validate_grammar(llguidance.LLMatcher.grammar_from_json_schema(schema))
+    return "Regex is empty" in error

@@ -1,4 +1,4 @@
-"""Formats of strings that are enforced, as expressions of their own: the others only describe.
+"""Formats of strings that are enforced, as regular expressions; other formats only describe.
 
 The dates are RFC 3339's with February as the calendar has it; leap seconds, lower-case marks and time zones of letters
 are valid and not written.  Addresses are those of RFC 5321 without quoted names, RFC 1123, 2673, 4291, 4122 and 3986;
@@ -17,17 +17,17 @@ _DATE: Final = (
 )
 _TIME: Final = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 _ATEXT: Final = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
-# 64 characters at most: in one part, in two, or in many short ones.
+# 64 characters at most: in one part, in two, or in many short parts.
 _LOCAL: Final = rf"(?:{_ATEXT}{{1,64}}|{_ATEXT}{{1,31}}\.{_ATEXT}{{1,32}}|{_ATEXT}(?:\.?{_ATEXT}){{0,31}})"
 _LETTER: Final = "[A-Za-z0-9]"
 
 
 def _label(most: int) -> str:
-    """A part of a name; no hyphens in its third and fourth place: those are encoded, and their code is checked too."""
+    """A part of a name; no hyphens in third and fourth place: they mark encoded names, whose code is checked too."""
     return f"{_LETTER}(?:{_LETTER}(?:{_LETTER}(?:[A-Za-z0-9-]{{0,{most - 4}}}{_LETTER})?)?)?"
 
 
-# 253 characters at most: a few long parts, or more short ones.
+# 253 characters at most: a few long parts, or more short parts.
 _HOST: Final = rf"(?:{_label(61)}(?:\.{_label(61)}){{0,2}}|{_label(20)}(?:\.{_label(20)}){{0,7}})"
 _BYTE: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4: Final = rf"(?:{_BYTE}\.){{3}}{_BYTE}"

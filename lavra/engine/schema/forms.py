@@ -1,7 +1,7 @@
-"""What is left of a schema once references are followed and its parts are put together: alternatives, each of one type.
+"""Forms: a schema with references followed and parts merged becomes alternatives, each of one type.
 
 A key stands for several schemas that hold at once; `lavra.engine.schema.conjunction` makes the forms of a key, and
-whether a value satisfies one of them is decided here.
+whether a value satisfies a form is decided here.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ Matches = Callable[[Any, SpotKey], bool]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchemaForm:
-    """One alternative.
+    """An alternative of a schema.
 
     Attributes:
-        nots: what must not hold besides; it can be told of values, and not enforced.
-        hindrance: why it cannot be enforced; empty where it can.
+        nots: schemas that must not hold; values can be checked against them, but text cannot be constrained by them.
+        hindrance: reason why the form cannot be enforced; empty if it can.
     """
 
     nots: tuple[SpotKey, ...] = ()
     hindrance: str = ""
 
     def fits(self, value: Any, matches: Matches) -> bool:
-        """Whether a value satisfies it, `nots` aside."""
+        """Whether a value satisfies the form, without its `nots`."""
         raise NotImplementedError
 
     def admits(self, value: Any, matches: Matches) -> bool:
-        """Whether a value satisfies it.
+        """Whether a value satisfies the form.
 
         Raises:
             InputError: a pattern cannot be compared.
@@ -46,22 +46,22 @@ class SchemaForm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValueForm(SchemaForm):
-    """Some values, of any type.
+    """A list of values, of any type.
 
     Attributes:
-        values: all of them.
+        values: all allowed values.
     """
 
     values: tuple[Any, ...]
 
     def fits(self, value: Any, matches: Matches) -> bool:
-        """Whether it is one of them."""
+        """Whether a value is one of the listed values."""
         return same_as(value) in map(same_as, self.values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NumberForm(SchemaForm):
-    """Numbers.
+    """A form of numbers.
 
     Attributes:
         integer: without a fraction.
@@ -80,7 +80,7 @@ class NumberForm(SchemaForm):
     step: Fraction | None = None
 
     def fits(self, value: Any, matches: Matches) -> bool:
-        """Whether it is a number within the bounds."""
+        """Whether a value is a number within the bounds."""
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
         exact = exactly(value)
@@ -95,12 +95,12 @@ class NumberForm(SchemaForm):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextForm(SchemaForm):
-    """Strings.
+    """A form of strings.
 
     Attributes:
         least: fewest characters.
         most: most characters.
-        patterns: each is found in it.
+        patterns: patterns that must all be found in a string.
     """
 
     least: int = 0
@@ -108,7 +108,7 @@ class TextForm(SchemaForm):
     patterns: tuple[str, ...] = ()
 
     def fits(self, value: Any, matches: Matches) -> bool:
-        """Whether it is a string of such a length in which the patterns are found."""
+        """Whether a value is a string of an allowed length that matches the patterns."""
         if not isinstance(value, str) or len(value) < self.least:
             return False
         if self.most is not None and len(value) > self.most:
@@ -118,15 +118,15 @@ class TextForm(SchemaForm):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArrayForm(SchemaForm):
-    """Arrays.
+    """A form of arrays.
 
     Attributes:
-        first: of the first items, one after the other.
-        rest: of those that follow.
+        first: keys of the first items, in order.
+        rest: key of the items after them.
         least: fewest items.
         most: most items.
-        unique: no two are equal.
-        contains: what some items are, how few and how many of them.
+        unique: whether no two items are equal.
+        contains: keys that some items must satisfy, with the fewest and the most of them.
     """
 
     first: tuple[SpotKey, ...] = ()
@@ -137,11 +137,11 @@ class ArrayForm(SchemaForm):
     contains: tuple[tuple[SpotKey, int, int | None], ...] = ()
 
     def item(self, number: int) -> SpotKey:
-        """What an item must be."""
+        """The key of an item."""
         return self.first[number] if number < len(self.first) else self.rest
 
     def fits(self, value: Any, matches: Matches) -> bool:
-        """Whether it is an array of such items."""
+        """Whether a value is an array of such items."""
         if not isinstance(value, list) or len(value) < self.least:
             return False
         if self.most is not None and len(value) > self.most:
@@ -157,16 +157,16 @@ class ArrayForm(SchemaForm):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectForm(SchemaForm):
-    """Objects.
+    """A form of objects.
 
     Attributes:
-        properties: of the named ones, in the order they are written.
-        patterns: of those whose names match.
-        rest: of all others.
-        required: names that must be there.
+        properties: keys of the named properties, in the order they are written.
+        patterns: keys of the properties whose names match.
+        rest: key of all other properties.
+        required: names that must be present.
         least: fewest properties.
         most: most properties.
-        names: what every name must be.
+        names: key that every name must satisfy.
     """
 
     properties: Mapping[str, SpotKey]
@@ -178,7 +178,7 @@ class ObjectForm(SchemaForm):
     names: SpotKey = ()
 
     def fits(self, value: Any, matches: Matches) -> bool:
-        """Whether it is an object of such properties."""
+        """Whether a value is an object of such properties."""
         if not isinstance(value, dict) or not self.required <= set(value) or len(value) < self.least:
             return False
         if self.most is not None and len(value) > self.most:
@@ -198,7 +198,7 @@ def exactly(number: Any) -> Fraction:
 
 
 def same_as(value: Any) -> str:
-    """A text that equal values share, in JSON Schema's sense: 1 is 1.0, and true is not 1."""
+    """A text that equal values share, in JSON Schema's sense: 1 equals 1.0, but true does not equal 1."""
     return json.dumps(_plain(value), sort_keys=True)
 
 

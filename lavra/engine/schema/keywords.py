@@ -1,7 +1,7 @@
-"""The keywords of JSON Schema: those that are enforced, those that only describe, and those that are refused.
+"""The keywords of JSON Schema: enforced keywords, keywords that only describe, and refused keywords.
 
-JSON Schema ignores keywords that it does not know (https://json-schema.org/draft/2020-12/json-schema-core, 6.5); here
-each of them is named in a warning, since most are misspelt.
+JSON Schema ignores unknown keywords (https://json-schema.org/draft/2020-12/json-schema-core, 6.5); here a
+warning names each of them, since most are misspelt.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _NUMBERS: Final = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiv
 
 
 def is_schema(value: object) -> bool:
-    """Whether a value may stand where a schema does."""
+    """Whether a value may stand in the place of a schema."""
     return isinstance(value, (dict, bool))
 
 
@@ -57,8 +57,8 @@ def check_keywords(schema: dict[str, Any], pointer: str) -> Iterator[str]:
     """A warning for each keyword that has no effect.
 
     Args:
-        schema: one schema; those inside it are not looked at.
-        pointer: names its place.
+        schema: a schema; its inner schemas are not checked.
+        pointer: JSON pointer of its place.
 
     Raises:
         InputError: a keyword cannot be enforced, or its value is of the wrong kind.
@@ -81,7 +81,7 @@ def check_keywords(schema: dict[str, Any], pointer: str) -> Iterator[str]:
 
 
 def _wrong_kind(keyword: str, value: Any) -> str:
-    """What a keyword's value must be; empty where it is."""
+    """The required kind of a keyword's value; empty if the value has it."""
     if keyword in _SCHEMAS:
         return "" if is_schema(value) else "a schema: an object, true or false"
     if keyword in _LISTS:

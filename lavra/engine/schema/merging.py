@@ -1,4 +1,4 @@
-"""Plain keywords of several schemas that hold at once, put together into one form of each type."""
+"""Plain keywords of several schemas that hold at once, merged into one form of each type."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lavra.engine.schema.spots import Spot
 
 
 def types_of(spots: Sequence[Spot]) -> list[str]:
-    """Types that all schemas allow; `integer` in place of `number` where one of them wants it."""
+    """Types that all schemas allow; `integer` instead of `number` if a schema requires it."""
     left, integer = list(TYPES), False
     for spot in spots:
         named = spot.schema.get("type", TYPES)
@@ -29,7 +29,7 @@ def types_of(spots: Sequence[Spot]) -> list[str]:
 
 
 def number_of(spots: Sequence[Spot], *, integer: bool) -> NumberForm | None:
-    """Numbers that all schemas allow; `None` where there are none."""
+    """Numbers that all schemas allow; `None` if there are no such numbers."""
     lows: list[tuple[Fraction, bool]] = []
     highs: list[tuple[Fraction, bool]] = []
     steps: list[Fraction] = []
@@ -39,7 +39,7 @@ def number_of(spots: Sequence[Spot], *, integer: bool) -> NumberForm | None:
         if "multipleOf" in spot.schema:
             steps.append(exactly(spot.schema["multipleOf"]))
     low, low_open = max(lows, default=(None, False))
-    # Of equal bounds the open one is narrower.
+    # Of equal bounds the open bound is narrower.
     high, high_open = min(highs, key=lambda one: (one[0], not one[1]), default=(None, False))
     step = None
     for one in steps:
@@ -75,7 +75,7 @@ def _any_number(form: NumberForm) -> bool:
 
 
 def text_of(spots: Sequence[Spot]) -> TextForm | None:
-    """Strings that all schemas allow; `None` where lengths and patterns leave none."""
+    """Strings that all schemas allow; `None` if lengths and patterns leave no string."""
     least, most, patterns = 0, list[int](), dict[str, None]()
     for spot in spots:
         least = max(least, int(spot.schema.get("minLength", 0)))
@@ -93,7 +93,7 @@ def text_of(spots: Sequence[Spot]) -> TextForm | None:
 
 
 def array_of(spots: Sequence[Spot]) -> ArrayForm | None:
-    """Arrays that all schemas allow; `None` where lengths leave none."""
+    """Arrays that all schemas allow; `None` if lengths leave no array."""
     splits = [_items(spot) for spot in spots]
     longest = max((len(first) for first, _ in splits), default=0)
     first = [_joined([one[number] if number < len(one) else rest for one, rest in splits]) for number in range(longest)]
@@ -130,7 +130,7 @@ def _contains(spot: Spot) -> tuple[SpotKey, int, int | None]:
 
 
 def _unevaluated(spots: Sequence[Spot], what: str) -> str:
-    """Why `unevaluated…` cannot be told from the one schema it stands in."""
+    """The reason why `unevaluated…` cannot be decided from the one schema it stands in; empty if it can."""
     for spot in spots:
         schema = spot.schema
         others = [
@@ -143,13 +143,13 @@ def _unevaluated(spots: Sequence[Spot], what: str) -> str:
 
 
 def object_of(spots: Sequence[Spot]) -> ObjectForm | None:
-    """Objects that all schemas allow; `None` where counts leave none."""
+    """Objects that all schemas allow; `None` if counts leave no object."""
     required = dict.fromkeys(name for spot in spots for name in spot.schema.get("required", ()))
     named = dict.fromkeys(name for spot in spots for name in spot.schema.get("properties", ()))
     patterns = dict.fromkeys(one for spot in spots for one in spot.schema.get("patternProperties", ()))
     for one in list(patterns):
         listed = listed_in(one)
-        if listed is not None:  # they are names like those that are declared
+        if listed is not None:  # its texts are names like declared names
             named.update(dict.fromkeys(listed))
             del patterns[one]
     most = [int(spot.schema["maxProperties"]) for spot in spots if "maxProperties" in spot.schema]
@@ -168,7 +168,11 @@ def object_of(spots: Sequence[Spot]) -> ObjectForm | None:
 
 
 def _used_up(patterns: Iterable[str], names: Iterable[str]) -> str:
-    """A pattern may match declared names only; where none is left, a text that begins another one could not end."""
+    """The reason to refuse a pattern that declared names may use up; empty if there is no such pattern.
+
+    A pattern of finitely many names may match declared names only.  With no name left, a text that begins another name
+    could not end.
+    """
     for one in patterns:
         taken = next((name for name in names if found_in(one, name)), None) if may_be_finite(one) else None
         if taken is not None:
@@ -197,6 +201,6 @@ def _others(spot: Spot) -> SpotKey:
 
 
 def _joined(keys: Sequence[SpotKey]) -> SpotKey:
-    """Schemas that hold at once, each of them once; those that allow everything say nothing."""
+    """Schemas that hold at once, each once; schemas that allow every value are left out."""
     found = {spot.pointer: spot for key in keys for spot in key if spot.schema is not True and spot.schema != {}}
     return tuple(found.values())

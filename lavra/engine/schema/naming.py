@@ -1,4 +1,4 @@
-"""`propertyNames`, said in properties and patterns."""
+"""`propertyNames`, expressed by properties and patterns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FORBIDDEN: Final[SpotKey] = (Spot("propertyNames", False),)
 
 
 def apply_names(form: ObjectForm, names: Sequence[SchemaForm], matches: Matches) -> SchemaForm:
-    """The same objects, without a word about names; with a hindrance where names cannot be said otherwise."""
+    """The same objects without `propertyNames`; with a hindrance if names cannot be expressed otherwise."""
     forms = [one for one in names if _has_strings(one)]
     named = {name: key if matches(name, form.names) else _FORBIDDEN for name, key in form.properties.items()}
     if any(one.nots for one in forms):
@@ -49,7 +49,7 @@ def _of_name(form: ObjectForm, name: str) -> SpotKey:
 
 
 def _one_pattern(form: TextForm) -> str | None:
-    """A pattern of the same strings; the empty one for all of them."""
+    """A pattern of the same strings; the empty pattern for all strings."""
     bounded = form.least > 0 or form.most is not None
     if (bounded and form.patterns) or len(form.patterns) > 1:
         return None

@@ -1,7 +1,7 @@
-"""The opposite of a schema, as far as it can be said in schemas again.
+"""The negation of a schema, as far as schemas can express it.
 
-`if`, `not` and the dependencies of properties come down to it.  Of most schemas it can only be told whether a value
-satisfies them; then `None` is the answer, and what they exclude is taken out of listed values.
+`if`, `not` and the dependencies of properties reduce to it.  Most negations can only be checked for a given
+value; then the result is `None`, and values that they exclude are removed from listed values.
 """
 
 from __future__ import annotations
@@ -14,29 +14,33 @@ _OF_OBJECTS: Final = frozenset({"type", "properties", "required", "title", "desc
 
 
 def opposites(schema: Any) -> list[Any] | None:
-    """Schemas of which a value satisfies one exactly if it does not satisfy the given one.
+    """Schemas such that a value satisfies one of them exactly if it does not satisfy the given schema.
 
     Args:
-        schema: that must not hold.
+        schema: the schema that must not hold.
 
     Returns:
-        Alternatives; none where everything satisfies it; `None` where no schemas say it.
+        Alternatives; empty if every value satisfies the schema; `None` if no schemas express the negation.
     """
     if isinstance(schema, bool):
         return [] if schema else [True]
-    said = set(schema) - {"title", "description", "$comment"}
-    if not said:
+    keywords = set(schema) - {"title", "description", "$comment"}
+    if not keywords:
         return []
-    if said == {"type"}:
+    if keywords == {"type"}:
         return _other_types(schema["type"])
-    if said == {"not"}:
+    if keywords == {"not"}:
         return [schema["not"]]
-    if said == {"anyOf"}:
+    if keywords == {"anyOf"}:
         each = [opposites(one) for one in schema["anyOf"]]
         if all(one is not None and len(one) == 1 for one in each):
             return [{"allOf": [one[0] for one in each if one]}]
         return None
-    if said & {"properties", "required"} and set(schema) <= _OF_OBJECTS and schema.get("type", "object") == "object":
+    if (
+        keywords & {"properties", "required"}
+        and set(schema) <= _OF_OBJECTS
+        and schema.get("type", "object") == "object"
+    ):
         return _of_object(schema)
     return None
 

@@ -1,4 +1,4 @@
-"""A schema taken apart into what holds at once: plain keywords, choices, and what must not hold.
+"""A schema taken apart into parts that hold at once: plain keywords, choices, and schemas that must not hold.
 
 References and `allOf` are followed; `anyOf`, `oneOf`, `if` and the dependencies of properties become choices.
 """
@@ -23,7 +23,7 @@ class SchemaChoice:
     """Alternatives, one of which holds.
 
     Attributes:
-        pointer: of the keyword that gives them.
+        pointer: JSON pointer of the keyword that has the options.
         options: the alternatives.
         exclusive: no more than one may hold.
         inside: places that lead here without a step into a value.
@@ -37,12 +37,12 @@ class SchemaChoice:
 
 @dataclass(kw_only=True, slots=True)
 class SchemaParts:
-    """What holds at once.
+    """The parts of a schema, which hold at once.
 
     Attributes:
         plain: schemas of which only the keywords of types count.
-        choices: to be made.
-        nots: what must not hold.
+        choices: alternatives, one of which is chosen for each entry.
+        nots: schemas that must not hold.
         possible: whether no part is `false`.
     """
 
@@ -52,12 +52,12 @@ class SchemaParts:
     possible: bool = True
 
 
-class Taking:
-    """Takes the schemas of one document apart.
+class SchemaSplitter:
+    """Takes the schemas of a document apart.
 
     Args:
-        document: that references are resolved in.
-        warnings: gets a line for each keyword without effect.
+        document: document for resolving references.
+        warnings: receives a line for each keyword without effect.
     """
 
     def __init__(self, document: SchemaDocument, warnings: list[str]) -> None:
@@ -83,7 +83,7 @@ class Taking:
         if spot.pointer in inside:
             raise InputError(
                 f"the schema at {spot.pointer} leads back to itself without a step into a property or an item; "
-                "nothing says what it is"
+                "it has no definition"
             )
         if spot.pointer in seen or spot.schema is True:
             return
@@ -104,7 +104,7 @@ class Taking:
         self._depend(spot, inside, parts)
 
     def _read(self, spot: Spot) -> dict[str, Any]:
-        """A schema, checked once, and without what a lone `$ref` makes void."""
+        """A schema, checked once, and without the keywords that a lone `$ref` makes void."""
         schema: dict[str, Any] = spot.schema
         if spot.pointer not in self._checked:
             self._checked.add(spot.pointer)
@@ -145,7 +145,7 @@ class Taking:
         self._choose("not", spot, options, inside, parts)
 
     def _branch(self, spot: Spot, inside: frozenset[str], parts: SchemaParts) -> None:
-        """Either the condition and `then`, or its opposite and `else`."""
+        """Add a choice: either the condition and `then`, or its negation and `else`."""
         schema = spot.schema
         held = {"allOf": [schema["if"], schema.get("then", True)]}
         other = {"allOf": [{"not": schema["if"]}, schema.get("else", True)]}
@@ -153,7 +153,7 @@ class Taking:
         self._choose("if", spot, options, inside, parts)
 
     def _depend(self, spot: Spot, inside: frozenset[str], parts: SchemaParts) -> None:
-        """Either a property is absent, or what depends on it holds."""
+        """Add a choice: either a property is absent, or the schema that depends on it holds."""
         schema = spot.schema
         named = {
             **schema.get("dependencies", {}),
@@ -175,7 +175,7 @@ class Taking:
 
 
 def _with_discriminator(options: tuple[Spot, ...], spot: Spot) -> tuple[Spot, ...]:
-    """OpenAPI's `discriminator` names a property that tells the branches apart, so it must be written."""
+    """OpenAPI's `discriminator` names a property that decides between the branches, so it must be written."""
     found = spot.schema.get("discriminator")
     name = found.get("propertyName") if isinstance(found, dict) else None
     if not isinstance(name, str):

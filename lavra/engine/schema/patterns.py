@@ -1,4 +1,4 @@
-"""Regular expressions as JSON Schema means them, written for engines that read them otherwise.
+"""Regular expressions of JSON Schema, translated for engines that interpret them differently.
 
 `pattern` is ECMA-262's dialect (https://json-schema.org/draft/2020-12/json-schema-core, 6.4).  Rust's engine, behind
 the constraint, and Python's, which checks names and values here, agree with it on everything that is written out:
@@ -33,10 +33,10 @@ Ranges = tuple[tuple[int, int], ...]
 
 @lru_cache(maxsize=512)
 def for_constraint(pattern: str) -> str:
-    """The pattern as the constraint library reads it.
+    """The pattern in the constraint library's syntax.
 
     Raises:
-        InputError: it is malformed, or no regular expression in the strict sense.
+        InputError: the pattern is malformed, or not a regular expression in the strict sense.
     """
     return _Translation(pattern, end="$").text()
 
@@ -50,7 +50,7 @@ def found_in(pattern: str, text: str) -> bool:
     """Whether a pattern matches anywhere in a text.
 
     Raises:
-        InputError: as `for_constraint`; or Python cannot tell.
+        InputError: as `for_constraint`; or Python cannot decide.
     """
     try:
         return _for_python(pattern).search(text) is not None
@@ -64,7 +64,7 @@ _UNBOUNDED: Final = re.compile(r"(?<!\\)(?:[*+]|\{\d+,\})")
 
 
 def listed_in(pattern: str) -> list[str] | None:
-    """The texts of a pattern that only lists some, such as `^(a|b)$`; `None` for any other pattern."""
+    """The texts of a pattern that only lists texts, such as `^(a|b)$`; `None` for any other pattern."""
     found = _LISTED.fullmatch(pattern)
     if found is None:
         return None
@@ -80,7 +80,7 @@ def may_be_finite(pattern: str) -> bool:
 
 
 class _Translation:
-    """One pattern being read."""
+    """A translation of a pattern, in progress."""
 
     def __init__(self, pattern: str, *, end: str) -> None:
         self._pattern, self._at, self._end, self._python = pattern, 0, end, end != "$"
@@ -133,7 +133,7 @@ class _Translation:
         return char if char in "|^" else _literal(char)
 
     def _lazy(self) -> str:
-        """A lazy quantifier matches the same texts."""
+        """Drop the `?` of a lazy quantifier, which matches the same texts."""
         if self._rest("?"):
             self._at += 1
         return ""
@@ -222,9 +222,9 @@ class _Translation:
         try:
             number = int(digits, 16)
         except ValueError:
-            raise self._malformed(f"{digits[:10]!r} is no hexadecimal number") from None
+            raise self._malformed(f"{digits[:10]!r} is not a hexadecimal number") from None
         if number > _LAST or 0xD800 <= number <= 0xDFFF:
-            raise self._malformed(f"{digits[:10]!r} is no character")
+            raise self._malformed(f"{digits[:10]!r} is not a character")
         return chr(number)
 
     def _class(self) -> str:
@@ -286,7 +286,7 @@ def _complement(ranges: Ranges) -> Ranges:
 
 
 def _spelled(ranges: Ranges, *, negated: bool = False, extra: str = "") -> str:
-    """A class; the empty one matches nothing and its complement everything."""
+    """A class; the empty class matches no character and its complement every character."""
     if not ranges and not extra:
         ranges, negated = ((0, _LAST),), not negated
     members = "".join(

@@ -1,9 +1,9 @@
 """A client's JSON schema, made into one that the constraint library enforces as it is written.
 
-References are resolved, parts that hold at once are put together, and what nothing can satisfy is found before a
+References are resolved, parts that hold at once are merged, and schemas that no value satisfies are found before a
 token is written (`conjunction`, `satisfiable`).  The result has one object, array, string or number at a time
-(`writing`).  Nothing is dropped silently: a keyword is enforced, or it only describes and a warning names it, or
-the schema is refused with what to write instead.
+(`writing`).  No keyword is dropped silently: it is enforced, or it only describes and a warning names it, or
+the schema is refused with a remedy.
 
 Object properties are written in the order of the schema, and without white space; integers are written without a
 fraction.  Those are choices among valid texts.
@@ -20,7 +20,7 @@ from lavra.engine.schema.conjunction import Conjunctions, name_of
 from lavra.engine.schema.satisfiable import Satisfiable
 from lavra.engine.schema.writing import SchemaWriter
 
-_MOST_DEPTH: Final = 64  # what nests deeper is an attack, not a form
+_MOST_DEPTH: Final = 64  # a schema that nests deeper is an attack, not a form
 _MOST_CHARACTERS: Final = 200_000
 
 
@@ -41,10 +41,10 @@ def prepare_schema(schema: object) -> PreparedSchema:
     """A schema ready to be enforced; references are resolved from its own root.
 
     Args:
-        schema: in JSON Schema's words, draft 4 to 2020-12.
+        schema: a JSON Schema, draft 4 to 2020-12.
 
     Raises:
-        InputError: nothing can satisfy it, or a keyword of it cannot be enforced; the message says what to write.
+        InputError: no value satisfies the schema, or a keyword of it cannot be enforced; the message has a remedy.
     """
     if schema is True:
         return PreparedSchema(schema={})
@@ -72,7 +72,7 @@ def _prepared(schema: dict[str, Any]) -> PreparedSchema:
 
 
 def _check_overlaps(conjunctions: Conjunctions) -> None:
-    """One branch of `oneOf` and no more: they must exclude each other."""
+    """Refuse branches of `oneOf` that do not exclude each other."""
     for pointer, key in {(where, name_of(key)): (where, key) for where, key in conjunctions.overlaps}.values():
         try:
             overlap = Satisfiable(conjunctions, key).has(key)
@@ -98,7 +98,7 @@ def _check_size(schema: dict[str, Any]) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InputError("the JSON schema has half a surrogate pair, which is no character; leave it out") from None
+        raise InputError("the JSON schema has half a surrogate pair, which is not a character; leave it out") from None
 
 
 def _depth(value: object, level: int = 0) -> int:

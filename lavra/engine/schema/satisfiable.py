@@ -1,7 +1,7 @@
-"""Which keys some finite value satisfies: the least fixed point over the forms of all keys that are reached.
+"""The keys that some finite value satisfies: the least fixed point over the forms of all reached keys.
 
-A recursive type without an end, a required property that nothing satisfies, a list that needs itself: none of them
-is ever found to have a value.  What is only described, and what cannot be enforced, counts as satisfiable.
+A recursive type without an end, a required property that no value satisfies, a list that needs itself: none of these
+is ever found to have a value.  Keywords that only describe or cannot be enforced count as satisfiable.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from lavra.engine.schema.forms import ArrayForm, ObjectForm, SchemaForm, SpotKey
 
 
 class Satisfiable:
-    """What is satisfiable among the keys reached from some.
+    """The satisfiable keys among those reached from the given keys.
 
     Args:
-        conjunctions: gives forms.
-        keys: to begin with.
+        conjunctions: source of the forms.
+        keys: keys to begin with.
     """
 
     def __init__(self, conjunctions: Conjunctions, *keys: SpotKey) -> None:
@@ -28,15 +28,15 @@ class Satisfiable:
         self._settle()
 
     def has(self, key: SpotKey) -> bool:
-        """Whether some value satisfies a key that was reached."""
+        """Whether some value satisfies a reached key."""
         return name_of(key) in self._found
 
     def alive(self, key: SpotKey) -> list[SchemaForm]:
-        """Forms of a key that some value has."""
+        """Forms of a key that some value satisfies."""
         return [form for form in self._conjunctions.forms(key) if self._has_value(form)]
 
     def reason(self, key: SpotKey) -> str:
-        """Why nothing satisfies a key."""
+        """The reason why no value satisfies a key."""
         passed: set[frozenset[str]] = set()
         while name_of(key) not in passed:
             passed.add(name_of(key))
@@ -75,14 +75,14 @@ class Satisfiable:
         return True
 
     def _enough(self, form: ObjectForm) -> bool:
-        """Whether as many properties can be there as must."""
+        """Whether the required number of properties can be present."""
         if self.has(form.rest) or any(self.has(key) for key in form.patterns.values()):
             return True
         return sum(self.has(key) for key in form.properties.values()) >= form.least
 
 
 def inner_keys(form: SchemaForm) -> Iterator[SpotKey]:
-    """Keys of what is inside a form."""
+    """Keys of all parts inside a form."""
     if isinstance(form, ArrayForm):
         yield from form.first
         yield form.rest
@@ -93,7 +93,7 @@ def inner_keys(form: SchemaForm) -> Iterator[SpotKey]:
 
 
 def _needed(form: SchemaForm) -> Iterator[SpotKey]:
-    """Keys of what must be inside a form."""
+    """Keys of the required parts inside a form."""
     if isinstance(form, ArrayForm):
         yield from form.first[: form.least]
         if form.least > len(form.first):

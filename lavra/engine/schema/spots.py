@@ -21,13 +21,13 @@ _NO_SCHEMAS: Final = frozenset({"const", "enum", "default", "example", "examples
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One schema of a document.
+    """A schema at a place of a document.
 
     Attributes:
-        pointer: of its place, `#` first.
-        schema: that stands there.
-        base: what its references are relative to.
-        lone_refs: siblings of `$ref` count for nothing, as before draft 2019-09.
+        pointer: JSON pointer of its place, `#` first.
+        schema: the schema at this place.
+        base: base of its relative references.
+        lone_refs: whether siblings of `$ref` are ignored, as before draft 2019-09.
     """
 
     pointer: str
@@ -45,15 +45,15 @@ class Spot:
         return Spot(pointer, value, base, old)
 
     def written(self, name: str, schema: Any) -> Spot:
-        """A schema that follows from this one and stands nowhere in the document."""
+        """A schema derived from this one, without a place of its own in the document."""
         return Spot(f"{self.pointer}~{name}", schema, self.base, self.lone_refs)
 
 
 class SchemaDocument:
-    """A schema with what it names.
+    """A schema with the schemas that it names.
 
     Args:
-        schema: the whole of it.
+        schema: the whole document.
     """
 
     def __init__(self, schema: dict[str, Any]) -> None:
@@ -63,10 +63,10 @@ class SchemaDocument:
         self._find(self.root)
 
     def resolve(self, reference: str, spot: Spot) -> Spot:
-        """The schema a reference names.
+        """The schema that a reference names.
 
         Raises:
-            InputError: there is none, or it is elsewhere.
+            InputError: the reference has no target, or a target outside of the document.
         """
         whole, fragment = urldefrag(urljoin(spot.base, reference))
         fragment = unquote(fragment)
@@ -82,7 +82,7 @@ class SchemaDocument:
         return found
 
     def _find(self, spot: Spot) -> None:
-        """Note every `$id` and `$anchor`."""
+        """Record every `$id` and `$anchor`."""
         if isinstance(spot.schema, list):
             for number in range(len(spot.schema)):
                 self._find(spot.inner(number))
@@ -99,7 +99,7 @@ class SchemaDocument:
 
 
 def _own_id(schema: dict[str, Any]) -> str:
-    """Its `$id` (`id` in draft 4), without a fragment."""
+    """The schema's `$id` (`id` in draft 4), without a fragment."""
     found = schema.get("$id", schema.get("id"))
     return urldefrag(found)[0] if isinstance(found, str) else ""
 

@@ -1,10 +1,10 @@
-"""Forms written as a schema of few keywords, in which nothing is left that the constraint library reads otherwise.
+"""Forms written as a schema of few keywords, without any that the constraint library interprets differently.
 
 The library (llguidance 1.6) is exact on one object, array, string or number, on alternatives and on references, and
-is given nothing else.  Where it is not exact, less is written than the schema allows, and a warning says so:
+gets nothing else.  Where it is not exact, the text covers less than the schema allows, and a warning says so:
 
-* a property beside declared ones could be spelled with escapes that declared names are not compared with; a pattern
-  that matches every name is compared unescaped;
+* a property beside declared properties could be spelled with escapes, which are not compared with declared names; a
+  pattern that matches every name is compared unescaped;
 * no negative multiples are written;
 * beside `patternProperties` no further properties are written.
 """
@@ -35,11 +35,11 @@ class SchemaWriter:
     """Writes the schema of one document.
 
     Args:
-        conjunctions: gives forms.
-        satisfiable: those that are written; the root is one.
+        conjunctions: source of the forms.
+        satisfiable: satisfiable keys, which are written; the root is one of them.
 
     Attributes:
-        warnings: values that are allowed and never written.
+        warnings: values that are allowed but never written.
     """
 
     def __init__(self, conjunctions: Conjunctions, satisfiable: Satisfiable) -> None:
@@ -49,10 +49,10 @@ class SchemaWriter:
         self._written: dict[str, Any] = {}
 
     def whole(self) -> dict[str, Any]:
-        """The schema.
+        """The schema of the whole document.
 
         Raises:
-            InputError: something in it cannot be enforced.
+            InputError: a part of the schema cannot be enforced.
         """
         root = self._conjunctions.root
         todo = self._shared(root)
@@ -63,7 +63,7 @@ class SchemaWriter:
         return {**schema, "$defs": self._written} if self._written else schema
 
     def _shared(self, root: SpotKey) -> list[SpotKey]:
-        """Keys that are written once and referred to: those with several places, and all that refer to themselves."""
+        """Keys that are written once and referred to: keys with several places, and all that refer to themselves."""
         count, keys, todo = Counter([name_of(root)]), {name_of(root): root}, [root]
         while todo:
             for form in self._satisfiable.alive(todo.pop()):
@@ -176,7 +176,7 @@ class SchemaWriter:
         return written[0] if len(written) == 1 else {"anyOf": written}
 
     def _open_names(self, form: ObjectForm, where: str) -> tuple[Mapping[str, SpotKey], SpotKey | None]:
-        """What names that are not declared may have: by pattern, else the rest; `None` for nothing."""
+        """The values of undeclared names: by pattern, and for the other names; `None` for no such names."""
         has = self._satisfiable.has
         rest = form.rest if has(form.rest) else None
         if rest is None or not form.patterns:
@@ -215,7 +215,7 @@ class SchemaWriter:
 
 
 def _spelled(key: SpotKey) -> set[tuple[str, str]]:
-    """Schemas as they are written; equal ones at several places are the same."""
+    """Schemas as they are written; equal schemas at several places have the same form."""
     return {(spot.base, json.dumps(spot.schema, sort_keys=True)) for spot in key}
 
 
@@ -231,7 +231,7 @@ def _values(form: ValueForm, where: str) -> dict[str, Any]:
 
 
 def _settled(value: Any) -> Any:
-    """1.0 is 1."""
+    """A number for JSON: 1.0 becomes 1."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -267,7 +267,7 @@ def _text(form: TextForm, where: str) -> dict[str, Any]:
 
 
 def _whole_bounds(form: NumberForm, low: Fraction | None, high: Fraction | None, where: str) -> dict[str, Any]:
-    """The least and the greatest whole number; those beyond 64 bits are not written."""
+    """The smallest and the greatest whole number; numbers beyond 64 bits are not written."""
     written: dict[str, Any] = {}
     if low is not None:
         least = math.ceil(low) + (form.low_open and low == form.low and low.denominator == 1)
@@ -281,7 +281,7 @@ def _whole_bounds(form: NumberForm, low: Fraction | None, high: Fraction | None,
 
 
 def _double(exact: Fraction, inward: float) -> int | float:
-    """A bound as a double, never outside the true one."""
+    """A bound as a double, never outside the exact bound."""
     if exact.denominator == 1 and abs(exact) <= _EXACT:
         return int(exact)
     try:

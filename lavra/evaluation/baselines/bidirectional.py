@@ -1,13 +1,14 @@
-"""5-gram models with both-side context: the baseline of masked and span models on the same hidden tokens.
+"""5-gram models with context on both sides: the baseline of masked and span models on the same hidden tokens.
 
-Five Kneser-Ney 5-gram models are trained that differ only in which four neighbours they look at and in what order
-these are dropped: left, right, both sides from the inside out, and both sides past a hidden neighbour.  A context ends
-at the first neighbour that is hidden, which is back-off through masked tokens.  Two ways to use them are measured:
+Five Kneser-Ney 5-gram models are trained.  They differ only in the four neighbours that they look at and in the order
+in which these are dropped: left, right, both sides from the inside out, and both sides past a hidden neighbour.  A
+context ends at the first hidden neighbour, which is back-off through masked tokens.  Two ways to use the models are
+measured:
 
-    back-off    one model a token: both sides where both next neighbours are visible, one side where one is, and past
-                the neighbours where neither is
-    combined    the log-linear product of all five and the unigram (`log_linear`), with weights for each of the four
-                cases tuned on training documents that were not counted; by far the stronger
+    back-off    one model for each token: both sides where both next neighbours are visible, one side where only that
+                neighbour is visible, and past the neighbours where neither is visible
+    combined    the log-linear product of all five models and the unigram (`log_linear`); its weights for each of the
+                four cases are tuned on training documents that were not counted; by far the stronger way
 
 The product needs the whole vocabulary's distribution at each hidden token, so only `max_positions` of them are scored.
 Deliberately absent: a search over hidden neighbours' values (sum-product), which no 5-gram baseline does.
@@ -36,19 +37,19 @@ NEIGHBOURS: dict[str, tuple[int, ...]] = {
     "past the left": (-2, 1, 2, -3),
     "past the right": (2, -1, -2, 3),
 }
-ROOM = 4  # the farthest neighbour
+_GAP = 4  # distance of the farthest neighbour
 
-# Which model answers alone: by (left neighbour visible) + 2 x (right neighbour visible).
+# The model that is used alone, by (left neighbour visible) + 2 x (right neighbour visible).
 ALONE = ("past the left", "left", "right", "both")
 
 MIN_TUNING_POSITIONS = 64
-TUNING_FLOATS = 1 << 22  # positions x vocabulary held at once while tuning: 16 MiB a model
+TUNING_FLOATS = 1 << 22  # positions x vocabulary held at once while tuning: 16 MiB for each model
 SCORING_FLOATS = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class BidirectionalConfig:
-    """How the models are trained and combined.
+    """The settings of training and combining the models.
 
     Attributes:
         hiding: whether masked tokens or spans are filled in.
@@ -57,7 +58,7 @@ class BidirectionalConfig:
         tuning_share: share of the training tokens kept out of the counts and used to tune the weights.
         max_tokens: training tokens counted at most (whole documents, drawn at random).
         max_positions: hidden tokens scored at most, drawn at random.
-        seed: fixes what is drawn.
+        seed: fixes the random draws.
     """
 
     hiding: Hiding
@@ -82,14 +83,14 @@ class BidirectionalConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedScore:
-    """What the models make of hidden tokens.
+    """The scores of hidden tokens.
 
     Attributes:
-        places: (M,) which tokens of the text were scored, in order.
-        backoff_nll: (M,) nats of each with one model a token.
-        combined_nll: (M,) nats of each with the tuned product.
-        num_hidden: hidden tokens there were; more than M where `max_positions` bound.
-        seconds: time the scoring took.
+        places: (M,) places of the scored tokens in the text, in order.
+        backoff_nll: (M,) nats of each token with one model for each token.
+        combined_nll: (M,) nats of each token with the tuned product.
+        num_hidden: number of hidden tokens; more than M if `max_positions` limited the scoring.
+        seconds: time that the scoring took.
     """
 
     places: Int64s
@@ -105,22 +106,22 @@ class BidirectionalNgram:
     def __init__(
         self, models: dict[str, KneserNey], config: BidirectionalConfig, num_tokens: int, num_unused: int
     ) -> None:
-        """Use `BidirectionalNgram.train`."""
+        """Take trained models; call `BidirectionalNgram.train` instead."""
         self.models, self.config = models, config
         self.num_tokens, self.num_tokens_unused = num_tokens, num_unused
         self.seconds = 0.0
         self.vocab_size = models["left"].vocab_size
-        # An order-1 distribution is the same whatever the neighbours.
-        unknown = [np.full(1, -1, dtype=np.int64)] * ROOM
+        # An order-1 distribution does not depend on the neighbours.
+        unknown = [np.full(1, -1, dtype=np.int64)] * _GAP
         self._unigram = np.log(models["left"].distributions(unknown, 1))  # (1, V)
         self.weights = np.zeros((len(ALONE), len(models) + 1))  # by case; set by tuning
 
     @classmethod
     def train(cls, dataset: TokenDataset, config: BidirectionalConfig) -> BidirectionalNgram:
-        """Count all but some documents, tune the weights on those.
+        """Count the n-grams of most documents, and tune the weights on the others.
 
         Raises:
-            InputError: there are fewer than two documents, or too few tokens to tune on.
+            InputError: there are fewer than two documents, or too few tokens for tuning.
         """
         began = time.perf_counter()
         if dataset.num_documents < 2:
@@ -133,7 +134,7 @@ class BidirectionalNgram:
         tuning = min(tuning, len(order) - 1)
         last = int(np.searchsorted(cumulative, cumulative[tuning - 1] + config.max_tokens, side="right"))
         counted = np.sort(order[tuning : max(tuning + 1, last)])
-        text = pad_documents(dataset, room=ROOM, stops=False, documents=counted)
+        text = pad_documents(dataset, gap=_GAP, stops=False, documents=counted)
         models = {
             name: KneserNey.train(text.targets, text.neighbours(offsets), dataset.vocab_size)
             for name, offsets in NEIGHBOURS.items()
@@ -150,7 +151,7 @@ class BidirectionalNgram:
         """Score the hidden tokens of a text.
 
         Raises:
-            InputError: nothing is hidden, or the text hides otherwise than the weights were tuned for.
+            InputError: nothing is hidden, or the text hides tokens in another way than the weights were tuned for.
         """
         if text.hiding is not self.config.hiding:
             raise InputError(
@@ -196,7 +197,7 @@ class BidirectionalNgram:
         return result
 
     def _features(self, text: MaskedText, places: Int64s) -> npt.NDArray[np.float32]:
-        """(N, K, V) logarithms of every model's distribution and of the unigram's."""
+        """(N, K, V) logarithms of the distributions of all models and of the unigram."""
         features = np.empty((len(places), len(self.models) + 1, self.vocab_size), dtype=np.float32)
         for row, (name, model) in enumerate(self.models.items()):
             np.log(model.distributions(_neighbours(text, places, name), len(places)), out=features[:, row])
@@ -204,7 +205,7 @@ class BidirectionalNgram:
         return features
 
     def _tune(self, text: MaskedText) -> None:
-        """Weights for each case; a case too rare to tune takes those tuned on all cases together."""
+        """Tune weights for each case; a case that is too rare takes the weights tuned on all cases together."""
         draw = np.random.default_rng(self.config.seed)
         places = draw.permutation(text.places)
         if len(places) < MIN_TUNING_POSITIONS:
@@ -228,6 +229,6 @@ def _neighbours(text: MaskedText, places: Int64s, name: str) -> list[Int64s]:
 
 
 def _cases(text: MaskedText, places: Int64s) -> npt.NDArray[np.int64]:
-    """(M,) number in `ALONE`: which of the two next neighbours are visible."""
+    """(M,) index into `ALONE`, which encodes the visible neighbours among the two next neighbours."""
     left, right = (text.neighbour(places, offset) >= 0 for offset in (-1, 1))
     return left.astype(np.int64) + 2 * right

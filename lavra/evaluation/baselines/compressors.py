@@ -1,11 +1,11 @@
 """General-purpose compressors as baselines: bits per byte of held-out text, without a model.
 
-Cold, a compressor learns the held-out text as it reads it.  *Primed*, xz reads the training text first and is charged
-only for what the held-out text adds, size(xz(train + held)) - size(xz(train)), with a dictionary that holds all of it:
-the fair counterpart of a model that was trained on that text.
+A cold compressor learns the held-out text as it reads it.  A *primed* xz reads the training text first and is charged
+only for the bytes that the held-out text adds, size(xz(train + held)) - size(xz(train)), with a dictionary that holds
+all the text: the fair counterpart of a model that was trained on the training text.
 
 Everything is streamed through the standard library's own zlib, bz2 and lzma.  xz's encoder takes about 11 bytes of
-memory for each byte of its dictionary, so priming is capped, and what was left out is in the result.
+memory for each byte of its dictionary, so priming is capped, and the result states the bytes left out.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from typing import Protocol
 from lavra.base.errors import InputError
 
 DEFAULT_PRIMING_BYTES = 256 << 20
-MIN_DICTIONARY = 64 << 20  # what xz -9 takes, so that a primed xz never has less than a cold one
+MIN_DICTIONARY = 64 << 20  # as in xz -9, so that a primed xz never has a smaller dictionary than a cold one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compressed:
-    """What one compressor makes of the held-out text.
+    """The result of one compressor on the held-out text.
 
     Attributes:
-        name: the command a reader would type.
+        name: the command that a reader would type.
         num_bytes: bytes of held-out text.
-        compressed_bytes: bytes after compression (for the primed one: bytes added by the held-out text).
-        seconds: time it took, priming included.
-        priming_bytes: training bytes it read first.
-        priming_bytes_unused: training bytes left out because of the cap: the first ones.
+        compressed_bytes: bytes after compression (primed xz: bytes added by the held-out text).
+        seconds: time that the compression took, priming included.
+        priming_bytes: training bytes that it read first.
+        priming_bytes_unused: training bytes left out because of the cap: the first bytes.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Compressed:
 
     @property
     def bits_per_byte(self) -> float:
-        """Bits each byte of the text costs."""
+        """Bits of compressed output per byte of the text."""
         return 8.0 * self.compressed_bytes / self.num_bytes
 
 
@@ -57,7 +57,7 @@ class _Compressor(Protocol):
 
 
 class _Meter:
-    """A compressor whose output is counted and forgotten."""
+    """A compressor whose output is counted and thrown away."""
 
     def __init__(self, compressor: _Compressor) -> None:
         self._compressor = compressor
@@ -84,10 +84,10 @@ def compress_held_out(
     Args:
         held: held-out texts, read once.
         train: training texts, read once.
-        max_priming_bytes: of the training text, the last bytes up to this many prime xz.
+        max_priming_bytes: most bytes of the training text that prime xz; the last bytes are taken.
 
     Raises:
-        InputError: there is no held-out text.
+        InputError: the held-out text is empty.
     """
     cold = {
         "gzip -9": _Meter(zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)),  # 16: with gzip's own header
@@ -110,7 +110,7 @@ def compress_held_out(
 
 
 def _primed(texts: list[bytes], priming: bytearray, unused: int, num_bytes: int) -> Compressed:
-    # One after the other, so that only one dictionary is in memory at a time.
+    # The compressors run in turn, so that only one dictionary is in memory at a time.
     sizes, seconds = [], 0.0
     for held in ([], texts):
         meter = _Meter(_xz_with_room_for(len(priming) + num_bytes))
@@ -142,7 +142,7 @@ def _xz_with_room_for(num_bytes: int) -> lzma.LZMACompressor:
 
 
 def _last_bytes(texts: Iterable[str], limit: int) -> tuple[bytearray, int]:
-    """The last `limit` bytes of the texts, end to end, and how many bytes came before them."""
+    """The last `limit` bytes of the texts, end to end, and the number of bytes before them."""
     kept = bytearray()
     unused = 0
     for text in texts:

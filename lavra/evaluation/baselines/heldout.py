@@ -1,7 +1,8 @@
-"""The table that matters: bits per byte of held-out text, the model beside every baseline on the same bytes.
+"""The main table: bits per byte of held-out text, of the model and of every baseline on the same bytes.
 
-Only numbers come in (summed nats, bytes), so that a model, a remote server and a compressor are measured alike, and
-only numbers go out.  A ratio below 1 means the model needs fewer bits; the table says who wins, also when it is not us.
+Inputs are numbers only (summed nats, bytes), so that a model, a remote server and a compressor are measured alike;
+outputs are numbers only.  A ratio below 1 means that the model needs fewer bits; the table also says when a baseline
+wins.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from lavra.metrics.bits import bits_per_byte
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """One baseline's result on the held-out text.
+    """The result of one baseline on the held-out text.
 
     Attributes:
-        name: as the table shows it.
-        bits_per_byte: of the held-out text.
-        seconds: what it cost, training or priming included.
-        note: what a reader must know to judge it ("" where there is nothing).
+        name: name that the table shows.
+        bits_per_byte: bits per byte of the held-out text.
+        seconds: time that it took, training or priming included.
+        note: a remark that a reader needs to judge the result ("" if there is none).
     """
 
     name: str
@@ -35,11 +36,11 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldoutRow:
-    """A baseline beside the model.
+    """A baseline and its ratio to the model.
 
     Attributes:
-        baseline: what the model is compared with.
-        ratio: the model's bits per byte over the baseline's; below 1 the model wins.
+        baseline: the baseline that the model is compared with.
+        ratio: the model's bits per byte divided by the baseline's; below 1 the model wins.
     """
 
     baseline: Baseline
@@ -56,10 +57,10 @@ class HeldoutResult:
     """The model and its baselines on one split.
 
     Attributes:
-        model_bits_per_byte: of the held-out text.
+        model_bits_per_byte: the model's bits per byte of the held-out text.
         num_bytes: bytes of held-out text.
         rows: the baselines, in the order given.
-        warnings: what makes the comparison less than fair, one sentence each.
+        warnings: reasons why the comparison is not quite fair, one sentence each.
     """
 
     model_bits_per_byte: float
@@ -74,16 +75,16 @@ class HeldoutResult:
 
 
 def compare(nll: float, num_bytes: int, baselines: Iterable[Baseline], *, num_unknown: int = 0) -> HeldoutResult:
-    """Put a model beside its baselines.
+    """Compare a model with its baselines.
 
     Args:
         nll: the model's negative log-likelihood of the held-out text in nats.
         num_bytes: bytes of held-out text.
-        baselines: measured on the same text.
-        num_unknown: unknown tokens in the tokenised text; any makes the model's figure too good.
+        baselines: results of the baselines on the same text.
+        num_unknown: unknown tokens in the tokenised text; each makes the model's figure too good.
 
     Raises:
-        InputError: as `bits_per_byte`.
+        InputError: as in `bits_per_byte`.
     """
     ours = bits_per_byte(nll, num_bytes)
     warnings: tuple[str, ...] = ()
@@ -104,7 +105,7 @@ def measure_baselines(
     ngram: NgramConfig | None = None,
     max_priming_bytes: int = DEFAULT_PRIMING_BYTES,
 ) -> list[Baseline]:
-    """gzip, bz2, xz, primed xz and the n-gram model on one split.
+    """Measure gzip, bz2, xz, primed xz and the n-gram model on one split.
 
     Args:
         train: tokens of the training side.
@@ -112,10 +113,10 @@ def measure_baselines(
         train_texts: texts of the training side.
         held_texts: texts of the held-out side.
         ngram: size of the n-gram model.
-        max_priming_bytes: training bytes that prime xz at most.
+        max_priming_bytes: most training bytes that prime xz.
 
     Raises:
-        InputError: the held-out texts are not those that were tokenised.
+        InputError: the held-out texts are not the texts that were tokenised.
     """
     compressed = compress_held_out(held_texts, train_texts, max_priming_bytes=max_priming_bytes)
     if compressed[0].num_bytes != held.num_bytes:

@@ -1,19 +1,19 @@
 """Interpolated modified Kneser-Ney smoothing (Chen & Goodman 1999, §3) over any ordered list of neighbours.
 
-The probability of a token given its context is the discounted count where that context was seen, plus what the
-discount freed times the same with the context's farthest token dropped:
+The probability of a token given its context is its discounted relative count after that context, plus the mass that
+the discounts freed times the probability given the context without its farthest token:
 
     p_n(w | h) = max(c(hw) - D(c), 0) / c(h·) + γ(h) p_{n-1}(w | h')       D has a value each for c = 1, 2 and ≥ 3
     γ(h) = (D1 N1(h·) + D2 N2(h·) + D3 N3+(h·)) / c(h·)                     the freed mass; every p_n sums to 1
     c = occurrences at the highest order; below, the number of distinct tokens that extend hw (continuation counts)
 
-and below the unigram stands the uniform distribution.  "Neighbours" need not be the tokens to the left: a model of the
-tokens to the right, or of both sides from the inside out, is the same arithmetic with other columns.
+and the unigram backs off to the uniform distribution.  "Neighbours" need not be the tokens to the left: a model of the
+tokens to the right, or of both sides from the inside out, has the same arithmetic with other columns.
 
-Everything is sorted int64 arrays.  Five tokens of a 64k vocabulary do not fit 64 bits, so ids are chained order by
+All tables are sorted int64 arrays.  Five tokens of a 64k vocabulary do not fit 64 bits, so ids are chained order by
 order: a context's key is (id of the context one shorter) x (vocabulary + 1) + token, an n-gram's key is (context id) x
 vocabulary + token, and ids are ranks among the sorted keys.  Deliberately absent: pruning and quantisation (Heafield
-2011); this is a measuring stick, not a product.
+2011); this model is only used for measuring.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ import numpy.typing as npt
 
 from lavra.base.arrays import Float64s, Ints
 
-# Where counts of counts are too few to estimate discounts from (Heafield's KenLM falls back to the same values).
+# Used if counts of counts are too few to estimate discounts from (Heafield's KenLM falls back to the same values).
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Level:
-    """One order of the model.
+    """An order of the model.
 
     Attributes:
         context_keys: (C,) sorted; the rank of a key is the context's id. One context, 0, at the unigram.
@@ -50,10 +50,10 @@ class _Level:
 
 
 class KneserNey:
-    """A trained model; see `train`."""
+    """A trained Kneser-Ney model."""
 
     def __init__(self, vocab_size: int, levels: Sequence[_Level]) -> None:
-        """Use `KneserNey.train`."""
+        """Take trained levels; call `KneserNey.train` instead."""
         self.vocab_size = vocab_size
         self._levels = tuple(levels)
 
@@ -69,12 +69,13 @@ class KneserNey:
 
     @classmethod
     def train(cls, targets: Ints, neighbours: Sequence[Ints], vocab_size: int) -> KneserNey:
-        """Count and smooth.
+        """Train a model: count n-grams and estimate discounts.
 
         Args:
             targets: (M,) tokens to predict, 0 ≤ id < vocab_size; at least one.
-            neighbours: order - 1 columns (M,), the one dropped last first; `vocab_size` stands for "outside the text".
-            vocab_size: tokens that share the uniform distribution.
+            neighbours: order - 1 columns (M,), from the column dropped last to the column dropped first;
+                `vocab_size` stands for "outside the text".
+            vocab_size: number of tokens that share the uniform distribution.
         """
         context_keys, grams, links = _count(targets, neighbours, vocab_size)
         levels: list[_Level] = []
@@ -86,7 +87,7 @@ class KneserNey:
         return cls(vocab_size, levels)
 
     def probabilities(self, targets: Ints, neighbours: Sequence[Ints]) -> Float64s:
-        """(M,) probability of each target; a negative neighbour is unknown, and ends the context there."""
+        """(M,) probability of each target; a negative neighbour is unknown and ends the context."""
         result = np.full(len(targets), 1.0 / self.vocab_size)
         context = np.zeros(len(targets), dtype=np.int64)
         alive = np.arange(len(targets))
@@ -98,7 +99,7 @@ class KneserNey:
         return result
 
     def distributions(self, neighbours: Sequence[Ints], num_rows: int) -> npt.NDArray[np.float32]:
-        """(num_rows, V) float32, each row's whole distribution; negative neighbours as in `probabilities`."""
+        """(num_rows, V) float32, the whole distribution of each row; negative neighbours are as in `probabilities`."""
         result = np.full((num_rows, self.vocab_size), 1.0 / self.vocab_size, dtype=np.float32)
         context = np.zeros(num_rows, dtype=np.int64)
         alive = np.arange(num_rows)
@@ -117,7 +118,7 @@ class KneserNey:
     def _extend(
         self, level: _Level, context: npt.NDArray[np.int64], alive: npt.NDArray[np.int64], neighbour: Ints
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Contexts one token longer, of those rows whose longer context was seen."""
+        """Extend contexts by one token, for the rows whose longer context was seen."""
         token = neighbour[alive]
         place, found = _find(level.context_keys, context * (self.vocab_size + 1) + token)
         found &= token >= 0
@@ -127,7 +128,7 @@ class KneserNey:
 def _find(
     keys: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Places of the wanted keys, and which of them are there."""
+    """Places of the wanted keys, and whether each of them exists."""
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return place, keys[place] == wanted
 
@@ -136,7 +137,7 @@ Counted = tuple[list[npt.NDArray[np.int64]], list[tuple[npt.NDArray[np.int64], n
 
 
 def _count(targets: Ints, neighbours: Sequence[Ints], vocab_size: int) -> Counted:
-    """Per order: context keys; n-gram keys with occurrences; and each n-gram's id at the order below."""
+    """Count n-grams; for each order: context keys, n-gram keys with occurrences, each n-gram's id one order below."""
     context: Ints = np.zeros(len(targets), dtype=np.int64)
     context_keys, grams, links = [np.zeros(1, dtype=np.int64)], [], []
     below: Ints = np.zeros(len(targets), dtype=np.int64)
@@ -178,10 +179,10 @@ def _smooth(
 
 
 def estimate_discounts(counts: Ints) -> tuple[float, float, float]:
-    """D1, D2 and D3+ from counts of counts (Chen & Goodman 1999, eq. 17), or fixed ones where those are too few.
+    """D1, D2 and D3+ from counts of counts (Chen & Goodman 1999, eq. 17), or fixed values if the counts are too few.
 
     Args:
-        counts: how often each distinct n-gram of one order was counted.
+        counts: the count of each distinct n-gram of one order.
     """
     n = np.bincount(np.minimum(counts, 5), minlength=5)[:5].astype(np.float64)  # n[i] = n-grams counted i times
     if n[1:5].min() == 0:

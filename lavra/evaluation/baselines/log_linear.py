@@ -1,8 +1,9 @@
 """Log-linear interpolation of distributions (Klakow 1998): p(w) is proportional to the product of p_k(w)^weight_k.
 
-Where the experts look at different evidence a product is far sharper than a mixture: with weights 1, 1 and -1 on
-left, right and unigram model it is Bayes' rule for two sides independent given the token.  The negative log-likelihood
-is convex in the weights (the model is a maximum-entropy one with K features), so Newton's method finds the best ones.
+If the experts look at different evidence, a product is far sharper than a mixture: with weights 1, 1 and -1 on
+left, right and unigram model it is Bayes' rule for two sides that are independent given the token.  The negative
+log-likelihood is convex in the weights (the model is a maximum-entropy model with K features), so Newton's method finds
+the best weights.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from lavra.base.arrays import Floats
 
 MAX_STEPS = 20
-TOLERANCE = 1e-5  # nats a step must gain to go on
+TOLERANCE = 1e-5  # smallest gain of a step, in nats, for which the search continues
 
 
 def log_linear_nll(features: Floats, targets: npt.NDArray[np.int64], weights: Floats) -> Floats:
@@ -48,7 +49,7 @@ def fit_weights(features: Floats, targets: npt.NDArray[np.int64]) -> npt.NDArray
 
 
 def _scores(features: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """(N, V) unnormalised logarithms and (N,) their log-sum-exp."""
+    """(N, V) unnormalised log-probabilities, and (N,) their log-sum-exp."""
     scores = np.einsum("k,nkv->nv", weights.astype(features.dtype), features)
     top = scores.max(axis=1)
     return scores, top + np.log(np.exp(scores - top[:, None]).sum(axis=1, dtype=np.float64))
@@ -63,5 +64,5 @@ def _newton_step(features: Floats, right: Floats, weights: Floats) -> npt.NDArra
         second += (row * probability) @ row.T
     gradient = (mean - right).mean(axis=0)
     hessian = (second - mean.T @ mean) / len(features)
-    # Experts that know nothing here are equal, and their direction flat: a little ridge keeps them apart.
+    # Experts that are equal here make the curvature zero in one direction: a small ridge makes it invertible.
     return np.asarray(np.linalg.solve(hessian + 1e-6 * np.eye(len(gradient)), gradient), dtype=np.float64)

@@ -1,8 +1,8 @@
-"""Text with hidden tokens, as a masked or span model was asked to fill it in: what the 5-gram baseline is asked, too.
+"""Text with hidden tokens, as a masked or span model was asked to fill it in; the 5-gram baseline gets the same text.
 
-A batch is undone into its pieces of documents, so that both are scored on the same tokens at the same places.  What
-the baseline may look at is what the model saw and no more: nothing outside the piece, no hidden token; except that for
-span corruption everything to the left is known, because the decoder has written it by then.
+A batch is undone into its pieces of documents, so that model and baseline are scored on the same tokens at the same
+places.  The baseline may look at the tokens that the model saw and no others: nothing outside the piece, no hidden
+token.  For span corruption everything to the left is known, because the decoder has already written it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from lavra.data.pretraining.span_corruption import SHORTEST_PIECE, noise_mask
 
 Flags = npt.NDArray[np.bool_]
 
-UNKNOWN = -1  # a neighbour the model could not see (`KneserNey` ends a context there)
+UNKNOWN = -1  # a neighbour that the model could not see (`KneserNey` ends a context there)
 
 
 class Hiding(Enum):
-    """What is known around a hidden token."""
+    """The tokens that are known around a hidden token."""
 
     TOKENS = "tokens"  # masked tokens: other hidden tokens are unknown on both sides
     SPANS = "spans"  # span corruption: everything to the left is known, hidden or not
@@ -40,7 +40,7 @@ class MaskedText:
         tokens: (N,) the original tokens.
         hidden: (N,) True at the tokens to predict.
         piece: (N,) number of the piece each token belongs to, not decreasing.
-        hiding: what is known around a hidden token.
+        hiding: the tokens that are known around a hidden token.
     """
 
     tokens: Int64s
@@ -50,11 +50,11 @@ class MaskedText:
 
     @property
     def places(self) -> Int64s:
-        """(M,) where the hidden tokens stand."""
+        """(M,) places of the hidden tokens."""
         return np.flatnonzero(self.hidden)
 
     def neighbour(self, places: Int64s, offset: int) -> Int64s:
-        """(M,) the token `offset` away from each place, or `UNKNOWN` where the model could not see it."""
+        """(M,) the token at distance `offset` from each place, or `UNKNOWN` where the model could not see it."""
         there = places + offset
         clipped = np.clip(there, 0, len(self.tokens) - 1)
         known = (there == clipped) & (self.piece[clipped] == self.piece[places])
@@ -64,13 +64,13 @@ class MaskedText:
 
 
 def masked_text(batches: Iterable[Batch]) -> MaskedText:
-    """Undo masked-token batches. A chosen token that was shown (kept, or swapped) counts as hidden all the same."""
+    """Undo masked-token batches.  A chosen token that was shown (kept, or swapped) also counts as hidden."""
     tokens, hidden, piece = [], [], []
     count = 0
     for batch in batches:
         ids, labels = batch.input_ids.numpy(), batch.labels.numpy()
         segments = batch.segments.numpy().astype(np.int64)
-        # A piece's first and last token are [CLS] and [SEP]: they are no text.
+        # A piece's first and last token are [CLS] and [SEP]: they are not text.
         first = np.diff(segments, axis=1, prepend=0) != 0
         last = np.diff(segments, axis=1, append=0) != 0
         text = (segments > 0) & ~first & ~last
@@ -83,7 +83,7 @@ def masked_text(batches: Iterable[Batch]) -> MaskedText:
 
 
 def span_text(batches: Iterable[Batch], sentinel_ids: Sequence[int]) -> MaskedText:
-    """Undo span-corruption batches: put each cut-out span back where its sentinel stands."""
+    """Undo span-corruption batches: put each cut-out span back in the place of its sentinel."""
     sentinels = np.asarray(sentinel_ids, dtype=np.int64)
     tokens: list[Int64s] = []
     hidden: list[Flags] = []
@@ -111,8 +111,8 @@ def _restored(source: Int64s, target: Int64s, sentinels: Int64s) -> tuple[Int64s
             f"the sentinels of a piece are {source[marks[0]].tolist()} in its input and {target[marks[1]].tolist()} "
             "in its target: the text itself spells sentinel tokens out; clean the corpus of them"
         )
-    parts = np.split(source, marks[0])  # all but the first with a sentinel in front
-    spans = np.split(target, marks[1])[1:]  # each with its sentinel in front
+    parts = np.split(source, marks[0])  # all parts but the first begin with a sentinel
+    spans = np.split(target, marks[1])[1:]  # each span begins with its sentinel
     ids, cut = [parts[0]], [np.zeros(len(parts[0]), dtype=np.bool_)]
     for span, part in zip(spans, parts[1:], strict=True):
         ids += [span[1:], part[1:]]

@@ -1,7 +1,7 @@
-"""The 5-gram baseline: what counting alone makes of the same tokens.
+"""The 5-gram baseline: a model of the same tokens that only counts.
 
 An interpolated modified Kneser-Ney model (`kneser_ney`) is trained on the training tokens and scored on the held-out
-ones.  It predicts what a decoder predicts: every token of a document from those before it, and the document's end.
+tokens.  It predicts the same tokens as a decoder: every token of a document from the tokens before it, and the end.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from lavra.evaluation.baselines.padded import PaddedText, pad_documents, sample_
 
 @dataclass(frozen=True, kw_only=True)
 class NgramConfig:
-    """Size of the model.
+    """The size of the model.
 
     Attributes:
         order: tokens in the longest n-gram, the predicted one included.
         max_tokens: training tokens counted at most (whole documents, drawn at random); bounds the memory, which is
-            about 130 bytes a token. `NgramModel.num_tokens_unused` says how many were left out.
+            about 130 bytes a token. `NgramModel.num_tokens_unused` is the number of tokens left out.
         seed: fixes which documents are drawn.
     """
 
@@ -41,12 +41,12 @@ class NgramConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class NgramScore:
-    """What a model makes of a text.
+    """The score of a text.
 
     Attributes:
         nll: (M,) negative log-likelihood of each target in nats: document after document, its tokens and then its
             end.
-        seconds: time the scoring took.
+        seconds: time that the scoring took.
     """
 
     nll: Float64s
@@ -62,7 +62,7 @@ class NgramModel:
     """A trained n-gram model of the tokens to the left."""
 
     def __init__(self, model: KneserNey, *, num_tokens: int, num_tokens_unused: int, seconds: float) -> None:
-        """Use `NgramModel.train`."""
+        """Take a trained model; call `NgramModel.train` instead."""
         self.model = model
         self.num_tokens = num_tokens
         self.num_tokens_unused = num_tokens_unused
@@ -80,7 +80,7 @@ class NgramModel:
             raise InputError(f"{dataset.folder} has no documents; an n-gram model needs some text to count")
         began = time.perf_counter()
         documents = np.sort(sample_documents(dataset, config.max_tokens, config.seed))
-        text = pad_documents(dataset, room=max(1, config.order - 1), stops=True, documents=documents)
+        text = pad_documents(dataset, gap=max(1, config.order - 1), stops=True, documents=documents)
         model = KneserNey.train(text.targets, _left(text, config.order), dataset.vocab_size)
         used = int(dataset.lengths[documents].sum())
         return cls(
@@ -94,7 +94,7 @@ class NgramModel:
         """Score a dataset of the same vocabulary.
 
         Raises:
-            InputError: its vocabulary is another.
+            InputError: the dataset has another vocabulary.
         """
         if dataset.vocab_size != self.model.vocab_size:
             raise InputError(
@@ -102,7 +102,7 @@ class NgramModel:
                 "tokenise both with the same tokenizer"
             )
         began = time.perf_counter()
-        text = pad_documents(dataset, room=max(1, self.model.order - 1), stops=True)
+        text = pad_documents(dataset, gap=max(1, self.model.order - 1), stops=True)
         probabilities = self.model.probabilities(text.targets, _left(text, self.model.order))
         return NgramScore(nll=-np.log(probabilities), seconds=time.perf_counter() - began)
 

@@ -1,7 +1,7 @@
-"""A dataset's documents end to end, with room between them: the form n-gram models count and score.
+"""A dataset's documents end to end, with a gap between them: the form that n-gram models count and score.
 
-Each document stands between stretches of an "outside" token, so that a neighbour is found by adding a number to a
-place, and never belongs to another document.
+Stretches of an "outside" token surround each document, so that a neighbour is found by adding a number to a place, and
+never belongs to another document.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class PaddedText:
 
     Attributes:
         stream: (N,) int32 token ids; `outside` between documents and at both ends.
-        places: (M,) where the tokens to predict stand in `stream`, in reading order.
-        document_ends: (num_documents,) how many of `places` lie in the documents up to and with this one.
-        outside: the id that is no token: the vocabulary's size.
+        places: (M,) places in `stream` of the tokens to predict, in reading order.
+        document_ends: (num_documents,) number of `places` in the documents up to and including this document.
+        outside: the id that stands for no token: the vocabulary's size.
     """
 
     stream: npt.NDArray[np.int32]
@@ -33,7 +33,7 @@ class PaddedText:
 
     @property
     def targets(self) -> Ints:
-        """(M,) the tokens to predict."""
+        """(M,) tokens to predict."""
         return self.stream[self.places]
 
     def neighbours(self, offsets: tuple[int, ...]) -> list[Ints]:
@@ -42,25 +42,25 @@ class PaddedText:
 
 
 def pad_documents(
-    dataset: TokenDataset, *, room: int, stops: bool, documents: npt.NDArray[np.int64] | None = None
+    dataset: TokenDataset, *, gap: int, stops: bool, documents: npt.NDArray[np.int64] | None = None
 ) -> PaddedText:
-    """Lay out a dataset.
+    """Lay out a dataset's documents in one stream.
 
     Args:
-        dataset: the text.
-        room: outside tokens between documents: the farthest neighbour anyone will ask for.
-        stops: predict the end of each document too, as a decoder does: the token it would be labelled with there.
-        documents: numbers of the documents wanted, in order; None takes all.
+        dataset: the dataset of token ids.
+        gap: number of outside tokens between documents: the distance of the farthest neighbour that will be used.
+        stops: predict the end of each document too, as a decoder does: the label that a decoder would have there.
+        documents: numbers of the documents to take, in order; None takes all.
     """
     begins, ends = dataset.content_bounds
     if documents is not None:
         begins, ends = begins[documents], ends[documents]
     stop = stop_token(dataset) if stops else None
     lengths = ends - begins
-    spans = lengths + (stop is not None)  # tokens to predict of each document
+    spans = lengths + (stop is not None)  # number of tokens to predict in each document
     total = int(spans.sum())
-    stream = np.full(total + room * (len(spans) + 1), dataset.vocab_size, dtype=np.int32)
-    shift = room * np.arange(1, len(spans) + 1)
+    stream = np.full(total + gap * (len(spans) + 1), dataset.vocab_size, dtype=np.int32)
+    shift = gap * np.arange(1, len(spans) + 1)
     places = np.arange(total) + np.repeat(shift, spans)
     document_ends = np.cumsum(spans)
     # Content: file place = begin + place within the document.
@@ -75,12 +75,12 @@ def pad_documents(
 
 
 def stop_token(dataset: TokenDataset) -> int | None:
-    """The token that ends a document: its own end token, or else the next document's start; None without either."""
+    """The token that ends a document: its end token, or else the next document's start token; None without either."""
     return dataset.frame.end if dataset.frame.end is not None else dataset.frame.start
 
 
 def sample_documents(dataset: TokenDataset, max_tokens: int, seed: int) -> npt.NDArray[np.int64]:
-    """Documents in a random order, as many as fit in `max_tokens`, at least one where there is any."""
+    """Draw documents in a random order, as many as fit in `max_tokens`, but at least one if the dataset has any."""
     order = np.random.default_rng(seed).permutation(dataset.num_documents)
     within = int(np.searchsorted(np.cumsum(dataset.lengths[order]), max_tokens, side="right"))
     return order[: max(1, within)]

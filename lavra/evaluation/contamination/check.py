@@ -1,4 +1,4 @@
-"""A task's score over the items that stand in the training text, beside its score over the others."""
+"""Compare a task's score over the items that stand in the training text with its score over the other items."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lavra.evaluation.task_result import rules_of
 
 
 class ContaminationChecker:
-    """Compares a task's items with corpora; what `evaluate` takes as `contamination`.
+    """A comparison of a task's items with corpora; `evaluate` takes it as `contamination`.
 
     Args:
-        indexes: of the corpora that the model was trained on.
-        threshold: share of an item's words from which on it counts as overlapping.
+        indexes: indexes of the corpora that the model was trained on.
+        threshold: smallest share of an item's words with which it counts as overlapping.
     """
 
     def __init__(self, indexes: Sequence[NgramIndex], *, threshold: float = SHARE) -> None:
@@ -26,11 +26,11 @@ class ContaminationChecker:
         self._threshold = threshold
 
     def __call__(self, task: EvalTask, scores: Sequence[ItemScore]) -> Contamination:
-        """What is said of a task.
+        """Look the items of a task up in the corpora.
 
         Args:
-            task: the task.
-            scores: of its items.
+            task: the open task.
+            scores: scores of its items.
         """
         overlaps = check_texts(self._indexes, [_looked_up(task, one) for one in scores])
         verdicts = [one.verdict(self._threshold) for one in overlaps]
@@ -44,7 +44,7 @@ class ContaminationChecker:
 
 
 def _looked_up(task: EvalTask, score: ItemScore) -> list[str]:
-    """The text that the task's file names for this (`doc_to_decontamination_query`), or else every text of the row."""
+    """The text that the task's file names for this (`doc_to_decontamination_query`), or else all texts of the row."""
     if task.file.doc_to_decontamination_query is not None:
         return [task.decontamination_query(score.item.doc_id)]
     return list(texts_of(score.item.document))
@@ -55,6 +55,6 @@ def _taken(scores: Sequence[ItemScore], verdicts: Sequence[OverlapVerdict], want
 
 
 def _value(task: EvalTask, scores: Sequence[ItemScore]) -> float | None:
-    """The task's first metric over some of its items."""
+    """The value of the task's first metric over some of its items."""
     rules = rules_of(task, scores)
     return metric_result(rules[0], scores, resamples=1).value if rules and scores else None

@@ -1,12 +1,12 @@
-"""An index on disk of the word n-grams of a training corpus: built once, in bounded memory, and looked up by mmap.
+"""An index on disk of the word n-grams of a training corpus: built once, in bounded memory, and read through mmap.
 
 Hashes of n-grams are cut to 48 bits.  The first 16 bits choose a bucket; the other 32 stand in one sorted file, bucket
-after bucket, beside the table of where each bucket begins.  So the index has 4 bytes a word of text at most (less
-where text repeats), and half a megabyte.  A corpus of a hundred million n-grams takes a foreign n-gram for one of its
-own once in three million.
+after bucket, beside a table with the beginning of each bucket.  So the index has at most 4 bytes for each word of text
+(less where text repeats), plus half a megabyte.  With a corpus of a hundred million n-grams, one foreign n-gram in
+three million is wrongly found.
 
-It is built as an external sort: hashes are spread over 256 files by their first byte, and each file is sorted by
-itself.  Memory is that of one such file (a 256th of the n-grams, 8 bytes each) and of a buffer.
+The index is built by an external sort: hashes are spread over 256 files by their first byte, and each file is sorted by
+itself.  The sort needs memory for one such file (a 256th of the n-grams, 8 bytes each) and for a buffer.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ from lavra.metrics.intervals import Bools
 from lavra.text.corpus import Corpus
 
 ORDER = 8
-"""Words of an n-gram.  GPT-3's 13 (Brown et al. 2020) find fewer edited and no short items (docs/contamination.md)."""
+"""Words of an n-gram.  13, as in GPT-3 (Brown et al. 2020), finds fewer edited and no short items
+(docs/contamination.md).
+"""
 NGRAMS_FILE, STARTS_FILE = "ngrams.u32", "starts.npy"
 KIND = "ngram-index"
-VERSION = 1  # of hashes and files; raised by hand
+VERSION = 1  # version of hashes and files; raised by hand
 _BUCKETS = 1 << 16
 _PARTS = 256
-_BUFFERED, _BUFFERED_TEXTS = 4 << 20, 1 << 12  # hashes and texts in memory before they are spread over the files
+_BUFFERED, _BUFFERED_TEXTS = 4 << 20, 1 << 12  # most hashes and texts in memory before they are spread over the files
 _CUT, _TO_LOW, _TO_BUCKET, _TO_PART = np.uint64(16), np.uint64(32), np.uint64(48), np.uint64(56)
 _LOW = np.uint64(0xFFFFFFFF)
 
@@ -45,12 +47,12 @@ class NgramIndex:
     """The n-grams of a corpus.
 
     Attributes:
-        path: the folder.
-        corpus_id: of the corpus that it was made of.
-        num_words: words of the corpus.
-        order: words of an n-gram.
+        path: folder of the index.
+        corpus_id: id of the corpus that it was built from.
+        num_words: number of words of the corpus.
+        order: number of words of an n-gram.
         low_bits: (N,) 32 bits of each n-gram, sorted within its bucket; memory-mapped.
-        starts: (65537,) where each bucket begins.
+        starts: (65537,) beginning of each bucket.
     """
 
     path: Path
@@ -65,11 +67,11 @@ class NgramIndex:
         """Open an index that `build_index` wrote.
 
         Raises:
-            InputError: the folder is none, or was written by another version.
+            InputError: the folder is not an index, or was written by another version.
         """
         card = read_card(path)
         if card.kind != KIND or card.config.get("version") != VERSION:
-            raise InputError(f"{path} is no {KIND} of version {VERSION}; remove it, and it is built again")
+            raise InputError(f"{path} is not a {KIND} of version {VERSION}; remove it, and it is built again")
         return cls(
             path=path,
             corpus_id=card.parents["corpus"],
@@ -81,7 +83,7 @@ class NgramIndex:
 
     @property
     def num_ngrams(self) -> int:
-        """Different n-grams of the corpus."""
+        """The number of different n-grams of the corpus."""
         return len(self.low_bits)
 
     def contains(self, hashes: Hashes) -> Bools:
@@ -96,20 +98,20 @@ class NgramIndex:
 
 
 def open_index(folder: Path, corpus: Corpus, progress: Progress | None = None) -> NgramIndex:
-    """The index of a corpus' training documents, built if it is not there.
+    """Open the index of a corpus' training documents; build it if it does not exist.
 
     Args:
-        folder: where indexes are kept (`indexes` of a workspace); the corpus' id names the index in it.
-        corpus: the corpus; its held-out documents are no part of training and are left out.
-        progress: told the bytes of text read, and of how many.
+        folder: folder of indexes (`indexes` of a workspace); the corpus' id names the index in it.
+        corpus: the corpus; its held-out documents are not training text and are left out.
+        progress: called with the bytes of text read and the bytes of all text.
     """
     if find_index(folder, corpus) is None:
-        build_index(_told(corpus, progress or silent), _place(folder, corpus), corpus.id)
+        build_index(_with_progress(corpus, progress or silent), _place(folder, corpus), corpus.id)
     return NgramIndex.open(_place(folder, corpus))
 
 
 def find_index(folder: Path, corpus: Corpus) -> Path | None:
-    """Where the index of a corpus is, or None where it has to be built; arguments as in `open_index`."""
+    """The path of the index of a corpus, or None if it has to be built; arguments as in `open_index`."""
     path = _place(folder, corpus)
     there = (path / CARD_FILE).exists() and read_card(path).config.get("version") == VERSION
     return path if there else None
@@ -120,13 +122,13 @@ def _place(folder: Path, corpus: Corpus) -> Path:
 
 
 def build_index(texts: Iterable[str], path: Path, corpus_id: str, *, order: int = ORDER) -> None:
-    """Write the index of some texts; no n-gram reaches from one text into the next.
+    """Write the index of texts; no n-gram reaches from one text into the next.
 
     Args:
-        texts: read once.
-        path: the folder to write, all at once.
-        corpus_id: what the index is known by.
-        order: words of an n-gram.
+        texts: the texts, read once.
+        path: folder to write; it appears only when it is complete.
+        corpus_id: id of the corpus, which identifies the index.
+        order: number of words of an n-gram.
     """
     with atomic_folder(path) as work:
         scratch = work / ".scratch"
@@ -138,7 +140,7 @@ def build_index(texts: Iterable[str], path: Path, corpus_id: str, *, order: int 
         write_card(work, kind=KIND, parents={"corpus": corpus_id}, config=config)
 
 
-def _told(corpus: Corpus, progress: Progress) -> Iterator[str]:
+def _with_progress(corpus: Corpus, progress: Progress) -> Iterator[str]:
     total, done = corpus.num_bytes("train"), 0
     for document in corpus.documents("train"):
         yield document.text
@@ -147,7 +149,7 @@ def _told(corpus: Corpus, progress: Progress) -> Iterator[str]:
 
 
 def _spread(texts: Iterable[str], scratch: Path, order: int) -> int:
-    """Hashes of all n-grams, in files by their first byte; the number of words."""
+    """Write the hashes of all n-grams to files by their first byte; return the number of words."""
     hasher, num_words, num_waiting = WordHasher(), 0, 0
     waiting: list[Hashes] = []
     for text in texts:
@@ -163,7 +165,7 @@ def _spread(texts: Iterable[str], scratch: Path, order: int) -> int:
 
 
 def _append(waiting: list[Hashes], scratch: Path) -> None:
-    """Write what waits to the files of the parts."""
+    """Append the waiting hashes to the files of the parts."""
     hashes = np.sort(np.concatenate([*waiting, np.zeros(0, dtype=np.uint64)]))
     ends = np.searchsorted(hashes >> _TO_PART, np.arange(_PARTS + 1, dtype=np.uint64))
     for part in range(_PARTS):
@@ -174,7 +176,7 @@ def _append(waiting: list[Hashes], scratch: Path) -> None:
 
 
 def _sort(scratch: Path, work: Path) -> None:
-    """The parts as one sorted file, each n-gram once, and the buckets' beginnings."""
+    """Sort the parts into one file with each n-gram once, and write the beginnings of the buckets."""
     counts = np.zeros(_BUCKETS, dtype=np.int64)
     with (work / NGRAMS_FILE).open("wb") as file:
         for path in sorted(scratch.iterdir()):
@@ -192,5 +194,5 @@ def _mapped(path: Path) -> npt.NDArray[np.uint32]:
 
 
 def index_bytes(index: NgramIndex) -> int:
-    """Bytes of the index on disk."""
+    """The bytes of the index on disk."""
     return sum(path.stat().st_size for path in index.path.iterdir())

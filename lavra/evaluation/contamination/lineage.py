@@ -1,9 +1,9 @@
-"""Which corpora a model was trained on, as the cards of its workspace tell.
+"""The corpora that a model was trained on, from the cards of its workspace.
 
 Each artifact's card names its parents by id (`lavra.base.card`).  From a model the parents are followed through the
-workspace up to the corpora.  A parent that is not there, a model without a card, and a model that was trained on files
-that are no corpus leave a part of its training text unknown; that is said, for "no overlap found" in the known part
-does not make such a model clean.
+workspace up to the corpora.  A part of the training text is unknown if a parent is missing, if a model has no card, or
+if it was trained on files that are not a corpus.  The result says so, since "no overlap found" in the known part does
+not make such a model clean.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ CORPUS, MODELS = "corpus", ("model", "adapter")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingText:
-    """What is known of a model's training text.
+    """The known and unknown training text of a model.
 
     Attributes:
-        corpora: folders of the corpora it was trained on.
-        unknown: what else it was trained on, one sentence each; empty where the corpora are all.
+        corpora: folders of the corpora that it was trained on.
+        unknown: other parts of its training text, one sentence each; empty if the corpora are complete.
     """
 
     corpora: tuple[Path, ...]
@@ -33,7 +33,7 @@ class TrainingText:
 
 
 def training_text(model: Path) -> TrainingText:
-    """The corpora of a model folder, from the workspace it lies in."""
+    """Find the training text of a model folder, from the workspace that it lies in."""
     if not (model / CARD_FILE).is_file():
         return TrainingText(corpora=(), unknown=(f"{model} has no {CARD_FILE} that names its training text",))
     try:
@@ -61,28 +61,28 @@ def training_text(model: Path) -> TrainingText:
 
 
 def _missing(card: Card, known: Mapping[str, tuple[Path, Card]]) -> list[str]:
-    """What a card says of training text that is not in the workspace."""
-    said = [
+    """The training text of a card that is not in the workspace, one sentence each."""
+    reasons = [
         f"the {role} {parent} that the {card.kind} {card.id} was made from is not in the workspace"
         for role, parent in card.parents.items()
         if parent not in known
     ]
     if card.kind in MODELS and card.config.get("data"):
-        said.append(f"the {card.kind} {card.id} was trained on {card.config['data']}, which is no corpus")
+        reasons.append(f"the {card.kind} {card.id} was trained on {card.config['data']}, which is not a corpus")
     if card.config.get("stage", {}).get("inputs", {}).get("start"):
-        said.append(f"the {card.kind} {card.id} went on from a model whose training text is unknown")
+        reasons.append(f"the {card.kind} {card.id} went on from a model whose training text is unknown")
     if card.kind in MODELS and not card.parents:
-        said.append(f"the {card.kind} {card.id} names nothing that it was made from")
-    return said
+        reasons.append(f"the {card.kind} {card.id} names nothing that it was made from")
+    return reasons
 
 
 def _artifacts(workspace: Path) -> dict[str, tuple[Path, Card]]:
-    """Every artifact of a workspace that can be read, by id."""
+    """The folder and card of every artifact of a workspace that can be read, by id."""
     found = {}
     for path in (card for kind in FOLDERS for card in sorted((workspace / kind).glob(f"[!.]*/{CARD_FILE}"))):
         try:
             card = read_card(path.parent)
         except InputError:
-            continue  # an edited card names nothing reliably; what it was made of counts as missing
+            continue  # the parents of an edited card are not reliable; they count as missing
         found[card.id] = (path.parent, card)
     return found

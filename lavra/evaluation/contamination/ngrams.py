@@ -1,12 +1,11 @@
-"""Text as 64-bit hashes of its word n-grams, written so that wrapping, spacing, case and punctuation do not count.
+"""Turn a text into 64-bit hashes of its word n-grams; wrapping, spacing, case and punctuation do not count.
 
 A word is a run of letters and digits in small letters and without accents (`Ação` and `acao` are the same word), or
 one Chinese or Japanese character.  GPT-3's filter (Brown et al. 2020, appendix C) and lm-evaluation-harness drop
 punctuation and case likewise.  A word's hash is that of its UTF-8 bytes (BLAKE2b), an n-gram's a polynomial of its
 words' hashes: the same in every process and on every machine.
 
-Deliberately absent: words of scripts without spaces other than those two, such as Thai; a whole phrase is one word
-there.
+Deliberately absent: words of other scripts without spaces, such as Thai; there a whole phrase is one word.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ _SINGLE = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"  # kana and Chinese characte
 _WORD = re.compile(rf"[^\W_{_SINGLE}]+|[{_SINGLE}]")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
 _BLANK = re.compile(r"\s")
-_PIECE = 1 << 20  # characters; more of a text is never in memory as words
+_PIECE = 1 << 20  # most characters of a text that are in memory as words
 _KNOWN_WORDS = 1 << 19
-_BASE = 0xD1342543DE82EF95  # odd, so that no word's place loses bits
+_BASE = 0xD1342543DE82EF95  # odd, so that multiplication loses no bits
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _SHIFT_30, _SHIFT_27, _SHIFT_31 = (np.uint64(bits) for bits in (30, 27, 31))
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text as they are compared."""
+    """Split a text into words in the form in which they are compared."""
     if text.isascii():
         return _WORD.findall(text.lower())
     plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", text)).casefold()
@@ -41,7 +40,7 @@ def words_of(text: str) -> list[str]:
 
 
 class WordHasher(dict[str, int]):
-    """Hashes words, and keeps those of words it has met, up to a bound."""
+    """The hash of each word, computed once and kept, up to a bound."""
 
     def __missing__(self, word: str) -> int:
         if len(self) >= _KNOWN_WORDS:
@@ -56,7 +55,7 @@ class WordHasher(dict[str, int]):
         return np.fromiter(map(self.__getitem__, words), dtype=np.uint64, count=len(words))
 
     def hash_long_text(self, text: str, overlap: int) -> Iterator[Hashes]:
-        """The words' hashes of a text in pieces, each beginning with the last `overlap` words of the one before."""
+        """Hash the words of a text in pieces; each piece begins with the last `overlap` words of the piece before."""
         before = np.zeros(0, dtype=np.uint64)
         for piece in _pieces(text):
             hashes = np.concatenate([before, self.hash_text(piece)])
@@ -80,7 +79,7 @@ def ngram_hashes(words: Hashes, n: int) -> Hashes:
 
 
 def _pieces(text: str) -> Sequence[str]:
-    """A text cut at blanks into pieces of about a million characters."""
+    """Cut a text at blanks into pieces of about a million characters."""
     if len(text) <= _PIECE:
         return [text]
     pieces, start = [], 0

@@ -1,5 +1,5 @@
-"""People judge what models wrote: studies with rating scales and blind side-by-side comparisons.
+"""Studies in which people judge answers of models, with rating scales and blind side-by-side comparisons.
 
-`study` plans one, `store` keeps it in one SQLite file, `results` reads it.  The page that people see is
-`lavra.server.rating`.
+`study` plans a study, `store` keeps it in one SQLite file, `results` evaluates it.  `lavra.server.rating` is the page
+that people see.
 """

@@ -1,7 +1,7 @@
-"""How far annotators agree: Krippendorff's alpha over all of them, Cohen's kappa for every two.
+"""The agreement of annotators: Krippendorff's alpha over all of them, Cohen's kappa for every two.
 
-Ratings are ranks (alpha's ordinal distance, kappa with quadratic weights), votes are names (nominal).  Where everybody
-always gave the same value, neither is defined; that is said in words, and nothing is NaN.
+Ratings are ranks (alpha's ordinal distance, kappa with quadratic weights), votes are names (nominal).  If all
+annotators always gave the same value, neither figure is defined; the result says so in words, and nothing is NaN.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from lavra.metrics.agreement import Difference, cohen_kappa, krippendorff_alpha
 from lavra.metrics.intervals import Interval, score_intervals
 
 ValuesGiven = Mapping[tuple[str, int], int]
-"""What each annotator gave each item: a number by (annotator, item)."""
+"""The values that annotators gave items: a number by (annotator, item)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KappaOfTwo:
-    """Two annotators.
+    """The agreement of two annotators.
 
     Attributes:
-        first: the one.
-        second: the other.
-        kappa: Cohen's, `None` where it is not defined.
-        num_items: items both judged.
+        first: name of the first annotator.
+        second: name of the second annotator.
+        kappa: Cohen's kappa, `None` where it is not defined.
+        num_items: number of items that both judged.
     """
 
     first: str
@@ -40,15 +40,15 @@ class KappaOfTwo:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """All annotators, on one scale or on votes.
+    """The agreement of all annotators, on one scale or on votes.
 
     Attributes:
         about: name of the scale, or `preference`.
-        alpha: Krippendorff's, `None` where it is not defined.
+        alpha: Krippendorff's alpha, `None` where it is not defined.
         interval: bootstrap interval of alpha over items, where that is defined.
-        num_items: items that two annotators or more judged.
-        kappas: every two annotators who judged an item both.
-        undefined: why there is no alpha; empty where there is one.
+        num_items: number of items that at least two annotators judged.
+        kappas: the agreement of every two annotators with a common item.
+        undefined: the reason why alpha is not defined; empty if it is.
     """
 
     about: str
@@ -60,19 +60,19 @@ class Agreement:
 
     @property
     def mean_kappa(self) -> float | None:
-        """Mean over the annotators' pairs, weighted by what both judged."""
+        """The mean kappa over pairs of annotators, weighted by the number of items that both judged."""
         known = [(one.kappa, one.num_items) for one in self.kappas if one.kappa is not None]
         total = sum(weight for _, weight in known)
         return sum(kappa * weight for kappa, weight in known) / total if total else None
 
 
 def agreement(about: str, values: ValuesGiven, *, ordered: bool) -> Agreement:
-    """How far annotators agree.
+    """Measure how far annotators agree.
 
     Args:
         about: name of the scale, or `preference`.
-        values: what each gave, from 0.
-        ordered: the values are ranks.
+        values: values by (annotator, item), counted from 0.
+        ordered: whether the values are ranks.
     """
     table = _table(values)
     judged = table[:, (~np.isnan(table)).sum(axis=0) >= 2] if table.size else table
@@ -92,7 +92,7 @@ def agreement(about: str, values: ValuesGiven, *, ordered: bool) -> Agreement:
 
 
 def _table(values: ValuesGiven) -> Float64s:
-    """(annotators, items), NaN where an annotator did not judge an item."""
+    """(annotators, items) values, NaN where an annotator did not judge an item."""
     people = {name: at for at, name in enumerate(dict.fromkeys(name for name, _ in values))}
     items = {item: at for at, item in enumerate(dict.fromkeys(item for _, item in values))}
     table = np.full((len(people), len(items)), math.nan)
@@ -110,11 +110,11 @@ def _interval(judged: Float64s, difference: Difference) -> Interval | None:
 
 
 def kappas_of_two(values: ValuesGiven, difference: Difference) -> list[KappaOfTwo]:
-    """Cohen's kappa of every two annotators who judged an item both.
+    """Cohen's kappa of every two annotators with a common item.
 
     Args:
-        values: what each gave, from 0.
-        difference: how far apart two values are.
+        values: values by (annotator, item), counted from 0.
+        difference: distance of two values.
     """
     by_person: dict[str, dict[int, int]] = {}
     for (name, item), value in values.items():

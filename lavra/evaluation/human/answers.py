@@ -1,7 +1,7 @@
-"""Answers of models to prompts, read from files of JSON lines or CSV: what a study shows to people.
+"""Answers of models to prompts, read from files of JSON lines or CSV; a study shows them to people.
 
-A row has a prompt and an answer; the names of the columns are those in use (`lavra answers` writes `prompt`,
-`completion` and `teacher`).  Prompts are matched between files by their text.
+A row has a prompt and an answer; common names of the columns are known (`lavra answers` writes `prompt`, `completion`
+and `teacher`).  Prompts are matched between files by their text.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ ID_COLUMNS: Final = ("question_id", "id")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAnswer:
-    """What one model wrote for one prompt.
+    """The answer of one model to one prompt.
 
     Attributes:
-        model: its name.
-        question_id: of the prompt.
-        prompt: what the model was asked.
-        answer: what it wrote; may be empty.
+        model: name of the model.
+        question_id: id of the prompt.
+        prompt: text that the model was asked.
+        answer: text that it wrote; may be empty.
         reference: a text that helps to judge whether the answer is true, or empty.
     """
 
@@ -42,9 +42,9 @@ class ModelAnswer:
 
 
 def read_answers(named: Sequence[str]) -> list[ModelAnswer]:
-    """The answers of files, each `FILE` or `NAME=FILE`; a name is the model's, for every row of the file.
+    """Read the answers of files, each given as `FILE` or `NAME=FILE`; NAME is the model of every row of the file.
 
-    Without one, the model is what a row's `model` or `teacher` says, else the file's name without its ending.
+    Without a name, the model is the value of a row's `model` or `teacher`, else the file's name without its ending.
 
     Raises:
         InputError: a file cannot be read; a row lacks prompt or answer; a model answers a prompt twice, or has the same
@@ -52,7 +52,7 @@ def read_answers(named: Sequence[str]) -> list[ModelAnswer]:
     """
     found: list[ModelAnswer] = []
     numbers: dict[str, str] = {}  # prompt -> question id
-    places: dict[tuple[str, str], str] = {}  # (model, prompt) -> where it stands
+    places: dict[tuple[str, str], str] = {}  # (model, prompt) -> file and line
     for word in named:
         name, _, file = word.rpartition("=")
         for row in read_rows(Path(file)):
@@ -70,7 +70,7 @@ def read_answers(named: Sequence[str]) -> list[ModelAnswer]:
 
 
 def merged_answers(answers: Sequence[ModelAnswer]) -> list[ModelAnswer]:
-    """Answers of several sources as those of one: equal prompts have equal ids.
+    """Merge the answers of several sources: equal prompts get equal ids.
 
     Raises:
         InputError: a model answers a prompt twice.
@@ -87,10 +87,10 @@ def merged_answers(answers: Sequence[ModelAnswer]) -> list[ModelAnswer]:
 
 
 def read_prompts(path: Path) -> list[ModelAnswer]:
-    """The prompts of a file, each with an answer yet to be written; what else a row has is not read.
+    """Read the prompts of a file, each with an empty answer; other columns of a row are ignored.
 
     Raises:
-        InputError: the file cannot be read, or a prompt is missing, empty or there twice.
+        InputError: the file cannot be read, or a prompt is missing, empty or repeated.
     """
     numbers: dict[str, str] = {}
     found: list[ModelAnswer] = []
@@ -104,7 +104,7 @@ def read_prompts(path: Path) -> list[ModelAnswer]:
 
 
 def _asked(row: Row, numbers: dict[str, str]) -> ModelAnswer:
-    """A row's prompt, without model and answer."""
+    """The prompt of a row, without model and answer."""
     prompt = _text(row, PROMPT_COLUMNS)
     if not prompt.strip():
         raise InputError(f"{row.place}: the prompt is empty; fill it in, or delete the row")
@@ -125,7 +125,7 @@ def _text(row: Row, columns: Sequence[str]) -> str:
 
 
 def _first(values: Mapping[str, Any], columns: Sequence[str]) -> str:
-    """The first of these columns that says something, as text; empty where none does."""
+    """The first non-empty value of these columns, as text; empty if all are."""
     return next((str(values[column]) for column in columns if values.get(column) not in (None, "")), "")
 
 

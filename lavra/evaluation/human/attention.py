@@ -1,7 +1,8 @@
-"""Attention checks: planted items whose right judgement is known, since the answer itself says it.
+"""Attention checks: planted items whose right judgement is known, since the shown answer states it.
 
-Such instructed items (Meade and Craig 2012, "Identifying careless responses in survey data") look like the others and
-are passed by everybody who reads.  An annotator who fails one is reported with their ratings, never dropped in silence.
+Such instructed items (Meade and Craig 2012, "Identifying careless responses in survey data") look like the other items;
+an annotator who reads them passes.  An annotator who fails a check is reported with their ratings, and never dropped in
+silence.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ CHECK_MODEL: Final = "(attention check)"
 def planted_items(
     answers: Sequence[ModelAnswer], kind: ItemKind, scales: Sequence[str], *, count: int, first: int, draw: Random
 ) -> list[StudyItem]:
-    """Checks of one kind, each under a prompt of the study.
+    """Make checks of one kind, each under a prompt of the study.
 
     Args:
-        answers: of the study.
-        kind: of the checks.
-        scales: names of the scales that are asked.
-        count: of the checks.
-        first: number of the first one.
-        draw: chooses prompts and right answers.
+        answers: answers of the study.
+        kind: kind of the checks.
+        scales: names of the scales on which answers are rated.
+        count: number of checks.
+        first: item number of the first check.
+        draw: random generator that chooses prompts and right answers.
     """
     make = _rating_check if kind is ItemKind.RATING else _pair_check
     return [make(draw.choice(answers), scales, first + index, draw) for index in range(count)]
@@ -65,7 +66,7 @@ def _pair_check(under: ModelAnswer, _: Sequence[str], number: int, draw: Random)
 
 
 def passed(item: StudyItem, judgement: Judgement) -> bool:
-    """Whether a check was judged as its text asks; a skipped one was not."""
+    """Whether a check was judged as its text asks; a skipped check was not."""
     if item.kind is ItemKind.PAIR:
         return judgement.winner is item.expected_winner
     return dict(judgement.ratings) == dict(item.expected)

@@ -1,8 +1,8 @@
-"""Judgements out of a study and into it, as CSV or JSON lines.
+"""Export and import of a study's judgements, as CSV or JSON lines.
 
-A row is one answer rated by one annotator (`judge`, `question_id`, `model`, a column a scale), or one vote (see
-`votes`).  What was judged elsewhere, on paper or on a platform, comes back in the same columns.  Rows are matched to
-the study's items by `question_id` and model.  Everything is checked before anything is kept; one bad row keeps all out.
+A row is one answer rated by one annotator (`judge`, `question_id`, `model`, a column for each scale), or one vote (see
+`votes`).  Judgements from elsewhere, on paper or from a platform, are imported from the same columns.  Rows are matched
+to the study's items by `question_id` and model.  All rows are checked before any is kept; a bad row refuses the file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lavra.base.errors import InputError, nearest
 from lavra.data.labelled.tables import Row
 from lavra.evaluation.human.items import ItemKind, Judgement, StudyItem
 from lavra.evaluation.human.rows import read_rows, write_rows
-from lavra.evaluation.human.store import Given, StudyStore, check_judgement
+from lavra.evaluation.human.store import GivenJudgement, StudyStore, check_judgement
 from lavra.evaluation.human.votes import Vote, Winner, vote_of
 
 CANNOT_TELL: Final = "cannot tell"
@@ -28,8 +28,8 @@ _SIDES: Final = ("", "model_a", "model_b")
 ItemKey = tuple[str, frozenset[str]]
 
 
-def write_ratings(path: Path, given: Iterable[Given], scales: Iterable[str]) -> int:
-    """Write the ratings among judgements, one row an annotator and answer; how many there are.
+def write_ratings(path: Path, given: Iterable[GivenJudgement], scales: Iterable[str]) -> int:
+    """Write the ratings among judgements, one row for each annotator and answer, and return their number.
 
     Raises:
         InputError: the ending of the file is neither .jsonl nor .csv.
@@ -39,24 +39,24 @@ def write_ratings(path: Path, given: Iterable[Given], scales: Iterable[str]) -> 
     return len(rows)
 
 
-def _rating_row(one: Given) -> dict[str, Any]:
-    said = one.judgement
-    steps = {scale: CANNOT_TELL if step is None else step for scale, step in said.ratings.items()}
+def _rating_row(one: GivenJudgement) -> dict[str, Any]:
+    judgement = one.judgement
+    steps = {scale: CANNOT_TELL if step is None else step for scale, step in judgement.ratings.items()}
     return {
         "judge": one.annotator,
         "question_id": one.item.question_id,
         "model": one.item.model_a,
         **steps,
-        "comment": said.comment,
-        "seconds": said.seconds,
+        "comment": judgement.comment,
+        "seconds": judgement.seconds,
         "at": one.at,
         "prompt": one.item.prompt,
         "answer": one.item.answer_a,
     }
 
 
-def read_given(path: Path, store: StudyStore) -> list[Given]:
-    """Judgements given elsewhere, of items of a study.
+def read_given(path: Path, store: StudyStore) -> list[GivenJudgement]:
+    """Read judgements of a study's items that were given elsewhere.
 
     Raises:
         InputError: the file cannot be read, or a row does not fit the study; the message names the line.
@@ -80,7 +80,7 @@ def read_given(path: Path, store: StudyStore) -> list[Given]:
     return given
 
 
-def _rating(row: Row, items: Mapping[ItemKey, StudyItem], scales: Iterable[str]) -> Given:
+def _rating(row: Row, items: Mapping[ItemKey, StudyItem], scales: Iterable[str]) -> GivenJudgement:
     for name in _BEFORE:
         if row.values.get(name) in (None, ""):
             raise InputError(f"{row.place}: {name!r} is missing; a rating has {', '.join(_BEFORE)} and the scales")
@@ -88,11 +88,11 @@ def _rating(row: Row, items: Mapping[ItemKey, StudyItem], scales: Iterable[str])
     item = _item(row, items, text["question_id"], text["model"])
     cells = {scale: row.values.get(scale) for scale in scales}
     ratings = {scale: _step(row, scale, cell) for scale, cell in cells.items() if cell not in (None, "")}
-    said = Judgement(ratings=ratings, comment=_text(row, "comment"), seconds=_seconds(row), done=True)
-    return Given(annotator=text["judge"], item=item, swapped=False, judgement=said, at=_text(row, "at"))
+    judgement = Judgement(ratings=ratings, comment=_text(row, "comment"), seconds=_seconds(row), done=True)
+    return GivenJudgement(annotator=text["judge"], item=item, swapped=False, judgement=judgement, at=_text(row, "at"))
 
 
-def _vote(row: Row, items: Mapping[ItemKey, StudyItem], _: Iterable[str]) -> Given:
+def _vote(row: Row, items: Mapping[ItemKey, StudyItem], _: Iterable[str]) -> GivenJudgement:
     vote = vote_of(row.values, str(row.place))
     if vote.shown_first not in _SIDES:
         raise InputError(
@@ -101,13 +101,13 @@ def _vote(row: Row, items: Mapping[ItemKey, StudyItem], _: Iterable[str]) -> Giv
     item = _item(row, items, vote.question_id, vote.model_a, vote.model_b)
     if vote.model_a != item.model_a:
         vote = _turned(vote)
-    said = Judgement(winner=vote.winner, comment=vote.comment, seconds=_seconds(row), done=True)
+    judgement = Judgement(winner=vote.winner, comment=vote.comment, seconds=_seconds(row), done=True)
     swapped = vote.shown_first == "model_b"
-    return Given(annotator=vote.judge, item=item, swapped=swapped, judgement=said, at=_text(row, "at"))
+    return GivenJudgement(annotator=vote.judge, item=item, swapped=swapped, judgement=judgement, at=_text(row, "at"))
 
 
 def _turned(vote: Vote) -> Vote:
-    """The same vote with the models in the other order."""
+    """Exchange the two models of a vote."""
     first = {"model_a": "model_b", "model_b": "model_a"}.get(vote.shown_first, "")
     return replace(vote, model_a=vote.model_b, model_b=vote.model_a, winner=_TURNED[vote.winner], shown_first=first)
 

@@ -1,4 +1,4 @@
-"""Answers written now, by any `LanguageModel`, for a study."""
+"""Let any `LanguageModel` write answers for a study."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from lavra.base.types import FinishReason, GenerateRequest
 from lavra.evaluation.human.answers import ModelAnswer
 
 Framing = Callable[[str], str | tuple[int, ...]]
-"""How a prompt is put to a model: its chat template."""
+"""A function that turns a prompt into the input of a model, as its chat template does."""
 
-_AT_ONCE = 16  # prompts; progress is told after each batch
+_AT_ONCE = 16  # prompts of a batch; progress is reported after each batch
 
 
 def write_answers_to(
@@ -24,18 +24,18 @@ def write_answers_to(
     frame: Framing = str,
     progress: Progress = silent,
 ) -> tuple[list[ModelAnswer], list[str]]:
-    """A model's answers to prompts, written greedily, and what is to be noted of them.
+    """Let a model answer prompts greedily; return the answers and notes about them.
 
     Args:
-        asked: prompts, from `read_prompts`.
-        model: whoever writes.
-        name: what the study calls it.
-        max_tokens: most tokens of an answer; one that reaches them is kept, and counted in the notes.
-        frame: how a prompt is put to the model; as it stands unless given.
-        progress: told how many prompts are answered.
+        asked: prompts from `read_prompts`.
+        model: the model that writes.
+        name: name of the model in the study.
+        max_tokens: most tokens of an answer; an answer that reaches them is kept, and counted in the notes.
+        frame: turns a prompt into the model's input; the plain prompt unless given.
+        progress: called with the number of answered prompts.
 
     Raises:
-        LavraError: whatever the model raises.
+        LavraError: the model raised it.
     """
     answers, num_cut = [], 0
     for start in range(0, len(asked), _AT_ONCE):

@@ -1,4 +1,4 @@
-"""What one annotator is shown at a time, and what they say to it."""
+"""The items that an annotator is shown singly, and the annotator's judgements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lavra.evaluation.human.votes import Winner
 
 
 class ItemKind(Enum):
-    """What is asked about."""
+    """The kind of an item."""
 
     RATING = "rating"  # one answer, on scales
     PAIR = "pair"  # two answers to one prompt, side by side
@@ -18,20 +18,20 @@ class ItemKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyItem:
-    """One thing to judge.
+    """An item to judge.
 
     Attributes:
-        number: within the study, from 1.
-        kind: what is asked about it.
-        question_id: of the prompt.
-        prompt: what the models were asked.
-        model_a: whose answer it is; of a pair, the one whose name sorts first.
-        answer_a: what it wrote.
+        number: number within the study, from 1.
+        kind: one answer or a pair.
+        question_id: id of the prompt.
+        prompt: text that the models were asked.
+        model_a: model that wrote the answer; of a pair, the model whose name sorts first.
+        answer_a: answer of `model_a`.
         model_b: PAIR: the other model.
-        answer_b: PAIR: what that wrote.
+        answer_b: PAIR: answer of `model_b`.
         reference: a text to judge the answer's truth by, or empty.
-        expected: of an attention check: the ratings an attentive annotator gives, by scale.
-        expected_winner: of an attention check that is a pair: the vote of an attentive annotator.
+        expected: attention check: the ratings that an attentive annotator gives, by scale.
+        expected_winner: attention check that is a pair: the vote of an attentive annotator.
     """
 
     number: int
@@ -48,19 +48,19 @@ class StudyItem:
 
     @property
     def is_check(self) -> bool:
-        """Whether it is planted to see that answers are read."""
+        """Whether the item was planted to check that the annotator reads."""
         return bool(self.expected) or self.expected_winner is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """An item in the order of one annotator.
+    """An item at its place in the order of one annotator.
 
     Attributes:
         annotator: number of the annotator, from 1.
-        place: in their order, from 1.
+        place: place in the annotator's order, from 1.
         item: number of the item.
-        swapped: PAIR: `model_b`'s answer is shown first.
+        swapped: PAIR: whether `model_b`'s answer is shown first.
     """
 
     annotator: int
@@ -71,15 +71,15 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What an annotator says about an item.
+    """An annotator's judgement of an item.
 
     Attributes:
         ratings: RATING: 1 to 5 by scale; `None` is `cannot tell`.
-        winner: PAIR: whose answer is better.
-        skipped: the annotator does not want to judge it.
-        comment: of the annotator.
-        seconds: the item was looked at.
-        done: the annotator has gone on; what is not done is a draft and counts nowhere.
+        winner: PAIR: the model with the better answer.
+        skipped: whether the annotator does not want to judge the item.
+        comment: comment of the annotator.
+        seconds: time that the item was looked at.
+        done: whether the annotator has gone on to the next item; otherwise the judgement is a draft and counts nowhere.
     """
 
     ratings: Mapping[str, int | None] = field(default_factory=dict)

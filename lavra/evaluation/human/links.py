@@ -1,6 +1,6 @@
-"""Links of annotators, in a file beside the study that only its owner may read.
+"""Annotators' links, in a file beside the study that only its owner may read.
 
-The study itself keeps hashes, so it can be handed on without giving away whose link is whose; this file stays behind.
+The study itself keeps only hashes, so it can be passed on without revealing the links; this file stays behind.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from lavra.base.errors import InputError
 
 
 def links_path(study: Path) -> Path:
-    """Where a study's tokens are."""
+    """The path of the file with a study's tokens."""
     return study.with_name(study.name + ".links")
 
 
 def write_links(study: Path, tokens: Mapping[str, str]) -> None:
-    """Keep the token of each annotator, by name."""
+    """Write the token of each annotator, by name."""
     path = links_path(study)
     part = path.with_name(f".tmp-{path.name}")
     part.unlink(missing_ok=True)
@@ -32,10 +32,10 @@ def write_links(study: Path, tokens: Mapping[str, str]) -> None:
 
 
 def read_links(study: Path) -> dict[str, str]:
-    """The token of each annotator, by name; none where the file is gone.
+    """Read the token of each annotator, by name; empty if the file is gone.
 
     Raises:
-        InputError: the file is not one of tokens.
+        InputError: the file is not a file of tokens.
     """
     path = links_path(study)
     if not path.exists():

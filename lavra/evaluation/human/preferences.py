@@ -1,7 +1,7 @@
 """Preference pairs for alignment, from votes: `prompt`, `chosen`, `rejected`, as trl's trainers and lavra read them.
 
-The votes of all judges on one comparison are one pair: the answer with more votes is chosen.  Where both have equally
-many there is no pair, and that is counted.
+The votes of all judges on one comparison make one pair: the answer with more votes is chosen.  If both have equally
+many votes there is no pair, and the comparison is counted.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ class PreferencePair:
     """The better and the worse answer to one prompt.
 
     Attributes:
-        prompt: what both models were asked.
+        prompt: text that both models were asked.
         chosen: the better answer.
-        rejected: the other.
-        chosen_model: who wrote the better one.
-        rejected_model: who wrote the other.
-        votes: for the better one.
-        votes_against: for the other.
-        ties: votes for neither.
+        rejected: the worse answer.
+        chosen_model: model that wrote the better answer.
+        rejected_model: model that wrote the worse answer.
+        votes: number of votes for the better answer.
+        votes_against: number of votes for the worse answer.
+        ties: number of votes for neither.
     """
 
     prompt: str
@@ -39,7 +39,7 @@ class PreferencePair:
     ties: int
 
     def record(self) -> dict[str, Any]:
-        """As a line of a file has it."""
+        """The pair as plain data, for a line of a file."""
         return {name: getattr(self, name) for name in PAIR_COLUMNS}
 
 
@@ -47,7 +47,7 @@ PAIR_COLUMNS = tuple(PreferencePair.__dataclass_fields__)
 
 
 def preference_pairs(votes: Iterable[Vote]) -> tuple[list[PreferencePair], int]:
-    """One pair for each comparison that has a majority, and the number of those that have none."""
+    """Make a pair of each comparison that has a majority, and count the comparisons without a majority."""
     tallies: dict[tuple[str, str, str], Counter[Winner]] = {}
     shown: dict[tuple[str, str, str], Vote] = {}
     for vote in votes:

@@ -1,8 +1,9 @@
-"""What annotators think of models, how far they agree, and who did not read.
+"""The results of a study: ratings and votes of models, agreement of annotators, failed attention checks.
 
-A model's mean on a scale is the mean over answers of the mean over annotators, so that an answer more people judged
-counts no more than another; its interval draws answers again.  Votes are put together by `lavra.metrics.preference`.
-Annotators who failed an attention check are named; their judgements count unless the caller leaves them out.
+A model's mean on a scale is the mean over answers of the mean over annotators, so that an answer with more judgements
+counts no more than another answer; the bootstrap of its interval draws answers.  `lavra.metrics.preference` combines
+the votes.  Annotators who failed an attention check are named; their judgements count unless the caller leaves them
+out.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from lavra.evaluation.human.agreement import Agreement, agreement
 from lavra.evaluation.human.attention import passed
 from lavra.evaluation.human.items import ItemKind
 from lavra.evaluation.human.scales import STEPS
-from lavra.evaluation.human.store import Given, StudyStore
+from lavra.evaluation.human.store import GivenJudgement, StudyStore
 from lavra.evaluation.human.votes import Vote, Winner
 from lavra.metrics.intervals import Interval, mean_interval, share_interval
 from lavra.metrics.preference import PreferenceRanking, PreferenceVote, Preferred, rank_by_preference
 
-LOW_ALPHA = 0.667  # below it Krippendorff (2004) draws no conclusions, not even tentative ones
+LOW_ALPHA = 0.667  # below it Krippendorff (2004) draws no conclusions, not even tentative conclusions
 _PREFERRED = {Winner.MODEL_A: Preferred.FIRST, Winner.MODEL_B: Preferred.SECOND, Winner.TIE: Preferred.TIE}
 _EXCLUDING = setting("--exclude-failed", "exclude_failed=True")
 _ORDER = {winner: number for number, winner in enumerate(Winner)}
@@ -32,16 +33,16 @@ _ORDER = {winner: number for number, winner in enumerate(Winner)}
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRating:
-    """One model on one scale.
+    """The ratings of one model on one scale.
 
     Attributes:
-        model: its name.
+        model: name of the model.
         scale: name of the scale.
-        mean: over answers of the mean over annotators, 1 to 5; `None` where nobody rated it.
+        mean: mean over answers of the mean over annotators, 1 to 5; `None` if it has no rating.
         interval: bootstrap interval of the mean.
-        steps: ratings given, of 1 to 5.
-        num_answers: answers rated.
-        cannot_tell: times an annotator could not tell.
+        steps: number of ratings of each step, 1 to 5.
+        num_answers: number of rated answers.
+        cannot_tell: number of times an annotator chose `cannot tell`.
     """
 
     model: str
@@ -55,12 +56,12 @@ class ModelRating:
 
 @dataclass(frozen=True, kw_only=True)
 class FirstShown:
-    """Whether the answer shown first was preferred because it stood there.
+    """The votes for the answer shown first, to see whether its place mattered.
 
     Attributes:
         wins: votes for the answer shown first.
-        decided: votes that are no tie.
-        interval: exact interval of the share; 0.5 lies outside where the side mattered.
+        decided: votes that are not ties.
+        interval: exact interval of the share; 0.5 lies outside if the place mattered.
     """
 
     wins: int
@@ -75,17 +76,17 @@ class FirstShown:
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotatorReport:
-    """One annotator.
+    """The work of one annotator.
 
     Attributes:
-        name: of the annotator.
-        assigned: items they were given, attention checks included.
-        done: of these judged or skipped.
-        skipped: of these skipped.
-        checks: attention checks judged.
-        failed_checks: of these not as their text asks.
-        median_seconds: that an item was looked at, `None` where that is not known.
-        excluded: their judgements are left out.
+        name: name of the annotator.
+        assigned: number of assigned items, attention checks included.
+        done: number of items judged or skipped.
+        skipped: number of items skipped.
+        checks: number of attention checks judged.
+        failed_checks: number of these checks that were not judged as their text asks.
+        median_seconds: median time that an item was looked at, `None` if it is not known.
+        excluded: whether the annotator's judgements are left out.
     """
 
     name: str
@@ -100,17 +101,17 @@ class AnnotatorReport:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResults:
-    """A study so far.
+    """The results of a study so far.
 
     Attributes:
-        title: of the study.
+        title: title of the study.
         ratings: every model on every scale.
-        agreement: on every scale, and on votes.
-        ranking: models by votes, `None` where there is no vote.
-        first_shown: whether the side mattered, `None` where no vote decides.
-        num_votes: votes, ties included.
-        annotators: everybody.
-        warnings: what a reader must know, one sentence each.
+        agreement: agreement of the annotators on every scale, and on votes.
+        ranking: models by votes, `None` if there is no vote.
+        first_shown: votes for the answer shown first, `None` if no deciding vote has a known place.
+        num_votes: number of votes, ties included.
+        annotators: reports of all annotators.
+        warnings: doubts about the results, one sentence each.
     """
 
     title: str
@@ -124,7 +125,7 @@ class StudyResults:
 
 
 def study_results(store: StudyStore, *, exclude_failed: bool = False) -> StudyResults:
-    """What a study has found so far.
+    """Compute the results of a study so far.
 
     Args:
         store: the study.
@@ -155,20 +156,20 @@ def study_results(store: StudyStore, *, exclude_failed: bool = False) -> StudyRe
     )
 
 
-def failed_annotators(given: Iterable[Given]) -> frozenset[str]:
-    """Who failed an attention check."""
+def failed_annotators(given: Iterable[GivenJudgement]) -> frozenset[str]:
+    """The names of annotators who failed an attention check."""
     return frozenset(one.annotator for one in given if one.item.is_check and not passed(one.item, one.judgement))
 
 
-def counted(given: Iterable[Given], excluded: Collection[str] = ()) -> list[Given]:
-    """Judgements that count: of models' answers, not skipped, of annotators who are not left out."""
+def counted(given: Iterable[GivenJudgement], excluded: Collection[str] = ()) -> list[GivenJudgement]:
+    """The judgements that count: of models' answers, not skipped, of annotators who are not left out."""
     return [
         one for one in given if not one.item.is_check and not one.judgement.skipped and one.annotator not in excluded
     ]
 
 
-def votes_of(given: Iterable[Given]) -> list[Vote]:
-    """The comparisons among judgements, as votes."""
+def votes_of(given: Iterable[GivenJudgement]) -> list[Vote]:
+    """Turn the comparisons among judgements into votes."""
     return [
         Vote(
             question_id=one.item.question_id,
@@ -188,7 +189,7 @@ def votes_of(given: Iterable[Given]) -> list[Vote]:
 
 
 def preference_votes(votes: Iterable[Vote]) -> list[PreferenceVote]:
-    """Votes as `rank_by_preference` reads them; those on one prompt are drawn again together."""
+    """Turn votes into the form of `rank_by_preference`; the bootstrap draws the votes on one prompt together."""
     return [
         PreferenceVote(
             first=vote.model_a, second=vote.model_b, preferred=_PREFERRED[vote.winner], unit=vote.question_id
@@ -197,13 +198,13 @@ def preference_votes(votes: Iterable[Vote]) -> list[PreferenceVote]:
     ]
 
 
-def _ratings(store: StudyStore, given: Sequence[Given]) -> list[ModelRating]:
+def _ratings(store: StudyStore, given: Sequence[GivenJudgement]) -> list[ModelRating]:
     rated = [item for item in store.items.values() if item.kind is ItemKind.RATING and not item.is_check]
     models = sorted({item.model_a for item in rated})
     return [_rating(model, scale, given) for scale in store.config.scales for model in models]
 
 
-def _rating(model: str, scale: str, given: Sequence[Given]) -> ModelRating:
+def _rating(model: str, scale: str, given: Sequence[GivenJudgement]) -> ModelRating:
     by_answer: dict[int, list[int]] = {}
     cannot_tell = 0
     for one in given:
@@ -227,12 +228,12 @@ def _rating(model: str, scale: str, given: Sequence[Given]) -> ModelRating:
     )
 
 
-def _scale_agreement(given: Sequence[Given], scale: str) -> Agreement:
+def _scale_agreement(given: Sequence[GivenJudgement], scale: str) -> Agreement:
     rated = {(one.annotator, one.item.number): one.judgement.ratings.get(scale) for one in given}
     return agreement(scale, {key: step for key, step in rated.items() if step is not None}, ordered=True)
 
 
-def _vote_agreement(given: Sequence[Given]) -> Agreement:
+def _vote_agreement(given: Sequence[GivenJudgement]) -> Agreement:
     values = {(one.annotator, one.item.number): _ORDER[one.judgement.winner] for one in given if one.judgement.winner}
     return agreement("preference", values, ordered=False)
 
@@ -245,14 +246,14 @@ def _first_shown(votes: Iterable[Vote]) -> FirstShown | None:
     return FirstShown(wins=wins, decided=len(decided), interval=share_interval(wins, len(decided)))
 
 
-def _annotators(store: StudyStore, given: Sequence[Given], excluded: Collection[str]) -> list[AnnotatorReport]:
+def _annotators(store: StudyStore, given: Sequence[GivenJudgement], excluded: Collection[str]) -> list[AnnotatorReport]:
     return [
         _annotator(name, store.num_assigned(number), [one for one in given if one.annotator == name], name in excluded)
         for number, name in store.annotators().items()
     ]
 
 
-def _annotator(name: str, assigned: int, own: Sequence[Given], excluded: bool) -> AnnotatorReport:
+def _annotator(name: str, assigned: int, own: Sequence[GivenJudgement], excluded: bool) -> AnnotatorReport:
     checks = [passed(one.item, one.judgement) for one in own if one.item.is_check]
     seconds = [one.judgement.seconds for one in own if one.judgement.seconds > 0]
     return AnnotatorReport(

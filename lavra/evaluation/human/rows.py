@@ -1,7 +1,7 @@
-"""Rows of JSON lines or of a CSV file, all of them good or an error that names the line.
+"""Rows of JSON lines or of a CSV file; a bad row raises an error that names the line.
 
-Text that a spreadsheet would take for a formula (`=HYPERLINK(…)` in a comment) is written with an apostrophe in front,
-as OWASP advises on CSV injection, and read back without it.
+Text that a spreadsheet would read as a formula (`=HYPERLINK(…)` in a comment) is written with an apostrophe in front,
+as OWASP advises on CSV injection, and read back without the apostrophe.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _CSV: Final = (".csv", ".tsv")
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
-    """The rows of a file, by its ending.
+    """Read the rows of a file, in the format of its ending.
 
     Raises:
-        InputError: it cannot be read, holds nothing, or a line is broken.
+        InputError: the file cannot be read, is empty, or has a broken line.
     """
     is_csv = extension_of(path) in _CSV
     table = read_delimited(path, header=True) if is_csv else read_json_lines(path)
-    broken = [trouble for trouble in table.troubles if trouble.dropped]
+    broken = [issue for issue in table.issues if issue.dropped]
     if broken:
         raise InputError(f"{broken[0].place}: {broken[0].what}; {broken[0].remedy}")
     if not table.rows:
@@ -41,10 +41,10 @@ def read_rows(path: Path) -> tuple[Row, ...]:
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as `.csv` or `.jsonl`, atomically; what a row does not have is empty there, and absent here.
+    """Write rows as `.csv` or `.jsonl`, atomically; a missing value is empty in `.csv`, and absent in `.jsonl`.
 
     Raises:
-        InputError: the ending is another one.
+        InputError: the file has another ending.
     """
     ending = path.suffix.lower()
     if ending not in (".csv", ".jsonl"):

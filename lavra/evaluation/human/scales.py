@@ -1,7 +1,7 @@
 """The scales on which people rate an answer, each step described in words.
 
-Five steps with a description each, as is good practice in the evaluation of generated text (van der Lee et al. 2021,
-"Human evaluation of automatically generated text"): a number alone means something else to everybody.  A scale may
+Each scale has five steps with a description each, as is good practice in the evaluation of generated text (van der Lee
+et al. 2021, "Human evaluation of automatically generated text"): people read bare numbers differently.  A scale may
 allow `cannot tell`, which is kept and counted, since an annotator who does not know would otherwise guess.
 """
 
@@ -18,12 +18,12 @@ STEPS: Final = (1, 2, 3, 4, 5)
 
 @dataclass(frozen=True, kw_only=True)
 class RatingScale:
-    """One question about an answer.
+    """A scale: one question about an answer, with five described steps.
 
     Attributes:
-        name: as the command line, files and results call it.
-        question: what the annotator is asked.
-        steps: what 1 to 5 mean, the worst first.
+        name: name of the scale on the command line, in files and in results.
+        question: question to the annotator.
+        steps: meanings of 1 to 5, the worst first.
         may_not_know: whether `cannot tell` can be chosen.
     """
 
@@ -75,10 +75,10 @@ SCALES: Final = {
 
 
 def scales_named(names: Iterable[str]) -> tuple[RatingScale, ...]:
-    """The scales of these names, in their order.
+    """Find scales by name, in the order of the names.
 
     Raises:
-        ConfigError: a name is unknown, or stands twice.
+        ConfigError: a name is unknown, or is given twice.
     """
     chosen = list(names)
     for name in chosen:

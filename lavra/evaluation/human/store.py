@@ -1,7 +1,7 @@
-"""A study in one SQLite file: what is asked, and every judgement the moment it is given.
+"""A study in one SQLite file: its items, and every judgement from the moment it is given.
 
-A judgement is on disk when `save` returns, so a reload, a crash or another day goes on where it was.  Links' tokens are
-kept as hashes alone.  A study may be read while it is served.
+A judgement is on disk when `save` returns, so an annotator continues at the same place after a reload, a crash or a
+break.  Tokens of links are kept only as hashes.  A study may be read while it is served.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lavra.evaluation.human.tokens import holder
 from lavra.evaluation.human.votes import Winner
 
 FORMAT: Final = 1
-"""Raised when the tables change their meaning."""
+"""Version of the tables; it is raised when their meaning changes."""
 
 _TABLES: Final = """
 CREATE TABLE study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -47,19 +47,19 @@ CREATE TABLE judgements (
 
 
 class StudyClosedError(LavraError):
-    """The study takes no more judgements."""
+    """The error of a closed study, which takes no more judgements."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """A judgement and whose it is.
+class GivenJudgement:
+    """A judgement and its annotator.
 
     Attributes:
         annotator: name of the annotator.
-        item: what was judged.
-        swapped: PAIR: `model_b`'s answer was shown first.
-        judgement: what was said.
-        at: when, ISO 8601 in UTC.
+        item: the judged item.
+        swapped: PAIR: whether `model_b`'s answer was shown first.
+        judgement: the annotator's judgement.
+        at: time of the judgement, ISO 8601 in UTC.
     """
 
     annotator: str
@@ -70,13 +70,13 @@ class Given:
 
 
 class StudyStore:
-    """A study that exists.
+    """The store of an existing study.
 
     Args:
-        path: of its file.
+        path: path of its file.
 
     Raises:
-        InputError: there is no such file, or it is no study of this version of lavra.
+        InputError: the file does not exist, or is not a study of this version of lavra.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,35 +87,36 @@ class StudyStore:
         self._connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
         self._connection.execute("PRAGMA foreign_keys = ON")
         try:
-            self._connection.execute("PRAGMA journal_mode = WAL")  # one flush a judgement, and reading waits for nobody
+            self._connection.execute("PRAGMA journal_mode = WAL")  # one flush for each judgement; readers never wait
             facts = dict(self._connection.execute("SELECT name, value FROM study"))
         except sqlite3.DatabaseError as error:
             self._connection.close()
-            raise InputError(f"{path} is no study ({error}); name a file that `lavra rate new` has made") from None
+            raise InputError(f"{path} is not a study ({error}); name a file that `lavra rate new` has made") from None
         if facts.get("format") != str(FORMAT):
             self._connection.close()
             raise InputError(
-                f"{path} has format {facts.get('format')}, this lavra reads {FORMAT}; use the one it is of"
+                f"{path} has format {facts.get('format')}, this lavra reads {FORMAT}; open it with the lavra that "
+                "made it"
             )
         self.config = from_mapping(StudyConfig, json.loads(facts["config"]), str(path))
         self.items = {item.number: item for item in map(_item, self._connection.execute("SELECT * FROM items"))}
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
     # ------------------------------------------------------------ annotators
 
     def annotators(self) -> dict[int, str]:
-        """Names by number."""
+        """The names of the annotators, by number."""
         return dict(self._rows("SELECT number, name FROM annotators ORDER BY number"))
 
     def holder(self, token: str) -> int | None:
-        """The annotator whose link has this token."""
+        """The number of the annotator whose link has this token, `None` if no link has it."""
         return holder(token, dict(self._rows("SELECT number, token_hash FROM annotators WHERE token_hash IS NOT NULL")))
 
     def set_token_hashes(self, hashes: Mapping[int, str]) -> None:
-        """Give annotators other tokens; what they had is no longer anybody's."""
+        """Give annotators new tokens; their old tokens become invalid."""
         with self._writing() as connection:
             for number, kept in hashes.items():
                 connection.execute("UPDATE annotators SET token_hash = ? WHERE number = ?", (kept, number))
@@ -124,11 +125,11 @@ class StudyStore:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it takes no more judgements."""
+        """Whether the study takes no more judgements."""
         return bool(self._rows("SELECT 1 FROM study WHERE name = 'closed'"))
 
     def set_closed(self, closed: bool) -> None:
-        """Take no more judgements, or take them again."""
+        """Close the study to judgements, or open it again."""
         with self._writing() as connection:
             connection.execute("DELETE FROM study WHERE name = 'closed'")
             if closed:
@@ -137,11 +138,11 @@ class StudyStore:
     # ------------------------------------------------------------ judging
 
     def num_assigned(self, annotator: int) -> int:
-        """Items of an annotator."""
+        """The number of items of an annotator."""
         return int(self._rows("SELECT count(*) FROM assignments WHERE annotator = ?", annotator)[0][0])
 
     def places_done(self, annotator: int) -> list[int]:
-        """Places of the items the annotator is done with, in order."""
+        """The places of the items that the annotator is done with, in order."""
         query = (
             "SELECT place FROM assignments JOIN judgements USING (annotator, item)"
             " WHERE annotator = ? AND done ORDER BY place"
@@ -149,19 +150,19 @@ class StudyStore:
         return [int(place) for (place,) in self._rows(query, annotator)]
 
     def assignment(self, annotator: int, place: int) -> Assignment | None:
-        """What stands at a place of an annotator's order."""
+        """The item at a place of an annotator's order, `None` if the place does not exist."""
         query = "SELECT annotator, place, item, swapped FROM assignments WHERE annotator = ? AND place = ?"
         for whose, at, item, swapped in self._rows(query, annotator, place):
             return Assignment(annotator=whose, place=at, item=item, swapped=bool(swapped))
         return None
 
     def judgement(self, annotator: int, item: int) -> Judgement | None:
-        """What the annotator said about an item, draft or not."""
+        """The annotator's judgement of an item, draft or not, `None` if there is none."""
         query = f"SELECT {_SAID} FROM judgements WHERE annotator = ? AND item = ?"
         return next((_judgement(row) for row in self._rows(query, annotator, item)), None)
 
     def save(self, annotator: int, item: int, judgement: Judgement) -> None:
-        """Keep a judgement in the place of what the annotator said before.
+        """Save a judgement in place of the annotator's earlier judgement.
 
         Raises:
             InputError: the item is not the annotator's, or the judgement does not fit it.
@@ -174,7 +175,7 @@ class StudyStore:
             _write(connection, annotator, item, judgement, _now())
 
     def undo(self, annotator: int) -> int | None:
-        """Make a draft of what the annotator was done with last; its place, or `None` where nothing is done."""
+        """Turn the annotator's last judgement into a draft and return its place, or `None` if nothing is done."""
         query = (
             "SELECT place, item FROM judgements JOIN assignments USING (annotator, item)"
             " WHERE annotator = ? AND done ORDER BY turn DESC LIMIT 1"
@@ -190,20 +191,22 @@ class StudyStore:
 
     # ------------------------------------------------------------ reading and bringing in
 
-    def given(self) -> list[Given]:
-        """Every judgement that is done, by annotator and in the order it was given."""
+    def given(self) -> list[GivenJudgement]:
+        """All judgements that are done, by annotator and in the order in which they were given."""
         query = (
             f"SELECT name, judgements.item, swapped, at, {_SAID} FROM judgements"
             " JOIN assignments USING (annotator, item) JOIN annotators ON annotators.number = judgements.annotator"
             " WHERE done ORDER BY judgements.annotator, turn"
         )
         return [
-            Given(annotator=name, item=self.items[item], swapped=bool(swapped), judgement=_judgement(said), at=at)
-            for name, item, swapped, at, *said in self._rows(query)
+            GivenJudgement(
+                annotator=name, item=self.items[item], swapped=bool(swapped), judgement=_judgement(judgement), at=at
+            )
+            for name, item, swapped, at, *judgement in self._rows(query)
         ]
 
-    def bring_in(self, given: Iterable[Given]) -> None:
-        """Add judgements that were given elsewhere; all of them, or none where one cannot be.
+    def bring_in(self, given: Iterable[GivenJudgement]) -> None:
+        """Add judgements that were given elsewhere: all of them, or none if a judgement cannot be added.
 
         Raises:
             InputError: an annotator has judged an item already.
@@ -230,7 +233,7 @@ class StudyStore:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, begun as a writer so that what it reads stays true until it ends."""
+        """Open a transaction as a writer, so that the data it reads stays unchanged until it ends."""
         with self._lock, self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
@@ -240,9 +243,9 @@ def create_study(path: Path, study: Study, token_hashes: Mapping[int, str]) -> N
     """Write a study to a new file.
 
     Args:
-        path: of the file.
-        study: what was planned.
-        token_hashes: of the annotators' links, by number.
+        path: path of the file.
+        study: the planned study.
+        token_hashes: hashes of the tokens in annotators' links, by number of the annotator.
 
     Raises:
         InputError: the file exists.
@@ -267,10 +270,10 @@ def create_study(path: Path, study: Study, token_hashes: Mapping[int, str]) -> N
 
 
 def check_judgement(item: StudyItem, judgement: Judgement, scales: Iterable[str]) -> None:
-    """Refuse what cannot be meant.
+    """Refuse a judgement that does not fit its item.
 
     Raises:
-        InputError: the judgement is of another kind, a rating is not 1 to 5, or it is done and something is missing.
+        InputError: the judgement is of another kind, a rating is not 1 to 5, or it is done and a part is missing.
     """
     asked = set(scales) if item.kind is ItemKind.RATING else set()
     for scale, step in judgement.ratings.items():
@@ -325,7 +328,7 @@ def _write(connection: sqlite3.Connection, annotator: int, item: int, judgement:
 
 
 def _assign(connection: sqlite3.Connection, annotator: int, item: int, swapped: bool) -> None:
-    """Put an item at the end of an annotator's order, unless it is there."""
+    """Put an item at the end of an annotator's order, unless the order already has it."""
     connection.execute(
         "INSERT OR IGNORE INTO assignments SELECT ?, coalesce(max(place), 0) + 1, ?, ? FROM assignments"
         " WHERE annotator = ?",

@@ -1,8 +1,8 @@
-"""A study: what is shown to whom, in which order and on which side.
+"""A study: the assignment of items to annotators, with their order and sides.
 
 An item is one answer to be rated on scales, or two answers to one prompt, side by side.  Every annotator has their own
-order, ratings first and comparisons after them, and sees the two models of a comparison on either side equally
-often.  Orders and sides follow from the seed and are kept with the study.  Names of models are never shown.
+order, with ratings first and comparisons after them, and sees the two models of a comparison on either side equally
+often.  The seed determines orders and sides, which are kept with the study.  Names of models are never shown.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ MOST_ANNOTATORS: Final = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
-    """What a study asks of whom.
+    """The settings of a study.
 
     Attributes:
-        title: what annotators see above the first item.
-        instructions: what they read before it; a short text of lavra's unless given.
-        scales: on which each answer is rated: fluency, coherence, factuality; none asks for comparisons alone.
+        title: heading that annotators see above the first item.
+        instructions: text that annotators read before the first item; a short text of lavra's unless given.
+        scales: scales on which each answer is rated: fluency, coherence, factuality; none asks for comparisons alone.
         pairwise: also show the answers of every two models side by side.
         annotators: people who get a link.
         per_item: people who judge each item; 0 is all of them.
         checks: attention checks of each annotator among the ratings, and as many among the comparisons.
-        seed: of orders and sides.
+        seed: fixes orders and sides.
     """
 
     title: str = "Which answers are good?"
@@ -48,7 +48,7 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         names = tuple(name for word in self.scales for name in word.split(",") if name and name != "none")
-        object.__setattr__(self, "scales", names)  # `fluency,coherence` is what people type
+        object.__setattr__(self, "scales", names)  # people type `fluency,coherence`
         scales_named(names)
         if not names and not self.pairwise:
             raise ConfigError("scales names none, and pairwise is off, so nothing is asked; give one of the two")
@@ -62,13 +62,13 @@ class StudyConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What was planned.
+    """A planned study.
 
     Attributes:
-        config: what was asked for.
-        items: everything that is judged, attention checks included.
-        assignments: of items to annotators.
-        notes: what was left out, one sentence each.
+        config: settings of the study.
+        items: all items, attention checks included.
+        assignments: assignments of items to annotators.
+        notes: notes about answers that were left out, one sentence each.
     """
 
     config: StudyConfig
@@ -78,10 +78,10 @@ class Study:
 
 
 def plan_study(answers: Sequence[ModelAnswer], config: StudyConfig) -> Study:
-    """Items from answers, given to annotators.
+    """Plan a study: make items from answers and assign them to annotators.
 
     Raises:
-        InputError: there is nothing to show, or comparisons are wanted of a single model.
+        InputError: there is no answer to show, or comparisons are asked for and there is only one model.
     """
     if not answers:
         raise InputError("there are no answers to judge; give at least one")
@@ -110,7 +110,7 @@ def _ratings(answers: Sequence[ModelAnswer]) -> Iterator[StudyItem]:
 
 
 def _pairs(answers: Sequence[ModelAnswer], first: int, notes: list[str]) -> list[StudyItem]:
-    """Every two answers to one prompt; equal texts are left out and noted, for nobody can prefer one of them."""
+    """Pair every two answers to one prompt; equal texts are left out and noted, since neither can be preferred."""
     models = sorted({one.model for one in answers})
     if len(models) < 2:
         raise InputError(f"all answers are of {models[0]}; comparisons need two models: give another file of answers")
@@ -146,7 +146,7 @@ def _pair(a: ModelAnswer, b: ModelAnswer, number: int) -> StudyItem:
 
 
 def _assign(items: Sequence[StudyItem], config: StudyConfig) -> Iterator[Assignment]:
-    """Each annotator's items in order; every item has equally many annotators, and the load is even."""
+    """Assign items to each annotator in order; every item has equally many annotators, and the load is even."""
     holders = _holders(items, config)
     for annotator in range(1, config.annotators + 1):
         draw = Random(f"order {config.seed} {annotator}")
@@ -159,7 +159,7 @@ def _assign(items: Sequence[StudyItem], config: StudyConfig) -> Iterator[Assignm
 
 
 def _holders(items: Sequence[StudyItem], config: StudyConfig) -> dict[int, set[int]]:
-    """Who judges each item, by its number: all of them a check, `per_item` in turn anything else."""
+    """The annotators of each item, by its number: all annotators for a check, otherwise `per_item` of them in turn."""
     everybody = set(range(1, config.annotators + 1))
     wanted = config.per_item or config.annotators
     real = [item.number for item in items if not item.is_check]
@@ -170,7 +170,7 @@ def _holders(items: Sequence[StudyItem], config: StudyConfig) -> dict[int, set[i
 
 
 def _shuffled(items: list[StudyItem], draw: Random) -> list[StudyItem]:
-    """In a random order that does not begin with a check; checks alone are nothing to judge."""
+    """Shuffle items into an order that does not begin with a check; checks without other items give no order."""
     real, checks = [one for one in items if not one.is_check], [one for one in items if one.is_check]
     draw.shuffle(real)
     for check in checks if real else []:

@@ -1,8 +1,8 @@
-"""A vote: which of two models answered a prompt better, in the opinion of one judge, a person or a model.
+"""Votes: the opinion of a judge, a person or a model, on the better of two answers to a prompt.
 
-The columns are those of MT-Bench's and Chatbot Arena's votes (Zheng et al. 2023, arXiv:2306.05685), so that their files
-are read as they are: `question_id`, `model_a`, `model_b`, `winner`, `judge`.  A file has one JSON object a line, or is
-a CSV file with these columns.
+The columns are the same as in the votes of MT-Bench and Chatbot Arena (Zheng et al. 2023, arXiv:2306.05685), so that
+their files can be read unchanged: `question_id`, `model_a`, `model_b`, `winner`, `judge`.  A file has a JSON object on
+each line, or is a CSV file with these columns.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lavra.evaluation.human.rows import read_rows, write_rows
 
 
 class Winner(Enum):
-    """What a vote says."""
+    """The winner of a comparison, or the tie."""
 
     MODEL_A = "model_a"
     MODEL_B = "model_b"
@@ -30,16 +30,16 @@ class Vote:
     """One judge's opinion of two answers to one prompt.
 
     Attributes:
-        question_id: of the prompt.
-        model_a: name of the one model.
-        model_b: name of the other.
-        winner: whose answer is better.
-        judge: a person's or a judging model's name.
-        shown_first: `model_a` or `model_b`, or empty where that is not known.
-        prompt: what both models were asked.
-        answer_a: what `model_a` wrote.
-        answer_b: what `model_b` wrote.
-        comment: of the judge.
+        question_id: id of the prompt.
+        model_a: name of the first model.
+        model_b: name of the second model.
+        winner: model with the better answer, or a tie.
+        judge: name of a person or of a judging model.
+        shown_first: `model_a` or `model_b`, or empty if that is not known.
+        prompt: text that both models were asked.
+        answer_a: answer of `model_a`.
+        answer_b: answer of `model_b`.
+        comment: comment of the judge.
     """
 
     question_id: str
@@ -54,7 +54,7 @@ class Vote:
     comment: str = ""
 
     def record(self) -> dict[str, Any]:
-        """As a line of a file has it."""
+        """The vote as plain data, for a line of a file."""
         return {name: getattr(self, name) for name in VOTE_COLUMNS} | {"winner": self.winner.value}
 
 
@@ -63,19 +63,19 @@ _REQUIRED = ("question_id", "model_a", "model_b", "winner", "judge")
 
 
 def read_votes(path: Path) -> list[Vote]:
-    """The votes of a file, JSON lines or CSV; `tie (bothbad)`, as Chatbot Arena has it, is a tie.
+    """Read the votes of a file, JSON lines or CSV; Chatbot Arena's `tie (bothbad)` is a tie.
 
     Raises:
-        InputError: it cannot be read, or a line is no vote; the message names the line.
+        InputError: the file cannot be read, or a line is not a vote; the message names the line.
     """
     return [vote_of(row.values, str(row.place)) for row in read_rows(path)]
 
 
 def vote_of(values: Mapping[str, Any], where: str) -> Vote:
-    """A vote from the columns of a row.
+    """Make a vote from the columns of a row.
 
     Raises:
-        InputError: a column is missing or means nothing; the message begins with `where`.
+        InputError: a column is missing or has no known meaning; the message begins with `where`.
     """
     for name in _REQUIRED:
         if values.get(name) in (None, ""):
@@ -95,6 +95,6 @@ def write_votes(path: Path, votes: Iterable[Vote]) -> None:
     """Write votes as `.jsonl` or `.csv`, atomically.
 
     Raises:
-        InputError: the ending is another one.
+        InputError: the file has another ending.
     """
     write_rows(path, VOTE_COLUMNS, [vote.record() for vote in votes])

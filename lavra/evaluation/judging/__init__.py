@@ -1,1 +1,1 @@
-"""Models that judge answers: by a rubric or pair by pair, and how far people agree with them."""
+"""Models that judge answers, by a rubric or pair by pair, and their agreement with people."""

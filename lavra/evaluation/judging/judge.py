@@ -1,9 +1,9 @@
-"""A model that judges: it scores answers one by one, or compares two of them, each pair in both orders.
+"""A model that judges: it scores single answers, or compares two answers, each pair in both orders.
 
 Judges prefer the answer that stands at a certain place (Zheng et al. 2023, section 3.3).  So every pair is shown
-twice, and a preference that does not survive the exchange of places is a tie.  A text without a verdict is counted,
-and a pair of which one order has no verdict has none.  The model is asked greedily, and for JSON where it can be held
-to it.
+twice, and a preference that changes when the answers change places is a tie.  A text without a verdict is counted, and
+a pair has no verdict if one of its orders has none.  The model decodes greedily, and writes JSON if its output can be
+constrained.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from lavra.evaluation.judging.verdicts import read_preference, read_reason, read
 from lavra.prompts.render import Rendered, render
 
 PromptForm = Callable[[Rendered], str | tuple[int, ...]]
-"""How a model is given a prompt: as text, or by its chat template."""
+"""A function that turns a rendered prompt into the input of a model: as text, or by its chat template."""
 _BATCH = 16
 _WINNERS = {"A": Winner.MODEL_A, "B": Winner.MODEL_B, "tie": Winner.TIE}
 _TURNED = {"A": Winner.MODEL_B, "B": Winner.MODEL_A, "tie": Winner.TIE}
 
 
 def plain_text(rendered: Rendered) -> str:
-    """A prompt as text; turns of a conversation one below the other."""
+    """Write a prompt as text; turns of a conversation stand one below the other."""
     return rendered.text or "\n\n".join(turn.content for turn in rendered.turns)
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedAnswer:
-    """A score of an answer.
+    """The judge's score of an answer.
 
     Attributes:
-        answer: what was judged.
-        score: the verdict, `None` where none could be read.
-        reason: what the judge wrote.
-        refusal: why the model was not able to judge; empty where it was.
+        answer: the judged answer.
+        score: the verdict, `None` if none could be read.
+        reason: text of the judge.
+        refusal: the reason why the model was not able to judge; empty if it was.
     """
 
     answer: ModelAnswer
@@ -51,15 +51,15 @@ class JudgedAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedPair:
-    """A comparison of two answers to one question.
+    """The judge's comparison of two answers to one question.
 
     Attributes:
-        first: the one answer.
-        second: the other.
-        orders: whose answer is better with `first` shown first, and with `second` shown first (`MODEL_A` is `first` in
-            both); `None` where no verdict could be read.
-        reasons: what the judge wrote, in both orders.
-        refusal: why the model was not able to judge; empty where it was.
+        first: the first answer.
+        second: the second answer.
+        orders: verdict with `first` shown first, and verdict with `second` shown first (`MODEL_A` is `first` in both);
+            `None` if no verdict could be read.
+        reasons: texts of the judge, in both orders.
+        refusal: the reason why the model was not able to judge; empty if it was.
     """
 
     first: ModelAnswer
@@ -70,7 +70,7 @@ class JudgedPair:
 
     @property
     def winner(self) -> Winner | None:
-        """The verdict: a tie where the orders disagree, `None` where one of them has no verdict."""
+        """The verdict: a tie if the orders disagree, `None` if one of them has no verdict."""
         if None in self.orders:
             return None
         return self.orders[0] if self.orders[0] is self.orders[1] else Winner.TIE
@@ -82,16 +82,16 @@ class JudgedPair:
 
 
 class ModelJudge:
-    """Asks one model for verdicts.
+    """A judge: a model that is asked for verdicts.
 
     Args:
-        model: any implementation of the port.
-        rubric: what it is asked.
-        layout: how it is given prompts.
+        model: any implementation of the `LanguageModel` port.
+        rubric: prompt for the judge.
+        layout: turns a rendered prompt into the model's input.
 
     Attributes:
-        rubric: what it is asked.
-        notes: what the caller might not expect, one sentence each.
+        rubric: prompt for the judge.
+        notes: notes that the caller might not expect, one sentence each.
     """
 
     def __init__(self, model: LanguageModel, rubric: Rubric, *, layout: PromptForm = plain_text) -> None:
@@ -100,7 +100,7 @@ class ModelJudge:
         self._constraint: Constraint | None = rubric.constraint
 
     def rate(self, answers: Sequence[ModelAnswer], progress: Progress = silent) -> list[JudgedAnswer]:
-        """A score of each answer.
+        """Score each answer.
 
         Raises:
             InputError: the rubric compares two answers.
@@ -112,15 +112,18 @@ class ModelJudge:
         low, high = self.rubric.lowest, self.rubric.highest
         return [
             JudgedAnswer(
-                answer=one, score=read_score(said.text, low, high), reason=read_reason(said.text), refusal=said.refusal
+                answer=one,
+                score=read_score(judged.text, low, high),
+                reason=read_reason(judged.text),
+                refusal=judged.refusal,
             )
-            for one, said in zip(answers, texts, strict=True)
+            for one, judged in zip(answers, texts, strict=True)
         ]
 
     def compare(
         self, pairs: Sequence[tuple[ModelAnswer, ModelAnswer]], progress: Progress = silent
     ) -> list[JudgedPair]:
-        """A verdict on each pair, asked for in both orders.
+        """Compare the answers of each pair, in both orders.
 
         Raises:
             InputError: the rubric scores one answer.
@@ -130,20 +133,22 @@ class ModelJudge:
             raise InputError(f"{self.rubric.prompt} scores one answer; give a rubric with answer_a and answer_b")
         shown = [order for first, second in pairs for order in ((first, second), (second, first))]
         prompts = [self._prompt(one, {"answer_a": one.answer, "answer_b": other.answer}) for one, other in shown]
-        said = self._ask(prompts, progress)
-        return [_pair(*pair, *both) for pair, both in zip(pairs, zip(said[::2], said[1::2], strict=True), strict=True)]
+        judged = self._ask(prompts, progress)
+        return [
+            _pair(*pair, *both) for pair, both in zip(pairs, zip(judged[::2], judged[1::2], strict=True), strict=True)
+        ]
 
     def _prompt(self, answer: ModelAnswer, texts: Mapping[str, str]) -> str | tuple[int, ...]:
         reference = {"reference": answer.reference} if self.rubric.takes_reference else {}
         return self._layout(render(self.rubric.prompt, {"question": answer.prompt, **texts, **reference}))
 
-    def _ask(self, prompts: Sequence[str | tuple[int, ...]], progress: Progress) -> list[_Said]:
-        said: list[_Said] = []
+    def _ask(self, prompts: Sequence[str | tuple[int, ...]], progress: Progress) -> list[_JudgeText]:
+        judged: list[_JudgeText] = []
         for at in range(0, len(prompts), _BATCH):
             progress("judging", at, len(prompts))
-            said += self._batch([self._request(prompt) for prompt in prompts[at : at + _BATCH]])
+            judged += self._batch([self._request(prompt) for prompt in prompts[at : at + _BATCH]])
         progress("judging", len(prompts), len(prompts))
-        return said
+        return judged
 
     def _request(self, prompt: str | tuple[int, ...]) -> GenerateRequest:
         wanted = self.rubric.prompt.generation
@@ -156,29 +161,29 @@ class ModelJudge:
             logprobs=False,
         )
 
-    def _batch(self, requests: Sequence[GenerateRequest]) -> list[_Said]:
-        """Answers to requests; where the model refuses them together, one by one, to know which it refuses."""
+    def _batch(self, requests: Sequence[GenerateRequest]) -> list[_JudgeText]:
+        """Send requests together; if the model refuses, send them singly, to find the refused requests."""
         try:
-            return [_Said(text=found[0].text) for found in self._model.generate(requests)]
+            return [_JudgeText(text=found[0].text) for found in self._model.generate(requests)]
         except (InputError, MissingDependencyError) as error:
             if self._constraint is not None:
                 self._constraint = None
-                self.notes.append(f"the judge's text is not held to the form asked for: {error}")
+                self.notes.append(f"the judge's text is not constrained to the rubric's form: {error}")
                 return self._batch([self._request(request.prompt) for request in requests])
             if len(requests) == 1:
-                return [_Said(text="", refusal=str(error))]
-            return [said for request in requests for said in self._batch([request])]
+                return [_JudgeText(text="", refusal=str(error))]
+            return [judged for request in requests for judged in self._batch([request])]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Said:
-    """What the judge wrote, or why it wrote nothing."""
+class _JudgeText:
+    """The judge's text, or the reason why there is none."""
 
     text: str
     refusal: str = ""
 
 
-def _pair(first: ModelAnswer, second: ModelAnswer, one: _Said, other: _Said) -> JudgedPair:
+def _pair(first: ModelAnswer, second: ModelAnswer, one: _JudgeText, other: _JudgeText) -> JudgedPair:
     verdicts = read_preference(one.text), read_preference(other.text)
     return JudgedPair(
         first=first,

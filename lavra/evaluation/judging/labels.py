@@ -1,7 +1,7 @@
-"""What people said about the same answers: scores or votes out of a file, as `lavra rate` exports them.
+"""People's labels of the judged answers: scores or votes from a file, as `lavra rate` exports them.
 
-Votes have `question_id`, `model_a`, `model_b`, `winner` and `judge`; ratings have `judge`, `question_id`, `model` and a
-column of scores.
+Votes have the columns `question_id`, `model_a`, `model_b`, `winner` and `judge`; ratings have `judge`, `question_id`,
+`model` and a column of scores.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _SCORE_COLUMNS = ("score", "rating")
 
 
 def read_labels(path: Path, rubric: Rubric) -> HumanLabels:
-    """People's labels for the items that a rubric judges.
+    """Read people's labels of the items that a rubric judges.
 
     Args:
-        path: JSON lines or CSV.
-        rubric: scores, or compares.
+        path: file of JSON lines or CSV.
+        rubric: rubric of the judge; it scores answers or compares them.
 
     Raises:
         InputError: the file cannot be read, or a line has no label of the rubric's kind; the message names the line.
@@ -51,12 +51,12 @@ def read_labels(path: Path, rubric: Rubric) -> HumanLabels:
 
 
 def item_of_vote(vote: Vote) -> ItemName:
-    """Which item a vote is about, whatever the order of its models."""
+    """The item of a vote; it does not depend on the order of the two models."""
     return (vote.question_id, *sorted((vote.model_a, vote.model_b)))
 
 
 def label_of_vote(vote: Vote) -> int:
-    """0 where the model that is first in the alphabet wins, 1 where the other does, 2 for a tie."""
+    """The label of a vote: 0 if the alphabetically first model wins, 1 if the other model wins, 2 for a tie."""
     if vote.winner is Winner.TIE:
         return 2
     is_first = (vote.winner is Winner.MODEL_A) == (vote.model_a < vote.model_b)
@@ -64,7 +64,7 @@ def label_of_vote(vote: Vote) -> int:
 
 
 def _column(row: Row, rubric: Rubric) -> str:
-    """The column of scores: the rubric's name, `score` or `rating`, or the only scale there is."""
+    """The column of scores: the rubric's name, `score` or `rating`, or the only scale of the row."""
     for name in (rubric.prompt.name, *_SCORE_COLUMNS):
         if name in row.values:
             return name
@@ -72,7 +72,7 @@ def _column(row: Row, rubric: Rubric) -> str:
     if len(scales) == 1:
         return scales[0]
     raise InputError(
-        f"{row.place}: no column says which scores the rubric {rubric.prompt.name!r} is compared with; name one "
+        f"{row.place}: no column has the scores that the rubric {rubric.prompt.name!r} is compared with; name one "
         f"{rubric.prompt.name!r} or 'score'"
     )
 

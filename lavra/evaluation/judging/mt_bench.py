@@ -1,6 +1,6 @@
-"""MT-Bench (Zheng et al. 2023, arXiv:2306.05685): its questions, answers and judge prompts, in FastChat's files.
+"""MT-Bench (Zheng et al. 2023, arXiv:2306.05685): its questions, answers and judge prompts, from FastChat's files.
 
-Its judge prompts become rubrics.  The first turn alone is judged: judge prompts for a second one show a whole
+Its judge prompts become rubrics.  Only the first turn is judged: judge prompts for a second turn show a whole
 conversation, and are refused.
 """
 
@@ -30,10 +30,10 @@ class ChatQuestion:
     """A question of MT-Bench.
 
     Attributes:
-        question_id: its number, as text.
+        question_id: number of the question, as text.
         category: writing, math, …
-        turns: what the user says, turn by turn.
-        reference: right answers to the turns, where it has some.
+        turns: messages of the user, turn by turn.
+        reference: right answers to the turns; empty if the question has none.
     """
 
     question_id: str
@@ -43,10 +43,10 @@ class ChatQuestion:
 
 
 def read_questions(path: Path) -> list[ChatQuestion]:
-    """The questions of `question.jsonl`.
+    """Read the questions of `question.jsonl`.
 
     Raises:
-        InputError: it cannot be read, or a line is no question; the message names the line.
+        InputError: the file cannot be read, or a line is not a question; the message names the line.
     """
     found: list[ChatQuestion] = []
     for row in read_rows(path):
@@ -65,10 +65,10 @@ def read_questions(path: Path) -> list[ChatQuestion]:
 
 
 def read_chat_answers(path: Path, questions: Sequence[ChatQuestion]) -> list[ModelAnswer]:
-    """First-turn answers of a file in FastChat's layout (`question_id`, `model_id`, `choices`).
+    """Read the first-turn answers of a file in FastChat's layout (`question_id`, `model_id`, `choices`).
 
     Raises:
-        InputError: it cannot be read, or a line is no answer to one of the questions; the message names the line.
+        InputError: the file cannot be read, or a line is not an answer to a known question; the message names the line.
     """
     known = {one.question_id: one for one in questions}
     found = []
@@ -100,14 +100,14 @@ def _first_turn(row: Row) -> str:
 
 
 def read_judge_prompt(path: Path, name: str) -> Rubric:
-    """A judge prompt of `judge_prompts.jsonl`, as a rubric of scores 1 to 10 or of two answers.
+    """Read a judge prompt of `judge_prompts.jsonl`, as a rubric of scores 1 to 10 or of two answers.
 
     Args:
-        path: the file.
-        name: of the prompt, as `single-v1` or `pair-v2`.
+        path: path of the file.
+        name: name of the prompt, as `single-v1` or `pair-v2`.
 
     Raises:
-        InputError: the file cannot be read, has no prompt of that name, or it is one for two turns.
+        InputError: the file cannot be read, has no prompt of that name, or the prompt is for two turns.
     """
     rows = {str(row.values.get("name")): row.values for row in read_rows(path)}
     if name not in rows:

@@ -1,4 +1,4 @@
-"""Which answers are compared: every two models' answers to the same prompt."""
+"""The pairs of answers to compare: every two models' answers to the same prompt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lavra.evaluation.human.answers import ModelAnswer
 
 
 def pairs_of(answers: Sequence[ModelAnswer]) -> tuple[list[tuple[ModelAnswer, ModelAnswer]], list[str]]:
-    """Pairs of answers, and a sentence about each kind of pair that is left out.
+    """Pair answers; return the pairs, and a sentence about each kind of pair that is left out.
 
     Raises:
         InputError: no two models answer the same prompt in different words.

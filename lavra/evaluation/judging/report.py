@@ -1,8 +1,9 @@
-"""What a judge found, and how far people agree with it: the two stand together.
+"""The report of a judge: its verdicts together with its agreement with people.
 
-Agreement is Cohen's kappa of the judge with each person, averaged over people by the items both judged: with quadratic
-weights for scores, whose order means something, and plain for preferences.  A judge that agrees with people by less
-than 0.4 measures something else (Landis and Koch 1977 call 0.21 to 0.40 fair, 0.41 to 0.60 moderate).
+Agreement is Cohen's kappa of the judge with each person, averaged over people with the number of common items as
+weights.  Kappa has quadratic weights for scores, which are ordered, and no weights for preferences.  A judge whose
+kappa with people is below 0.4 measures something else (Landis and Koch 1977 call 0.21 to 0.40 fair, 0.41 to 0.60
+moderate).
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ NO_LABELS = "no human labels: how far people agree with this judge is unknown"
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeAgreement:
-    """How far people agree with a judge.
+    """The agreement of people with a judge.
 
     Attributes:
-        kappa: Cohen's, mean over people; `None` where it is unknown.
-        num_items: items that the judge and at least one person judged.
-        num_people: people who judged such an item.
-        among_people: the same between people, where two of them judged an item.
-        unknown: why there is no kappa; empty where there is one.
+        kappa: mean of Cohen's kappa over people; `None` if it is unknown.
+        num_items: number of items that the judge and at least one person judged.
+        num_people: number of people who judged such an item.
+        among_people: the same mean kappa among people, if two of them judged an item.
+        unknown: the reason why kappa is unknown; empty if it is known.
     """
 
     kappa: float | None
@@ -53,7 +54,7 @@ class JudgeAgreement:
 
     @property
     def warning(self) -> str:
-        """What a reader must know before believing the judge; empty where the agreement is good enough."""
+        """A warning to the reader of the judge's verdicts; empty if the agreement is good enough."""
         if self.kappa is None:
             return self.unknown
         if self.kappa >= LOW_KAPPA:
@@ -63,15 +64,15 @@ class JudgeAgreement:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelScore:
-    """A model's scores.
+    """The scores of a model.
 
     Attributes:
-        model: its name.
-        mean: over its answers, `None` where none has a score.
+        model: name of the model.
+        mean: mean score of its answers, `None` if none has a score.
         interval: bootstrap interval of the mean.
-        num_scored: answers with a score.
-        num_unreadable: answers for which no verdict could be read.
-        num_refused: answers that the judge was not able to read, too long ones for instance.
+        num_scored: number of answers with a score.
+        num_unreadable: number of answers for which no verdict could be read.
+        num_refused: number of answers that the judge was not able to read, for instance because they are too long.
     """
 
     model: str
@@ -84,20 +85,20 @@ class ModelScore:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeReport:
-    """A judge's scores or preferences.
+    """The scores or preferences of a judge.
 
     Attributes:
-        judge: its name.
-        rubric: name and version of what it was asked.
-        agreement: with people.
-        scores: of each model, where answers were scored.
-        ranking: models by preference, where pairs were compared and one has a verdict.
-        num_pairs: pairs compared.
-        num_unreadable: pairs of which an order has no verdict that can be read.
-        num_refused: pairs that the judge was not able to read.
-        num_disagreeing: pairs with another verdict when the answers changed places; they count as ties.
-        first_shown: whether the place mattered, `None` where no verdict decides.
-        notes: what else a reader must know, one sentence each.
+        judge: name of the judge.
+        rubric: name and version of the rubric.
+        agreement: agreement with people.
+        scores: scores of each model, if answers were scored.
+        ranking: models by preference, if pairs were compared and at least one has a verdict.
+        num_pairs: number of compared pairs.
+        num_unreadable: number of pairs with an order for which no verdict could be read.
+        num_refused: number of pairs that the judge was not able to read.
+        num_disagreeing: number of pairs whose verdict changed when the answers changed places; they count as ties.
+        first_shown: verdicts for the answer shown first, `None` if no verdict prefers an answer.
+        notes: further notes for the reader, one sentence each.
     """
 
     judge: str
@@ -116,14 +117,14 @@ class JudgeReport:
 def score_report(
     judge: str, rubric: Rubric, judged: Sequence[JudgedAnswer], labels: HumanLabels | None, notes: Sequence[str] = ()
 ) -> JudgeReport:
-    """The report of a judge that scored answers.
+    """Make the report of a judge that scored answers.
 
     Args:
-        judge: its name.
-        rubric: what it was asked.
-        judged: its verdicts.
-        labels: people's, `None` where there are none.
-        notes: of the judge.
+        judge: name of the judge.
+        rubric: rubric of the judge.
+        judged: verdicts of the judge.
+        labels: labels of people, `None` if there are none.
+        notes: notes of the judge.
     """
     own: dict[ItemName, int] = {
         (one.answer.question_id, one.answer.model): one.score - rubric.lowest for one in judged if one.score is not None
@@ -142,7 +143,7 @@ def score_report(
 def pair_report(
     judge: str, rubric: Rubric, judged: Sequence[JudgedPair], labels: HumanLabels | None, notes: Sequence[str] = ()
 ) -> JudgeReport:
-    """The report of a judge that compared answers; arguments as `score_report`'s."""
+    """Make the report of a judge that compared answers; arguments as in `score_report`."""
     votes = votes_of_judge(judge, judged)
     agreed = _agreement(judge, {item_of_vote(vote): label_of_vote(vote) for vote in votes}, labels, ordered=False)
     ranking = rank_by_preference(preference_votes(votes)) if votes else None
@@ -162,7 +163,7 @@ def pair_report(
 
 
 def votes_of_judge(judge: str, judged: Sequence[JudgedPair]) -> list[Vote]:
-    """The verdicts as votes, in the form that people's have; pairs without a verdict give none."""
+    """Turn verdicts into votes of the same form as people's votes; pairs without a verdict give no vote."""
     return [
         Vote(
             question_id=one.first.question_id,
@@ -194,7 +195,7 @@ def _model_score(model: str, judged: Sequence[JudgedAnswer]) -> ModelScore:
 
 
 def _first_shown(judged: Sequence[JudgedPair]) -> FirstShown | None:
-    """Verdicts for the answer shown first, over both orders of all pairs."""
+    """Count the verdicts for the answer shown first, over both orders of all pairs."""
     won = [
         verdict is first
         for one in judged

@@ -1,7 +1,7 @@
-"""What a judge is asked: a prompt with a question and one answer to be scored, or two to be compared.
+"""Rubrics, the prompts for a judge: a question with one answer to be scored, or with two answers to be compared.
 
-A rubric is a prompt file (`lavra.prompts`).  Its labels say which verdicts there are: whole numbers, or `A`, `B` and
-`tie`.  Its variables are `question`, and `answer`, or `answer_a` and `answer_b`; `reference` may be there.
+A rubric is a prompt file (`lavra.prompts`).  Its labels are the possible verdicts: whole numbers, or `A`, `B` and
+`tie`.  Its variables are `question`, and `answer`, or `answer_a` and `answer_b`; `reference` is optional.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lavra.prompts.prompt import Prompt
 from lavra.prompts.prompt_file import read_prompt
 
 RUBRICS = ("quality", "preference")
-"""Names of those that lavra ships."""
+"""Names of the rubrics that lavra ships."""
 REASON_CHARACTERS = 600
 _USUAL_SCORES = (1, 5)
 _SINGLE, _PAIR = {"question", "answer"}, {"question", "answer_a", "answer_b"}
@@ -30,9 +30,9 @@ class Rubric:
     """A prompt for a judge.
 
     Attributes:
-        prompt: as its file has it.
-        lowest: the lowest score; 0 where two answers are compared.
-        highest: the highest score; 0 where two answers are compared.
+        prompt: prompt from the rubric's file.
+        lowest: lowest score; 0 if two answers are compared.
+        highest: highest score; 0 if two answers are compared.
     """
 
     prompt: Prompt
@@ -41,17 +41,17 @@ class Rubric:
 
     @property
     def is_pairwise(self) -> bool:
-        """Whether two answers are compared."""
+        """Whether the rubric compares two answers."""
         return not self.highest
 
     @property
     def takes_reference(self) -> bool:
-        """Whether a reference is shown where there is one."""
+        """Whether the rubric shows a reference, if the question has one."""
         return any(variable.name == "reference" for variable in self.prompt.variables)
 
     @property
     def constraint(self) -> Constraint | None:
-        """What the judge's text must match, `None` for a prompt that asks for a verdict in brackets."""
+        """The constraint on the judge's text, `None` for a prompt that asks for a verdict in brackets."""
         if "[[" in str(self.prompt.template) + str(self.prompt.messages):
             return None
         key: str = "score"
@@ -61,7 +61,10 @@ class Rubric:
         reason = {"type": "string", "maxLength": REASON_CHARACTERS}
         schema = {
             "type": "object",
-            "properties": {"reason": reason, key: verdict},  # reasons come first, so that the verdict rests on them
+            "properties": {
+                "reason": reason,
+                key: verdict,
+            },  # the reason comes first, so that the verdict rests on it
             "required": ["reason", key],
             "additionalProperties": False,
         }
@@ -69,10 +72,10 @@ class Rubric:
 
 
 def open_rubric(name: str) -> Rubric:
-    """A rubric of lavra's by its name, or one in a file.
+    """Open a rubric that lavra ships, by its name, or a rubric file.
 
     Raises:
-        ConfigError: there is none of that name, the file is no prompt, or its variables or labels are not those of a
+        ConfigError: no rubric has that name, the file is not a prompt, or its variables or labels are not those of a
             rubric.
     """
     if name in RUBRICS:
@@ -83,7 +86,7 @@ def open_rubric(name: str) -> Rubric:
 
 
 def rubric_of(prompt: Prompt) -> Rubric:
-    """A prompt as a rubric.
+    """Turn a prompt into a rubric.
 
     Raises:
         ConfigError: its variables or labels are not those of a rubric.
@@ -93,7 +96,7 @@ def rubric_of(prompt: Prompt) -> Rubric:
     if wanted not in (_SINGLE, _PAIR):
         raise ConfigError(
             f"{prompt} has the variables {', '.join(sorted(names)) or 'none'}; a rubric has question and answer, or "
-            "question, answer_a and answer_b, and reference if it likes"
+            "question, answer_a and answer_b, and optionally reference"
         )
     if wanted == _PAIR:
         if prompt.labels and set(prompt.labels) != _PREFERENCES:

@@ -1,7 +1,7 @@
-"""A verdict out of a judge's text, or nothing: what cannot be read is counted, and never guessed.
+"""Read a verdict from a judge's text; unreadable verdicts are counted, and never guessed.
 
 Two forms are read: a JSON object (`{"reason": …, "score": 4}`, `{"winner": "A"}`) and MT-Bench's brackets (`[[4]]`,
-`[[A]]`, `[[C]]` for a tie).  A text with two different verdicts has none.
+`[[A]]`, `[[C]]` for a tie).  A text with two different verdicts counts as a text without a verdict.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _DECODER = json.JSONDecoder()
 
 
 def read_score(text: str, lowest: int, highest: int) -> int | None:
-    """The score that a judge gives; `None` where there is none, several, or one out of range.
+    """Read the judge's score; `None` if the text has no score, several scores, or a score out of range.
 
     Args:
-        text: what the judge wrote.
-        lowest: of the scale.
-        highest: of the scale.
+        text: text of the judge.
+        lowest: lowest score of the scale.
+        highest: highest score of the scale.
     """
     found = {_whole(value) for value in _values(text, "score")}
     if len(found) != 1:
@@ -32,27 +32,27 @@ def read_score(text: str, lowest: int, highest: int) -> int | None:
 
 
 def read_preference(text: str) -> str | None:
-    """`A`, `B` or `tie`; `None` where there is none, or several."""
+    """Read the judge's preference: `A`, `B` or `tie`; `None` if the text has no preference, or several."""
     found = {_PREFERENCES.get(str(value).lower()) for value in _values(text, "winner")}
     return found.pop() if len(found) == 1 else None
 
 
 def read_reason(text: str) -> str:
-    """Why: the object's `reason`, or the whole text."""
+    """Read the judge's reason: the object's `reason`, or the whole text."""
     reasons = [one["reason"] for one in _objects(text) if isinstance(one.get("reason"), str)]
     return reasons[0] if reasons else text.strip()
 
 
 def _values(text: str, key: str) -> Iterator[Any]:
-    """Verdicts in a text: those of objects, or those in brackets where no object has one."""
+    """The verdicts in a text: verdicts of objects, or verdicts in brackets if no object has a verdict."""
     objects = [one[key] for one in _objects(text) if key in one]
-    readable = _PREFERENCES if key == "winner" else None  # `[[rating]]` repeats the question and says nothing
+    readable = _PREFERENCES if key == "winner" else None  # `[[rating]]` only repeats the question
     brackets = [one for one in _BRACKETED.findall(text) if (one.lower() in readable if readable else one[0].isdigit())]
     yield from objects or brackets
 
 
 def _objects(text: str) -> list[dict[str, Any]]:
-    """JSON objects in a text, from left to right, none inside another."""
+    """The JSON objects in a text, from left to right, none inside another."""
     found, at = [], text.find("{")
     while at >= 0:
         try:
@@ -66,7 +66,7 @@ def _objects(text: str) -> list[dict[str, Any]]:
 
 
 def _whole(value: Any) -> int | None:
-    """`4` of 4, 4.0 or "4"; nothing of 4.5, true or "four"."""
+    """The whole number of a value: 4 for 4, 4.0 or "4"; `None` for 4.5, true or "four"."""
     if isinstance(value, str) and re.fullmatch(r"\d{1,4}(\.0+)?", value):
         return int(float(value))
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,13 +1,13 @@
-"""The program that runs inside a sandbox: it gives up its rights, then runs a solution and its tests.
+"""The child program inside a sandbox: it gives up its rights, then runs a solution and its tests.
 
-Its text is executed by a bare Python (`python -S`) in a namespace whose builtins are a copy.  It imports the standard
-library alone, and what it needs to know comes as JSON on standard input.  Order matters: limits and filters stand
-before the first line of the solution is compiled.  A pass is a message with a token, made for this run, which the
-checker writes after the last line of the tests; no variable that a solution's own frames, modules or files lead to
-holds it.  Python's audit events (PEP 578) say what a solution tries; the kernel refuses it, whether or not Python told.
-The audit hook itself refuses what would lead to the token: frames of callers, the garbage collector's lists, ctypes,
-tracing, new code objects.  It is no defence against an attack on CPython's own
-memory, nor against a solution whose objects lie about being equal.
+A bare Python (`python -S`) executes its text in a namespace whose builtins are a copy.  It imports only the standard
+library, and receives its task as JSON on standard input.  Order matters: limits and filters are in force before the
+first line of the solution is compiled.  A pass is a message with a token, made for this run, which the checker writes
+after the last line of the tests; no variable that a solution's own frames, modules or files lead to holds the token.
+Python's audit events (PEP 578) report the acts that a solution tries; the kernel refuses them even without an event.
+The audit hook itself refuses all ways to the token: frames of callers, the garbage collector's lists, ctypes, tracing,
+new code objects.  It is not a defence against an attack on CPython's own memory, nor against a solution whose objects
+falsely claim to be equal.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ _FOREIGN = ("ctypes", "_ctypes", "_interpreters", "_xxsubinterpreters", "_testca
 
 
 def main() -> None:
-    """Read what is to be done, give up every right, do it."""
+    """Read the task, give up every right, and run the task."""
     task = json.loads(sys.stdin.buffer.read())
     result = os.dup(1)
     os.dup2(2, 1)
     empty = os.open("/dev/null", os.O_RDONLY)
     os.dup2(empty, 0)
     os.chdir(task["scratch"])
-    os.environ["TMPDIR"] = task["scratch"]  # where `tempfile` looks first
+    os.environ["TMPDIR"] = task["scratch"]  # the first place where `tempfile` looks
     confine(task)
     for name in [one for one in sys.modules if one.partition(".")[0] in _FOREIGN]:
         del sys.modules[name]
@@ -86,7 +86,7 @@ def confine(task: dict[str, Any]) -> None:
         number = getattr(resource, name)
         hard = resource.getrlimit(number)[1]
         most = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        # Two steps for time: SIGXCPU says why a program ends, SIGKILL a second later ends those that ignore it.
+        # Two limits of time: SIGXCPU ends a program with a reason; SIGKILL a second later ends programs that ignore it.
         resource.setrlimit(number, (most, most + 1 if name == "RLIMIT_CPU" else most))
     if not task["confined"]:
         return
@@ -102,13 +102,13 @@ def confine(task: dict[str, Any]) -> None:
 
 
 def _drop_capabilities(libc: Any) -> None:
-    """Root without capabilities is an ordinary user that owns root's files."""
+    """Drop all capabilities; root without capabilities is an ordinary user that owns root's files."""
     header = struct.pack("=Ii", _CAPABILITIES_VERSION_3, 0)
     _call(libc.syscall(_CAPSET[os.uname().machine], header, bytes(24)), "capset")
 
 
 def restrict_files(libc: Any, rules: dict[str, Any]) -> None:
-    """Landlock: the file system is what the rules name (kernel: Documentation/userspace-api/landlock.rst)."""
+    """Restrict the file system to the paths of the rules (kernel: Documentation/userspace-api/landlock.rst)."""
     attributes = struct.pack("=" + "Q" * len(rules["handled"]), *rules["handled"])
     ruleset = _call(libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0), "landlock_create_ruleset")
     for path, access in rules["paths"]:
@@ -128,12 +128,12 @@ def _call(value: int, name: str) -> int:
 
 
 def _checker(result: int, token: str, program: types.ModuleType) -> Callable[[str, str], None]:
-    """What runs solution and tests and says how they ended; everything it uses afterwards is held from before."""
+    """The checker: it runs solution and tests and reports their end; all that it uses later is bound before."""
     write, leave, ballast = os.write, os._exit, bytearray(2**22)
     own, known = vars(builtins), dict(vars(builtins))
 
     def report(outcome: str, detail: str) -> None:
-        # By methods of built-in types alone: what is written in Python, `json` too, a solution can replace.
+        # Only methods of built-in types: a solution can replace everything that is written in Python, even `json`.
         text = detail.encode("utf-8", "replace").hex()
         write(result, f'{{"token": "{token}", "outcome": "{outcome}", "detail": "{text}"}}\n'.encode())
         leave(0)
@@ -141,8 +141,8 @@ def _checker(result: int, token: str, program: types.ModuleType) -> Callable[[st
     def run(text: str, name: str, otherwise: str) -> None:
         try:
             exec(compile(text, name, "exec"), vars(program))
-        except BaseException as error:  # a solution raises anything, SystemExit included
-            ballast.clear()  # a program that has used all memory leaves none to say so
+        except BaseException as error:  # a solution may raise anything, SystemExit included
+            ballast.clear()  # frees memory for the report after a program has used all of it
             report(*_describe(error, otherwise))
 
     def check(solution: str, tests: str) -> None:
@@ -159,7 +159,7 @@ def _checker(result: int, token: str, program: types.ModuleType) -> Callable[[st
 
 
 def _describe(error: BaseException, outcome: str) -> tuple[str, str]:
-    """ProgramEnd and a line about an exception, whose `__str__` is not to be trusted."""
+    """The name of a `ProgramEnd` and a line about an exception, whose `__str__` is not trusted."""
     kind = type(error)
     if kind is SystemExit:
         outcome = "EXITED"
@@ -178,9 +178,9 @@ def _describe(error: BaseException, outcome: str) -> tuple[str, str]:
 def _watcher(
     result: int, readable: tuple[str, ...], writable: tuple[str, ...], folder: str
 ) -> Callable[[str, Any], None]:
-    """The audit hook: it notes what is tried, and refuses what leads to the checker.
+    """The audit hook: it notes the acts that a solution tries, and refuses acts that lead to the checker.
 
-    It calls nothing that a solution can replace: no method of a module, and none of a value's own class.
+    It calls nothing that a solution can replace: no method of a module, and no method of a value's own class.
     """
     write, frame, ident, seen, asking = os.write, sys._getframe, get_ident, set[str](), set[int]()
     allowed = _makers_of_types()
@@ -192,7 +192,7 @@ def _watcher(
 
     def foreign_caller() -> bool:
         thread = ident()
-        if thread in asking:  # the call below is the hook's own
+        if thread in asking:  # the event comes from the hook's own call below
             return False
         asking.add(thread)
         caller = frame(2)
@@ -211,7 +211,7 @@ def _watcher(
 
 
 def _makers_of_types() -> set[types.CodeType]:
-    """The standard library's functions that ask for their caller's frame and do not give it away."""
+    """The standard library's functions that read their caller's frame and do not expose it."""
     functions = [collections.namedtuple, getattr(typing, "_caller", None), getattr(enum.EnumMeta, "_create_", None)]
     return {one.__code__ for one in functions if one is not None}
 
@@ -225,7 +225,7 @@ def _leads_to_checker(event: str, values: Any) -> bool:
 
 
 def _attempt(event: str, values: Any, readable: tuple[str, ...], writable: tuple[str, ...], folder: str) -> str:
-    """Name of the `Attempt` that an event is, or nothing."""
+    """The name of the `Attempt` that an event stands for, or an empty text."""
     for kind, events in (("PROCESS", _PROCESS), ("NETWORK", _NETWORK), ("SIGNAL", _SIGNAL)):
         if event in events:
             return kind
@@ -238,7 +238,7 @@ def _attempt(event: str, values: Any, readable: tuple[str, ...], writable: tuple
 
 
 def _is_outside(path: Any, roots: tuple[str, ...], folder: str) -> bool:
-    """Whether a path, as it is written, stands under none of the roots; links are the kernel's to follow."""
+    """Whether a path, as it is written, lies outside all roots; only the kernel follows links."""
     if type(path) is bytes:
         path = path.decode("utf-8", "replace")
     if type(path) is not str:

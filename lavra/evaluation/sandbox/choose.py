@@ -1,7 +1,7 @@
-"""Which sandbox holds on this machine: each is tried with a program that attempts what it must not be able to do.
+"""Choose a sandbox that holds on this machine: each is tested with a program that attempts forbidden acts.
 
-That `bwrap` is installed, or that the kernel knows Landlock, says little: containers forbid namespaces and
-administrators switch them off.
+An installed `bwrap`, or a kernel with Landlock, is not enough: containers forbid namespaces and administrators switch
+them off.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ open("inside", "w").write("x")
 
 
 class NoSandboxError(InputError):
-    """No sandbox holds on this machine."""
+    """The error of a machine on which no sandbox holds."""
 
 
 def find_sandbox(limits: SandboxLimits | None = None) -> Sandbox:
-    """The first sandbox that holds: bubblewrap, then Landlock with seccomp.
+    """Find the first sandbox that holds: bubblewrap, then Landlock with seccomp.
 
     Raises:
-        NoSandboxError: neither does; with the reason of each.
+        NoSandboxError: neither holds; the message gives the reason for each.
     """
     reasons = []
     for kind in (SandboxKind.BUBBLEWRAP, SandboxKind.LANDLOCK):
@@ -68,7 +68,7 @@ def find_sandbox(limits: SandboxLimits | None = None) -> Sandbox:
 
 @cache
 def why_not(kind: SandboxKind) -> str:
-    """Why a sandbox cannot be used on this machine; empty where it can."""
+    """The reason why a sandbox cannot be used on this machine; empty if it can."""
     try:
         seccomp_filter(os.uname().machine)
         if kind is SandboxKind.LANDLOCK:

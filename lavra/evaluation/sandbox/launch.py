@@ -1,9 +1,9 @@
-"""How a bare Python is started in a sandbox: what it may read, the command, and what the child is told.
+"""Start a bare Python in a sandbox: the readable paths, the command, and the child's task.
 
-Bubblewrap gives a root of its own: what Python needs, read-only, a memory file system of bounded size as the only
-writable folder, and new namespaces for processes, network, users and IPC.  Landlock leaves the root in its place and
-refuses every path but the same ones; the writable folder is flat there (no folders in it), so that its size can be
-watched and it can be emptied.  The seccomp filter and resource limits stand in both.
+Bubblewrap gives the child a root of its own: the paths that Python needs, read-only, a memory file system of bounded
+size as the only writable folder, and new namespaces for processes, network, users and IPC.  Landlock keeps the
+machine's root and refuses every path but the same paths; its writable folder is flat (no folders in it), so that its
+size can be watched and it can be emptied.  Both have the seccomp filter and resource limits.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from lavra.evaluation.sandbox.seccomp import seccomp_filter
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _DEVICES = ("/dev/null", "/dev/urandom", "/dev/zero")
 _SCRATCH_INSIDE = "/scratch"
-_OLDEST_LANDLOCK = 3  # since this version (Linux 6.2) it guards truncation; before, a readable file could be emptied
+_OLDEST_LANDLOCK = 3  # the first version (Linux 6.2) to guard truncation; before, a readable file could be emptied
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 1 << 1, 1 << 2, 1 << 3
 _REMOVE_FILE, _MAKE_REG, _MAKE_SYM, _TRUNCATE = 1 << 5, 1 << 8, 1 << 12, 1 << 14
 _ALL_BY_VERSION = {3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _NETWORK, _SCOPES = 0b11, 0b11  # bind and connect of TCP; abstract sockets and signals
 
-# The namespace's builtins are a copy: what a solution does to builtins does not reach the child's own functions.
+# The namespace's builtins are a copy: a solution that changes builtins does not change the child's own functions.
 _START = "import builtins, sys; exec(sys.argv[1], {'__name__': '__main__', '__builtins__': dict(vars(builtins))})"
 
 
 @cache
 def python_paths() -> tuple[str, ...]:
-    """Files and folders that a bare Python reads: its executable, standard library and shared libraries.
+    """The files and folders that a bare Python reads: its executable, standard library and shared libraries.
 
-    Folders that lie in another one are left out.
+    Folders inside another folder of the list are left out.
     """
     executable = _executable()
     library = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
@@ -58,7 +58,7 @@ def command(kind: SandboxKind, limits: SandboxLimits) -> list[str]:
     """The command line that starts the child.
 
     Raises:
-        FileNotFoundError: there is no bubblewrap.
+        FileNotFoundError: bubblewrap is not installed.
     """
     child = Path(__file__).with_name("child.py").read_text(encoding="utf-8")
     python = [_executable(), "-s", "-S", "-B", "-u", "-X", "utf8", "-c", _START, child]
@@ -66,7 +66,7 @@ def command(kind: SandboxKind, limits: SandboxLimits) -> list[str]:
 
 
 def child_task(kind: SandboxKind, limits: SandboxLimits, scratch: str) -> dict[str, Any]:
-    """What the child is told, but for token, solution and tests."""
+    """The child's task, without token, solution and tests."""
     inside = _SCRATCH_INSIDE if kind is SandboxKind.BUBBLEWRAP else scratch
     return {
         "scratch": inside,
@@ -79,7 +79,7 @@ def child_task(kind: SandboxKind, limits: SandboxLimits, scratch: str) -> dict[s
 
 
 def resource_limits(limits: SandboxLimits) -> dict[str, int]:
-    """Names of `setrlimit` and values; processes are the seccomp filter's, for root has no limit of them."""
+    """Names and values for `setrlimit`; the seccomp filter bounds processes, since their limit does not bind root."""
     return {
         "RLIMIT_AS": limits.memory_bytes,
         "RLIMIT_CPU": limits.cpu_seconds,
@@ -90,10 +90,10 @@ def resource_limits(limits: SandboxLimits) -> dict[str, int]:
 
 
 def landlock_rules(scratch: str) -> dict[str, Any]:
-    """What Landlock handles, and the access each path has.
+    """The accesses that Landlock handles, and the access that each path has.
 
     Raises:
-        InputError: the kernel has no Landlock, or one that is too old.
+        InputError: the kernel has no Landlock, or its Landlock is too old.
     """
     version = landlock_version()
     files = _ALL_BY_VERSION[5 if version >= 5 else 3]
@@ -108,10 +108,10 @@ def landlock_rules(scratch: str) -> dict[str, Any]:
 
 
 def landlock_version() -> int:
-    """Version of the kernel's Landlock.
+    """The version of the kernel's Landlock.
 
     Raises:
-        InputError: there is none, or one that is too old.
+        InputError: the kernel has no Landlock, or its Landlock is too old.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     version = int(libc.syscall(444, None, ctypes.c_size_t(0), ctypes.c_uint(1)))  # landlock_create_ruleset, VERSION
@@ -146,7 +146,7 @@ def _bubblewrap(limits: SandboxLimits) -> Iterator[str]:
 
 
 def _bound(path: str) -> Sequence[str]:
-    """A link stays a link (`/lib` to `usr/lib`), for what it points to is bound already."""
+    """Options that bind a path; a link stays a link (`/lib` to `usr/lib`), since its target is bound already."""
     if os.path.islink(path):
         return ("--symlink", os.readlink(path), path)
     return ("--ro-bind", path, path)

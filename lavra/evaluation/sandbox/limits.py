@@ -1,4 +1,4 @@
-"""How much a program that a model wrote may use."""
+"""The limits of a program that a model wrote."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from lavra.base.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxLimits:
-    """Bounds of one program; a program that meets one of them is ended, or its request is refused.
+    """The bounds of one program; a program that reaches a bound is ended, or its request is refused.
 
     Attributes:
         cpu_seconds: seconds of computation; a busy machine does not use them up.  The slowest
             right solution of HumanEval and MBPP takes 3.
         wall_seconds: seconds from start to end, for a program that waits.
-        memory_bytes: of address space, Python itself included.
-        scratch_bytes: written to the temporary folder.
+        memory_bytes: bytes of address space, Python itself included.
+        scratch_bytes: bytes written to the temporary folder.
         scratch_files: files in the temporary folder.
-        output_bytes: printed.
+        output_bytes: bytes printed.
         open_files: files open at the same time.
     """
 

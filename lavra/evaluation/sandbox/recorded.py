@@ -1,4 +1,4 @@
-"""A sandbox that remembers what became of the programs it ran."""
+"""A sandbox that keeps the reports of the programs it ran."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from lavra.evaluation.sandbox.run import CodeToRun, Sandbox
 
 
 class RecordedSandbox:
-    """Runs programs in a sandbox.
+    """A sandbox with the reports of its programs.
 
     Args:
-        sandbox: where they run.
+        sandbox: sandbox in which the programs run.
 
     Attributes:
-        reports: of all programs so far.
+        reports: reports of all programs so far.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -23,7 +23,7 @@ class RecordedSandbox:
         self.reports: list[SandboxReport] = []
 
     def passes(self, codes: Sequence[CodeToRun]) -> list[bool]:
-        """Run programs; whether each one passes its tests."""
+        """Run programs and return whether each passes its tests."""
         reports = self._sandbox.run_all(codes)
         self.reports += reports
         return [report.passed for report in reports]

@@ -1,4 +1,4 @@
-"""What became of a program that ran in a sandbox."""
+"""The report of a program that ran in a sandbox."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class SandboxKind(Enum):
-    """What keeps a program away from the machine."""
+    """The kind of sandbox that keeps a program away from the machine."""
 
     BUBBLEWRAP = "bubblewrap"
     LANDLOCK = "Landlock and seccomp"
@@ -15,7 +15,7 @@ class SandboxKind(Enum):
 
 
 class ProgramEnd(Enum):
-    """How a program ended."""
+    """The way in which a program ended."""
 
     PASSED = "its tests ran to their last line"
     FAILED = "a test failed"
@@ -30,7 +30,7 @@ class ProgramEnd(Enum):
 
 
 class Attempt(Enum):
-    """What a program tried that the sandbox refuses."""
+    """An act that a program tried and the sandbox refuses."""
 
     PROCESS = "start a process"
     NETWORK = "open a socket"
@@ -43,14 +43,14 @@ class Attempt(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxReport:
-    """One program's end.
+    """The report of one program.
 
     Attributes:
-        sandbox: what it ran in.
-        outcome: how it ended.
-        attempts: what it tried and was refused, each kind once, in order.
-        detail: the exception or signal, in a line; empty where it passed.
-        output: what it printed, both streams, up to the limit.
+        sandbox: kind of sandbox that it ran in.
+        outcome: the way in which it ended.
+        attempts: refused acts that it tried, each kind once, in order.
+        detail: the exception or signal, in a line; empty if it passed.
+        output: text that it printed, both streams, up to the limit.
         seconds: wall-clock time.
     """
 

@@ -1,4 +1,4 @@
-"""Running a solution and its tests in a sandbox, one or many side by side."""
+"""Run solutions and their tests in a sandbox, one program or many at the same time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lavra.evaluation.sandbox.limits import SandboxLimits
 from lavra.evaluation.sandbox.report import Attempt, ProgramEnd, SandboxKind, SandboxReport
 from lavra.evaluation.sandbox.watch import Ended, Killed, converse
 
-# Programs at the same time, one a core, however many callers run some.
+# Bounds the programs that run at the same time, over all callers: one for each core.
 _CORES = len(os.sched_getaffinity(0))
 _SLOTS = threading.BoundedSemaphore(_CORES)
 _STOPPED = {
@@ -31,11 +31,11 @@ _STOPPED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeToRun:
-    """A program: a solution, and tests that see its names.
+    """A program: a solution, and tests that use its names.
 
     Attributes:
-        solution: Python, executed first.
-        tests: Python, executed after it in the same namespace; the solution passes where this raises nothing.
+        solution: Python code, executed first.
+        tests: Python code, executed after it in the same namespace; the solution passes if this raises nothing.
     """
 
     solution: str
@@ -44,11 +44,11 @@ class CodeToRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
-    """A way to run code.
+    """A sandbox that runs code.
 
     Attributes:
-        kind: what keeps it in.
-        limits: of each program.
+        kind: kind of the sandbox.
+        limits: limits of each program.
     """
 
     kind: SandboxKind
@@ -70,13 +70,13 @@ class Sandbox:
         return _report(self, ended, token)
 
     def run_all(self, codes: Sequence[CodeToRun]) -> list[SandboxReport]:
-        """Run programs, one a core at a time; reports in their order."""
+        """Run programs, one at a time on each core; reports are in the order of the programs."""
         with ThreadPoolExecutor(_CORES) as pool:
             return list(pool.map(self.run, codes))
 
 
 class _Scratch:
-    """The temporary folder of a program; bubblewrap's child has one in memory instead and leaves this one empty."""
+    """The temporary folder of a program; it stays empty with bubblewrap, whose child has a folder in memory instead."""
 
     def __init__(self, limits: SandboxLimits) -> None:
         self._limits = limits
@@ -90,11 +90,11 @@ class _Scratch:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def is_full(self) -> bool:
-        """Whether its files are too many or too large."""
+        """Whether the folder has too many files or too many bytes."""
         sizes = []
         with os.scandir(self.path) as entries:
             for entry in entries:
-                with suppress(FileNotFoundError):  # the program has deleted it in between
+                with suppress(FileNotFoundError):  # the program has deleted the file in between
                     sizes.append(entry.stat(follow_symlinks=False).st_size)
         return len(sizes) > self._limits.scratch_files or sum(sizes) > self._limits.scratch_bytes
 
@@ -115,7 +115,7 @@ def _report(sandbox: Sandbox, ended: Ended, token: str) -> SandboxReport:
 
 
 def _messages(text: bytes) -> list[dict[str, object]]:
-    """Lines that are JSON objects; a program may write anything where the checker writes."""
+    """The lines that are JSON objects; a program may write any text to the checker's stream."""
     found = []
     for line in text.splitlines():
         try:
@@ -137,7 +137,7 @@ def _outcome(
             return ProgramEnd[str(message["outcome"])], bytes.fromhex(str(message.get("detail"))).decode()
     if not any("started" in message for message in messages):
         return ProgramEnd.NOT_STARTED, " ".join(output.split())[-500:]
-    number = -ended.status if ended.status < 0 else ended.status - 128  # bubblewrap adds 128 as shells do
+    number = -ended.status if ended.status < 0 else ended.status - 128  # bubblewrap adds 128, as shells do
     if number == signal.SIGXCPU or (number == signal.SIGKILL and ended.seconds >= sandbox.limits.cpu_seconds):
         return ProgramEnd.TIMED_OUT, f"{sandbox.limits.cpu_seconds} s of computation"
     if number > 0:

@@ -1,7 +1,7 @@
 """The system calls that a program in a sandbox may make, as a seccomp filter.
 
-A list of calls is allowed and every other one returns EPERM, so that a call which the kernel learns later is refused
-as well.  Left out on purpose: sockets, signals to others, `execve`, `fork` (a thread is a `clone` with CLONE_THREAD),
+A list of calls is allowed and every other call returns EPERM, so that calls of later kernels are refused as well.
+Left out on purpose: sockets, signals to other processes, `execve`, `fork` (a thread is a `clone` with CLONE_THREAD),
 `ptrace` and reading another process' memory, memory outside the address space's limit (`memfd_create`, `shmget`),
 changes of rights, owners and times of files (Landlock does not guard these), raising limits, namespaces, io_uring.
 The filter is classic BPF (`struct sock_filter`, linux/filter.h), written by hand; the kernel's seccomp_data holds the
@@ -29,7 +29,7 @@ _FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 1030)  # F_DUPFD to F_SETLKW, F_DUPFD_CLOEXEC
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
-# Number on x86-64 and on aarch64; None where there is no such call.
+# Number on x86-64 and on aarch64; None if the machine has no such call.
 CALLS: dict[str, tuple[int | None, int | None]] = {
     # files
     "read": (0, 63),
@@ -108,7 +108,7 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
     "sched_yield": (24, 124),
     "wait4": (61, 260),
     "restart_syscall": (219, 128),
-    # what time it is, who and where
+    # time, user, process and machine
     "clock_gettime": (228, 113),
     "clock_getres": (229, 114),
     "gettimeofday": (96, 169),
@@ -148,7 +148,7 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
     "exit_group": (231, 94),
 }
 
-# Allowed for some arguments alone.
+# Calls that are allowed for some arguments only.
 CHECKED_CALLS: dict[str, tuple[int, int]] = {
     "ioctl": (16, 29),
     "fcntl": (72, 25),
@@ -187,27 +187,27 @@ def _allowed(numbers: Iterable[int]) -> list[BpfInstruction]:
 
 
 def _checked(numbers: dict[str, int]) -> list[BpfInstruction]:
-    """Calls whose arguments decide."""
+    """Instructions for the calls that are allowed for some arguments only."""
     return [
         *_block(numbers["ioctl"], [_argument(1), *_allowed(_IOCTLS)]),
         *_block(numbers["fcntl"], [_argument(1), *_allowed(_FCNTLS)]),
         *_block(numbers["clone"], [_argument(0), (_JUMP_ANY_BIT, 0, 1, _CLONE_THREAD), (_RETURN, 0, 0, _ALLOW)]),
-        # A limit may be read and not set: the new one's address is null, in both halves.
+        # A limit may be read but not set: the address of the new limit must be null, in both halves.
         *_block(
             numbers["prlimit64"],
             [_argument(2), (_JUMP_EQUAL, 0, 3, 0), _argument(2, high=True), *_allowed([0])],
         ),
-        # glibc goes back to `clone` where this is not known; its flags stand in memory, where no filter reads them.
+        # glibc falls back to `clone` if this call is unknown; its flags stand in memory, which no filter can read.
         *_block(numbers["clone3"], [], refusal=errno.ENOSYS),
     ]
 
 
 def _block(number: int, inside: Sequence[BpfInstruction], refusal: int = errno.EPERM) -> list[BpfInstruction]:
-    """Instructions for one call; what they do not allow is refused."""
+    """Instructions for one call; a call that they do not allow is refused."""
     body = [*inside, (_RETURN, 0, 0, _ERRNO | refusal)]
     return [(_JUMP_EQUAL, 0, len(body), number), *body]
 
 
 def _argument(index: int, *, high: bool = False) -> BpfInstruction:
-    """Load half of an argument; both architectures are little-endian."""
+    """The instruction that loads half of an argument; both architectures are little-endian."""
     return _LOAD, 0, 0, _ARGUMENTS + 8 * index + (4 if high else 0)

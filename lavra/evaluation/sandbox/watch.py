@@ -1,7 +1,7 @@
-"""A process that is not trusted: what it is told and says, how long it may take, and its end.
+"""Run an untrusted process: its input and outputs, its time limit, and its end.
 
 Its standard input is written and its two outputs are read at the same time, within bounds of bytes and seconds; then
-its whole session is killed.  Nothing is inherited: no environment, no open file.
+its whole session is killed.  The process inherits no environment and no open file.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from dataclasses import dataclass, field
 
 _TICK = 0.02  # seconds between two looks at the temporary folder
 _MESSAGE_BYTES = 2**16
-ENVIRONMENT = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}  # sets are ordered alike in every run
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}  # sets have the same order in every run
 
 
 class Killed:
-    """Why a process was killed."""
+    """The reason for which a process was killed."""
 
     TIME, OUTPUT, SCRATCH = "time", "output", "scratch"
 
 
 @dataclass(slots=True)
 class Ended:
-    """A process' end.
+    """The end of a process.
 
     Attributes:
-        messages: what it wrote to its first output.
-        output: what it wrote to its second one.
-        status: as `Popen.returncode`.
-        stopped: why it was killed, or nothing.
-        seconds: from start to end.
+        messages: bytes that it wrote to its first output.
+        output: bytes that it wrote to its second output.
+        status: status as in `Popen.returncode`.
+        stopped: the reason for which it was killed, or an empty text.
+        seconds: time from start to end.
     """
 
     messages: bytearray = field(default_factory=bytearray)
@@ -46,19 +46,19 @@ class Ended:
 
 
 def converse(
-    command: Sequence[str], said: bytes, *, seconds: float, output_bytes: int, is_full: Callable[[], bool]
+    command: Sequence[str], data: bytes, *, seconds: float, output_bytes: int, is_full: Callable[[], bool]
 ) -> Ended:
-    """Start a process, tell it something, and read it to its end.
+    """Start a process, write its input, and read its outputs to their end.
 
     Args:
-        command: what is started.
-        said: its standard input.
-        seconds: after which it is killed.
-        output_bytes: of its second output, after which it is killed.
-        is_full: asked now and then; it is killed where this says yes.
+        command: command line of the process.
+        data: bytes for its standard input.
+        seconds: time after which it is killed.
+        output_bytes: bytes of its second output after which it is killed.
+        is_full: called now and then; the process is killed if it returns True.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: the process cannot be started.
     """
     started = time.monotonic()
     process = subprocess.Popen(
@@ -72,16 +72,16 @@ def converse(
     )
     ended = Ended()
     try:
-        _talk(process, said, ended, started + seconds, output_bytes, is_full)
+        _exchange(process, data, ended, started + seconds, output_bytes, is_full)
     finally:
         _kill(process)
     ended.status, ended.seconds = process.returncode, time.monotonic() - started
     return ended
 
 
-def _talk(
+def _exchange(
     process: subprocess.Popen[bytes],
-    said: bytes,
+    data: bytes,
     ended: Ended,
     deadline: float,
     output_bytes: int,
@@ -90,7 +90,7 @@ def _talk(
     assert process.stdin
     assert process.stdout
     assert process.stderr
-    left = memoryview(said)
+    left = memoryview(data)
     bounds = {process.stdout: (ended.messages, _MESSAGE_BYTES), process.stderr: (ended.output, output_bytes)}
     with selectors.DefaultSelector() as selector:
         os.set_blocking(process.stdin.fileno(), False)
@@ -124,7 +124,7 @@ def _write(process: subprocess.Popen[bytes], left: memoryview, selector: selecto
 
 
 def _read(stream: object, into: bytearray, bound: int, ended: Ended) -> bool:
-    """Read what is there; False at the stream's end."""
+    """Read the available bytes; False at the stream's end."""
     data = os.read(stream.fileno(), 2**16)  # type: ignore[attr-defined]
     into += data[: max(bound - len(into), 0)]
     if len(into) >= bound:
@@ -133,7 +133,7 @@ def _read(stream: object, into: bytearray, bound: int, ended: Ended) -> bool:
 
 
 def _wait(process: subprocess.Popen[bytes], ended: Ended, deadline: float, is_full: Callable[[], bool]) -> None:
-    """A process that closed its outputs may go on, and is watched to its end."""
+    """Watch a process to its end; it may go on after it closed its outputs."""
     while not ended.stopped:
         try:
             process.wait(_TICK)
@@ -143,7 +143,7 @@ def _wait(process: subprocess.Popen[bytes], ended: Ended, deadline: float, is_fu
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the process' session; a child of bubblewrap ends with it, and so does its process namespace."""
+    """Kill the process' session; a child of bubblewrap and its process namespace end with it."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

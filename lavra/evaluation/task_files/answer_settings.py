@@ -1,6 +1,6 @@
-"""How a task's answers are written, from the `generation_kwargs` of its file.
+"""The settings of a task's written answers, from the `generation_kwargs` of its file.
 
-As lm-evaluation-harness' `normalize_gen_kwargs` has it: greedy where `do_sample` is false, whatever the temperature is.
+As in lm-evaluation-harness' `normalize_gen_kwargs`, decoding is greedy if `do_sample` is false, at any temperature.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ _LENGTH_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_
 
 
 def answer_settings(file: TaskFile) -> AnswerSettings:
-    """How a task's answers are written, from its `generation_kwargs`.
+    """Read the settings of a task's written answers from its `generation_kwargs`.
 
     Raises:
-        InputError: a value is of the wrong type.
+        InputError: a value has the wrong type.
     """
     given = file.generation_kwargs
     until = given.get("until", [file.fewshot_delimiter])

@@ -1,7 +1,8 @@
-"""Rows of a CSV file with the types that `datasets` gives them, which are those of pandas.
+"""Rows of a CSV file with the types that `datasets` gives them, which are pandas' types.
 
-A column is whole numbers, decimal numbers, true/false, or text, decided over 10,000 lines at a time; pandas' words for
-"missing" (an empty field, `NA`, `null`, …) become `None`.  Absent: dates (pandas leaves them texts unless asked).
+A column has whole numbers, decimal numbers, true/false, or text; the type is decided over 10,000 lines at a time.
+Pandas' words for "missing" (an empty field, `NA`, `null`, …) become `None`.  Absent: dates (pandas leaves them as texts
+unless asked).
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ KEYS = frozenset(
 
 
 def read_csv(file: TextIO, path: Path, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Rows of an open file, in order.
+    """Read the rows of an open file, in order.
 
     Args:
-        file: opened with `newline=""`.
-        path: what errors call it.
-        options: of `dataset_kwargs`, as `datasets` names them.
+        file: file that was opened with `newline=""`.
+        path: path of the file, for errors.
+        options: options from `dataset_kwargs`, as `datasets` names them.
 
     Raises:
         InputError: an option is unknown, a line has too many fields, or a column changes its type.
@@ -73,7 +74,7 @@ def _dialect(options: Mapping[str, Any]) -> dict[str, Any]:
 def _names(
     lines: Iterator[tuple[int, list[str]]], options: Mapping[str, Any], path: Path
 ) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """The columns' names, and the lines below the header."""
+    """The names of the columns, and the lines below the header."""
     given = options.get("column_names") or options.get("names")
     header = options.get("header", "infer")
     if header not in ("infer", 0, None):
@@ -91,14 +92,14 @@ def _names(
 
 
 def _unlike(names: Sequence[str]) -> list[str]:
-    """Names as pandas tells equal ones apart: `a`, `a.1`."""
+    """Make equal names different, as pandas does: `a`, `a.1`."""
     seen: dict[str, int] = {}
-    told: list[str] = []
+    columns: list[str] = []
     for name in names:
         count = seen.get(name, 0)
         seen[name] = count + 1
-        told.append(f"{name}.{count}" if count else name)
-    return told
+        columns.append(f"{name}.{count}" if count else name)
+    return columns
 
 
 def _columns(chunk: Sequence[tuple[int, list[str]]], names: Sequence[str], path: Path) -> list[list[str | None]]:
@@ -110,12 +111,12 @@ def _columns(chunk: Sequence[tuple[int, list[str]]], names: Sequence[str], path:
                 "field that holds the delimiter"
             )
         for index, column in enumerate(columns):
-            column.append(fields[index] if index < len(fields) else None)  # pandas fills a short line up
+            column.append(fields[index] if index < len(fields) else None)  # pandas fills up a short line
     return columns
 
 
 def _typed(column: Sequence[str | None], missing: frozenset[str]) -> tuple[str, list[Any]]:
-    """The column's type and its values."""
+    """The type of a column and its typed values."""
     filled = [value for value in column if value is not None and value not in missing]
     has_gaps = len(filled) < len(column)
     for kind, fits, convert in _KINDS:
@@ -142,7 +143,7 @@ _KINDS: tuple[tuple[str, Callable[[str], bool], Callable[[str], Any]], ...] = (
 
 
 def _as_before(wanted: str, kind: str, values: list[Any], name: str, line: int, path: Path) -> list[Any]:
-    """Values of a later part of a file in the type that its first part has."""
+    """Convert the values of a later part of a file to the type of its first part."""
     if wanted == kind or all(value is None for value in values):
         return values
     if wanted == "text":

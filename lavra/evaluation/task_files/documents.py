@@ -1,8 +1,8 @@
-"""Rows of a task's splits, from data files or from a dataset on the hub: the rows that `datasets.load_dataset` gives.
+"""Rows of a task's splits, from data files or a dataset on the hub: the same rows as `datasets.load_dataset` gives.
 
 `dataset_path` names the reader (`json`, `csv`, `parquet`, `text`), `dataset_kwargs.data_files` the files: a name, a
-list, or a mapping of split to either; `*` and `**` match as in a shell.  Packed files (gzip, bzip2, xz) are told by
-their first bytes.  A relative name counts from the data's root.  Absent: dataset scripts, streaming, folders of
+list, or a mapping of split to either; `*` and `**` match as in a shell.  Packed files (gzip, bzip2, xz) are recognised
+by their first bytes.  A relative name counts from the data's root.  Absent: dataset scripts, streaming, folders of
 images or sound.
 """
 
@@ -34,11 +34,11 @@ _HUB = frozenset(("revision", "trust_remote_code"))
 
 
 class Documents:
-    """The splits of one task's data; a split is read when it is first asked for.
+    """The splits of one task's data; a split is read on its first use.
 
     Attributes:
-        task: the task file.
-        data: the data's root.
+        task: task file that names the data.
+        data: root of relative file names.
     """
 
     def __init__(self, task: TaskFile, data: Path) -> None:
@@ -46,7 +46,7 @@ class Documents:
         self._splits: dict[str, list[DocumentRow]] = {}
 
     def split(self, name: str) -> list[DocumentRow]:
-        """Rows of a split, in order.
+        """Read the rows of a split, in order.
 
         Raises:
             ConfigError: the data has no such split, or no file is named for it.
@@ -62,7 +62,7 @@ class Documents:
         return self._splits[name]
 
     def files(self, name: str) -> list[Path]:
-        """The files of a split, in the order they are read."""
+        """The files of a split, in the order of reading."""
         task = self.task
         if task.dataset_path not in READERS:
             _check_options(task, _HUB)
@@ -77,7 +77,7 @@ class Documents:
         return [file for pattern in patterns for file in self._matching(str(pattern))]
 
     def has_files(self, name: str) -> bool:
-        """Whether the files of a split are there; of a dataset on the hub that is not asked, and taken to be so."""
+        """Whether the files of a split exist; True without a check for a dataset on the hub."""
         if self.task.dataset_path not in READERS:
             return True
         try:
@@ -172,7 +172,7 @@ def _text_rows(text: str, file: Path, options: Mapping[str, Any]) -> Iterator[Do
 
 
 def _same_columns(rows: Sequence[DocumentRow]) -> list[DocumentRow]:
-    """Rows of several files with the columns of all of them, in the order they came up."""
+    """Give the rows of several files the columns of all files, in the order in which the columns appear."""
     columns = dict.fromkeys(key for row in rows for key in row)
     if all(len(row) == len(columns) for row in rows):
         return list(rows)
@@ -189,7 +189,7 @@ def _check_options(task: TaskFile, known: frozenset[str]) -> None:
 
 
 def hash_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """16 hex digits of rows: their columns, values and order."""
+    """16 hex digits that depend on the columns, values and order of rows."""
     return hash_json([{key: _plain(value) for key, value in row.items()} for row in rows])
 
 

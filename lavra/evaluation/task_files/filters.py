@@ -1,7 +1,7 @@
-"""Filter pipelines: what is made of a model's answers before they are scored, under lm-evaluation-harness' names.
+"""Filter pipelines, which change a model's answers before they are scored; the names are lm-evaluation-harness'.
 
-Each answer carries along whether a filter found what it looked for, so that failed extraction can be counted apart from
-wrong answers.  Absent: `decontaminate` and `custom` functions that are not in lavra's table.
+Each answer records whether every filter found its text in it, so that failed extraction can be counted apart from wrong
+answers.  Absent: `decontaminate`, and `custom` functions that are not in lavra's table.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Extracted:
     """An answer on its way through a pipeline.
 
     Attributes:
-        value: what is left of it.
-        found: whether every filter found what it looked for.
+        value: the present value of the answer.
+        found: whether every filter found its text.
     """
 
     value: Any
@@ -33,7 +33,7 @@ class Extracted:
 
 
 FilterStep = Callable[[Any, Mapping[str, Any]], Any]
-"""Takes a list of `Extracted` (or one, after `take_first`) and the row."""
+"""A filter: it takes a list of `Extracted` (a single `Extracted` after `take_first`) and the row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +41,17 @@ class Pipeline:
     """A named sequence of filters.
 
     Attributes:
-        name: as results name it.
-        steps: in order.
+        name: name of the pipeline in results.
+        steps: filters, in order.
     """
 
     name: str
     steps: tuple[FilterStep, ...]
 
     def apply(self, answers: Sequence[Any], row: Mapping[str, Any]) -> Extracted:
-        """What the pipeline makes of an item's answers.
+        """Apply the pipeline to an item's answers.
 
-        The value is a list where no filter takes one of them.
+        The value is a list unless a filter selects a single answer.
         """
         current: Any = [Extracted(value=answer) for answer in answers]
         for step in self.steps:
@@ -62,7 +62,7 @@ class Pipeline:
 
 
 def build_pipeline(setting: PipelineSetting, task: str) -> Pipeline:
-    """The pipeline that a task file describes.
+    """Build the pipeline that a task file describes.
 
     Raises:
         ConfigError: a filter is unknown, or does not take an option.
@@ -88,7 +88,7 @@ def _made(make: Callable[..., FilterStep], setting: FilterSetting, name: str, ta
 
 
 def each(change: Callable[[Any, Mapping[str, Any]], Extracted]) -> FilterStep:
-    """A filter that looks at one answer at a time."""
+    """Make a filter from a function that changes a single answer."""
 
     def step(answers: Any, row: Mapping[str, Any]) -> Any:
         if isinstance(answers, Extracted):
@@ -100,9 +100,9 @@ def each(change: Callable[[Any, Mapping[str, Any]], Extracted]) -> FilterStep:
 
 
 def first_match(pattern: re.Pattern[str], text: object, select: int) -> str | None:
-    """The match that a filter selects, `None` where there are fewer.
+    """The match with the index `select`, `None` if there are fewer matches.
 
-    Where the pattern has several groups, it is the first of them that is not empty.
+    If the pattern has several groups, the match is its first group that is not empty.
     """
     matches = pattern.findall(text if isinstance(text, str) else "")
     if not -len(matches) <= select < len(matches):
@@ -128,7 +128,7 @@ def _regex(
 def _regex_pos(
     regex_pattern: str = r"\['(.*?)'\]", group_select: int = 0, fallback: list[str] | None = None
 ) -> FilterStep:
-    # lm-evaluation-harness takes these arguments and does not use the first two
+    # lm-evaluation-harness takes these arguments, too, and does not use the first two
     missing = ["invalid"] if fallback is None else fallback
     tagged = re.compile(r"\('([^']*)', '([^']*)'\)")
 
@@ -142,14 +142,14 @@ def _regex_pos(
 
 @dataclass(frozen=True, kw_only=True)
 class Ignored:
-    """What a comparison of texts leaves out."""
+    """The characters that a comparison of texts ignores."""
 
     ignore_case: bool = False
     ignore_punctuation: bool = False
     regexes_to_ignore: tuple[str, ...] = ()
 
     def strip(self, text: str) -> str:
-        """The text without it."""
+        """The text without the ignored characters."""
         for pattern in self.regexes_to_ignore:
             text = re.sub(pattern, "", text)
         if self.ignore_case:
@@ -163,10 +163,10 @@ def _punctuation() -> dict[int, None]:
 
 
 def multi_choice(choices: Callable[[Mapping[str, Any]], Sequence[str]]) -> Callable[..., FilterStep]:
-    """A filter that finds the letter of a choice: by a pattern, else by a choice's text, else by `: A`.
+    """Make a filter that finds the letter of a choice: by a pattern, else by a choice's text, else by `: A`.
 
     Args:
-        choices: texts of a row's choices, in the order of their letters.
+        choices: gives the texts of a row's choices, in the order of their letters.
     """
 
     def make(
@@ -197,7 +197,7 @@ def multi_choice(choices: Callable[[Mapping[str, Any]], Sequence[str]]) -> Calla
 def _letter(text: object, texts: Sequence[str], ignored: Ignored, select: int) -> str | None:
     letters = [chr(ord("A") + index) for index in range(len(texts))]
     by_text = {choice: f"({letter})" for choice, letter in zip(texts, letters, strict=True)}
-    # the longest first: a choice that begins another would hide it
+    # the longest first: a choice that is the beginning of another choice would hide it
     pattern = re.compile("|".join(sorted((re.escape(choice) for choice in texts), key=len, reverse=True)))
     match = first_match(pattern, ignored.strip(text) if isinstance(text, str) else "", select)
     if match:

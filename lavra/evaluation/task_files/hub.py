@@ -1,7 +1,7 @@
 """Files of a dataset on the Hugging Face hub, as Parquet.
 
 The hub converts most datasets itself (branch `refs/convert/parquet`).  Absent: datasets that are a Python script, and
-those the hub has not converted; both are refused in words.
+datasets that the hub has not converted; both raise an error.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _CONVERTED = "refs/convert/parquet"
 
 
 def parquet_files(dataset: str, configuration: str | None, split: str, revision: str | None = None) -> list[Path]:
-    """Local copies of the Parquet files of one split, fetched once.
+    """Fetch the Parquet files of one split, once, and return the paths of the local copies.
 
     Args:
-        dataset: its id (`allenai/ai2_arc`).
-        configuration: `dataset_name` of the task file; `default` where it has none.
+        dataset: id of the dataset (`allenai/ai2_arc`).
+        configuration: `dataset_name` of the task file; `default` if it has none.
         split: name of the split.
-        revision: branch that has the Parquet files, if not the hub's own.
+        revision: branch that has the Parquet files, instead of the hub's own.
 
     Raises:
-        InputError: the network is not there, there is no such dataset, or it has no Parquet files of this split.
+        InputError: the network cannot be reached, the dataset does not exist, or it has no Parquet files of this split.
     """
     revision = revision or _CONVERTED
     folder = f"{configuration or 'default'}/{split}/"

@@ -1,7 +1,7 @@
-"""Tasks, groups and tags by their names, in folders of task files and among those that lavra ships.
+"""An index of tasks, groups and tags by name, from folders of task files and from the tasks that lavra ships.
 
 A folder of the user wins over a shipped task of the same name, as in lm-evaluation-harness; within a folder a name
-stands once.  A file that cannot be read is remembered with its reason, which is given when its name is asked for.
+stands once.  A file that cannot be read is kept with the reason, which is reported when its name is asked for.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _IGNORED = frozenset(("__pycache__", ".ipynb_checkpoints"))
 
 @dataclass(frozen=True, kw_only=True)
 class TaskIndex:
-    """What can be asked for by name.
+    """The tasks, groups and tags that can be opened by name.
 
     Attributes:
         tasks: file of each task.
         groups: file of each group.
-        tags: tasks of each tag, in order.
-        broken: why a file could not be read, by the file.
+        tags: names of the tasks of each tag, in order.
+        broken: the reason why a file could not be read, by file.
     """
 
     tasks: Mapping[str, RawFile] = field(default_factory=dict)
@@ -37,14 +37,14 @@ class TaskIndex:
 
     @property
     def names(self) -> list[str]:
-        """All names, in order."""
+        """The names of all tasks, groups and tags, in order."""
         return sorted({*self.tasks, *self.groups, *self.tags})
 
     def match(self, pattern: str) -> list[str]:
-        """Names that a pattern stands for: itself, or with `*` all that match it.
+        """The names that a pattern stands for: itself, or with `*` all names that match.
 
         Raises:
-            ConfigError: there is none; the error gives the nearest.
+            ConfigError: no name matches; the error gives the nearest name.
         """
         if pattern in self.tasks or pattern in self.groups or pattern in self.tags:
             return [pattern]
@@ -61,14 +61,14 @@ class TaskIndex:
 
 
 def build_index(folders: Sequence[Path] = (), *, with_shipped: bool = True) -> TaskIndex:
-    """The index of some folders, later ones winning over earlier ones, and all over what lavra ships.
+    """Build the index of folders; later folders win over earlier folders, and all folders over shipped tasks.
 
     Args:
         folders: folders of task files.
-        with_shipped: whether lavra's own tasks are among them.
+        with_shipped: whether the index has lavra's own tasks.
 
     Raises:
-        ConfigError: a folder is not there, or a name stands twice in one.
+        ConfigError: a folder does not exist, or a name stands twice in a folder.
     """
     roots = [*([BENCHMARKS] if with_shipped else []), *folders]
     tasks: dict[str, RawFile] = {}
@@ -84,7 +84,7 @@ def build_index(folders: Sequence[Path] = (), *, with_shipped: bool = True) -> T
 
 def _read_folder(root: Path) -> TaskIndex:
     if not root.is_dir():
-        raise ConfigError(f"{root} is no folder; give a folder of task files (YAML)")
+        raise ConfigError(f"{root} is not a folder; give a folder of task files (YAML)")
     tasks: dict[str, RawFile] = {}
     groups: dict[str, RawFile] = {}
     broken: dict[Path, str] = {}
@@ -95,7 +95,7 @@ def _read_folder(root: Path) -> TaskIndex:
             broken[path] = str(error)
             continue
         key, kinds = ("group", groups) if is_group(raw) else ("task", tasks)
-        if isinstance(raw.values.get(key), str):  # a template that others include has no name
+        if isinstance(raw.values.get(key), str):  # a template that other files include has no name
             _add(kinds, raw, key, {**tasks, **groups})
     return TaskIndex(tasks=tasks, groups=groups, broken=broken)
 

@@ -1,7 +1,7 @@
-"""Rows of JSON and JSON Lines files with the types that `datasets` gives them, which are those of Arrow.
+"""Rows of JSON and JSON Lines files with the types that `datasets` gives them, which are Arrow's types.
 
-Keys that a row lacks are `None`, whole numbers beside decimal ones become decimal, text that is a date becomes one.  A
-field whose objects differ in their keys keeps them as they are (`datasets` calls that type `Json`).
+Keys that a row lacks are `None`, whole numbers beside decimal numbers become decimal, a text that is a date becomes a
+date.  A field whose objects differ in their keys keeps them as they are (`datasets` calls that type `Json`).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _Place = list[str | int]
 
 
 def read_json_rows(data: bytes, path: Path, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of a file that was read whole.
+    """Parse the rows of a file that was read whole.
 
     Args:
         data: bytes of the file, unpacked.
-        path: what errors call it.
-        options: of `dataset_kwargs`: `field` names the list inside one object.
+        path: path of the file, for errors.
+        options: options from `dataset_kwargs`; `field` names the list inside one object.
 
     Raises:
-        InputError: a line is not JSON or not an object, the field is not there, or values of a field do not go
-            together.
+        InputError: a line is not JSON or not an object, the field is missing, or the values of a field have types that
+            cannot be combined.
     """
     for key in options:
         if key not in KEYS:
@@ -109,7 +109,7 @@ def _through_arrow(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any
 
 
 def _add_free(free: list[_Place], message: str, path: Path) -> None:
-    """Let a field hold anything, where Arrow says that its type changes."""
+    """Let a field hold values of any type, if Arrow's message says that its type changes."""
     if "Column(" not in message or ") changed from" not in message:
         raise InputError(f"{path}: its rows do not go together: {message}")
     column = message.split("Column(", 1)[1].rsplit(") changed from", 1)[0]
@@ -120,7 +120,7 @@ def _add_free(free: list[_Place], message: str, path: Path) -> None:
 
 
 def _free_fields(rows: Sequence[Any]) -> list[_Place]:
-    """Places of objects whose keys differ from row to row, and of values that are objects in some rows only."""
+    """The places of objects whose keys differ from row to row, and of values that are objects in some rows only."""
     free: list[_Place] = []
     waiting: list[tuple[_Place, list[Any]]] = [([], [row for row in rows if row is not None])]
     while waiting:
@@ -160,7 +160,7 @@ def _at(value: Any, place: _Place, change: Any) -> Any:
 
 
 def _pack(value: Any) -> str:
-    """JSON of a value; a text that is JSON stays as it is."""
+    """Write a value as JSON; a text that is JSON stays as it is."""
     try:
         json.loads(value)
     except (TypeError, ValueError):

@@ -1,6 +1,6 @@
 """The metrics and aggregations that a task file may name, under lm-evaluation-harness' names.
 
-`lavra.evaluation.scoring` computes them; this table is what a file is checked against.
+`lavra.evaluation.scoring` computes them; a file is checked against this table.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lavra.evaluation.task_files.task_file import MetricSetting
 
 @dataclass(frozen=True, kw_only=True)
 class KnownMetric:
-    """What a metric is where a file does not say: its aggregation, and which way is up."""
+    """The defaults of a metric: its aggregation, and whether higher values are better."""
 
     aggregation: str
     higher_is_better: bool

@@ -1,6 +1,6 @@
-"""Opens the tasks that a user names: names, patterns, groups, tags and YAML files, with what their files override.
+"""Open the tasks that a user names: by names, patterns, groups, tags and YAML files, with the overrides of their files.
 
-Groups keep their tree: which task counts in which group, and how a group's score is put together.
+Groups keep their tree: the tasks that count in each group, and the rule that combines them into the group's score.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class TaskGroup:
     """A group of open tasks.
 
     Attributes:
-        name: its name.
-        alias: how it is shown.
+        name: name of the group.
+        alias: displayed name.
         members: names of its tasks and groups, in order.
-        tasks: names of all its tasks, those of its groups included.
-        metrics: how its score is put together; empty where it has none.
-        version: `metadata.version`.
+        tasks: names of all its tasks, including the tasks of its groups.
+        metrics: rules that combine its score; empty if it has no score.
+        version: `metadata.version` of its file.
     """
 
     name: str
@@ -42,12 +42,12 @@ class TaskGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedTasks:
-    """What was asked for.
+    """The tasks and groups that were opened.
 
     Attributes:
-        tasks: each once, in order.
-        groups: each once, an outer one before those inside it.
-        warnings: what was asked for and has no effect, one sentence each.
+        tasks: the open tasks, each once, in order.
+        groups: the groups, each once, an outer group before the groups inside it.
+        warnings: requests that have no effect, one sentence each.
     """
 
     tasks: tuple[EvalTask, ...]
@@ -67,11 +67,11 @@ def open_tasks(
     """Open tasks by name.
 
     Args:
-        names: of tasks, groups and tags, patterns with `*`, and YAML files.
+        names: names of tasks, groups and tags, patterns with `*`, and YAML files.
         folders: folders of task files, besides lavra's own.
         data: the root that names of data files count from; the current folder if `None`.
-        num_fewshot: examples in each prompt, instead of what each file says; a file that says 0 keeps to it.
-        seed: of the draws of examples.
+        num_fewshot: examples in each prompt, instead of each file's number; a file with the number 0 keeps it.
+        seed: fixes the draws of examples.
         with_shipped: whether lavra's own tasks are found.
 
     Raises:
@@ -86,13 +86,13 @@ def open_tasks(
 
 
 def without_missing(opened: OpenedTasks, names: Sequence[str]) -> OpenedTasks:
-    """What was opened without tasks whose data files are not there; a warning counts them.
+    """Leave out tasks whose data files are missing; a warning counts them.
 
-    A task that was named by itself stays, so that asking it is an error, and so do all where none has its data.
+    A task that was named by itself stays, so that asking it is an error.  All tasks stay if none has its data.
 
     Args:
-        opened: tasks and groups.
-        names: as they were asked for.
+        opened: the opened tasks and groups.
+        names: the names that were asked for.
     """
     named = {*names}
     missing = [
@@ -122,7 +122,7 @@ def _without(group: TaskGroup, gone: Container[str]) -> TaskGroup:
 
 @dataclass(kw_only=False)
 class _Opener:
-    """Collects what is opened."""
+    """The collection of tasks and groups while they are opened."""
 
     index: TaskIndex
     data: Path
@@ -141,10 +141,10 @@ class _Opener:
             self._open_found(found, {})
 
     def _open_found(self, name: str, overrides: Mapping[str, Any], place: str = "") -> list[str]:
-        """Open what a name stands for.
+        """Open the tasks that a name stands for.
 
         Returns:
-            Names of the tasks and groups, without those inside a group.
+            Names of the tasks and groups, without the tasks and groups inside a group.
         """
         if name in self.index.groups:
             return [self._open_group(read_group(self.index.groups[name]), overrides)]
@@ -193,7 +193,7 @@ class _Opener:
         place = f"{group.path} (group {group.group!r})"
         if isinstance(member, str):
             if member not in self.index.names:
-                self.index.match(member)  # gives the error
+                self.index.match(member)  # raises the error
             return self._open_found(member, overrides, place)
         own = {key: value for key, value in member.items() if key not in ("task", "group")}
         if "group" in member:

@@ -1,4 +1,4 @@
-r"""A prompt from its parts: description, examples, question, as one text or as turns of a conversation.
+r"""Join a prompt from its parts (description, examples, question), as one text or as turns of a conversation.
 
 The joints are lm-evaluation-harness' (`ConfigurableTask.fewshot_context`), character for character: the delimiter
 between question and answer falls away where white space is there already only around `gen_prefix`, and nowhere else.
@@ -18,12 +18,12 @@ Render = Callable[..., str]
 
 @dataclass(frozen=True, kw_only=True)
 class ChatSettings:
-    """How prompts are worded for a model that was tuned on conversations.
+    """The settings of prompts for a model that was tuned on conversations.
 
     Attributes:
         render: the model's chat template, or `None` for plain text.
-        system_instruction: stands before the description.
-        multiturn: whether each example is a turn of its own; otherwise all are one message.
+        system_instruction: text before the description.
+        multiturn: whether each example is a turn of its own; otherwise all examples are one message.
     """
 
     render: Render | None = None
@@ -33,12 +33,12 @@ class ChatSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptTurn:
-    """One message.
+    """A message of a prompt.
 
     Attributes:
         role: `system`, `user` or `assistant`.
-        content: its text.
-        delimiter: what follows it in plain text.
+        content: text of the message.
+        delimiter: text that follows the message in plain text.
     """
 
     role: str
@@ -51,12 +51,12 @@ class Exchange:
     """A question and, in an example, its answer.
 
     Attributes:
-        question: the text.
-        choices: the choices, where the answer may be the number of one.
+        question: text of the question.
+        choices: the choices, if the answer may be the number of a choice.
         answer: the answer, `None` for the question that is asked.
-        gen_prefix: how the answer begins.
-        target_delimiter: between question and answer.
-        fewshot_delimiter: after the answer.
+        gen_prefix: beginning of the answer.
+        target_delimiter: text between question and answer.
+        fewshot_delimiter: text after the answer.
     """
 
     question: Any
@@ -68,21 +68,21 @@ class Exchange:
 
 
 def join(first: str | None, second: str | None, delimiter: str = " ") -> str:
-    """Both texts, with the delimiter unless one is empty or white space meets at the joint."""
+    """Join two texts, with the delimiter unless a text is empty or white space meets at the joint."""
     if not first or not second:
         return first or second or ""
     return first + second if first[-1].isspace() or second[0].isspace() else first + delimiter + second
 
 
 def turns(exchange: Exchange, where: str) -> list[PromptTurn]:
-    """The messages of a question, and of its answer or the beginning of one.
+    """The messages of a question, and of its answer or the beginning of the answer.
 
     Raises:
-        InputError: the question or the answer is no text; `where` names task and row.
+        InputError: the question or the answer is not a text; `where` names task and row.
     """
     question, prefix = exchange.question, exchange.gen_prefix
     if not isinstance(question, str):
-        raise InputError(f"{where}: doc_to_text gives {question!r}, which is no text")
+        raise InputError(f"{where}: doc_to_text gives {question!r}, which is not text")
     answered = exchange.answer is not None and exchange.answer != ""
     delimited = _meets(question, prefix) if prefix else answered
     asked = PromptTurn(role="user", content=question, delimiter=exchange.target_delimiter if delimited else "")
@@ -105,12 +105,12 @@ def _answer(exchange: Exchange, where: str) -> str:
     elif isinstance(answer, list):
         answer = answer[0]
     if not isinstance(answer, str):
-        raise InputError(f"{where}: an example's answer is {exchange.answer!r}, which is no text")
+        raise InputError(f"{where}: an example's answer is {exchange.answer!r}, which is not text")
     return answer
 
 
 def rendered(messages: Sequence[PromptTurn], chat: ChatSettings, gen_prefix: str | None) -> str:
-    """The prompt: plain text, or what the chat template makes of the messages."""
+    """Render messages as a prompt: as plain text, or by the chat template."""
     if chat.render is None:
         return "".join(turn.content + turn.delimiter for turn in messages)
     given = messages if chat.multiturn else _in_one(messages)
@@ -119,7 +119,7 @@ def rendered(messages: Sequence[PromptTurn], chat: ChatSettings, gen_prefix: str
 
 
 def _in_one(messages: Sequence[PromptTurn]) -> list[PromptTurn]:
-    """All that comes before the answer as one message of the user."""
+    """Join all messages before the answer into one message of the user."""
     system, rest = (list(messages[:1]), list(messages[1:])) if messages[0].role == "system" else ([], list(messages))
     begun = [rest.pop()] if rest[-1].role == "assistant" else []
     rest[-1] = replace(rest[-1], delimiter="")

@@ -1,7 +1,8 @@
-"""A raw YAML file checked key by key: `read_task`, `read_group`.
+"""Check a raw YAML file key by key: `read_task`, `read_group`.
 
-What lm-evaluation-harness reads is read; what it would silently ignore, and what lavra cannot do, is refused by name or
-becomes a warning.  Absent on purpose: images, sound, promptsource, dataset scripts and any Python of a task's folder.
+The keys of lm-evaluation-harness are read.  Keys that it would silently ignore, and keys that lavra does not support,
+are refused by name or become a warning.  Absent on purpose: images, sound, promptsource, dataset scripts and any Python
+of a task's folder.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ def is_group(raw: RawFile) -> bool:
 
 
 def read_task(raw: RawFile) -> TaskFile:
-    """The task that a file describes.
+    """Read the task that a file describes.
 
     Raises:
-        ConfigError: a key is unknown, is of the wrong type, is missing, or asks for something lavra refuses.
+        ConfigError: a key is unknown, has the wrong type, is missing, or asks for a feature that lavra refuses.
     """
     _check_keys(raw, TASK_KEYS | _UNUSED)
     kind = _output_type(raw)
@@ -100,10 +101,10 @@ def read_task(raw: RawFile) -> TaskFile:
 
 
 def read_group(raw: RawFile) -> GroupFile:
-    """The group that a file, or an entry of a group's task list, describes.
+    """Read the group that a file, or an entry of a group's task list, describes.
 
     Raises:
-        ConfigError: a key is unknown or of the wrong type.
+        ConfigError: a key is unknown or has the wrong type.
     """
     _check_keys(raw, GROUP_KEYS | TASK_KEYS | _UNUSED)
     members = raw.values.get("task", ())
@@ -140,7 +141,7 @@ def _check_keys(raw: RawFile, known: frozenset[str]) -> None:
 
 
 def _resolved(raw: RawFile) -> dict[str, Any]:
-    """The keys that may hold a template, a column's name or a function."""
+    """The values of keys that may hold a template, a column's name or a function; functions are replaced by lavra's."""
     names = ("process_docs", "doc_to_text", "doc_to_target", "doc_to_choice", "process_results", "description",
              "doc_to_decontamination_query")  # fmt: skip
     found = {name: _field(raw, name, raw.values[name]) for name in names if raw.values.get(name) is not None}
@@ -246,7 +247,7 @@ def _text(raw: RawFile, key: str) -> str:
     value = raw.values.get(key)
     if value is None:
         raise ConfigError(f"{raw.path}: the key {key!r} is missing")
-    if isinstance(value, bool | int | float):  # YAML reads the name of a task `1984` as a number
+    if isinstance(value, bool | int | float):  # YAML reads a task's name `1984` as a number
         return str(value)
     if not isinstance(value, str):
         raise ConfigError(f"{raw.place(key)}: {key!r} is {value!r}; give a text")
@@ -298,7 +299,7 @@ def _count(raw: RawFile, key: str, least: int) -> int | None:
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON can write, for the task's hash."""
+    """Turn a value into plain data that JSON can write, for the task's hash."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str):

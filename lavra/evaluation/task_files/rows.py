@@ -1,4 +1,4 @@
-"""Rows as a function of a benchmark sees them: a list that has what such functions use of `datasets.Dataset`."""
+"""Rows for the functions of benchmarks: a list with the methods of `datasets.Dataset` that such functions use."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ DocumentRow = dict[str, Any]
 
 
 class DocumentRows(list[DocumentRow]):
-    """Rows in order; `process_docs` takes them and gives them back, here and in lm-evaluation-harness alike."""
+    """Rows in order; `process_docs` takes and returns them, as in lm-evaluation-harness."""
 
     @classmethod
     def from_list(cls, rows: Iterable[DocumentRow]) -> DocumentRows:
-        """Other rows in the same form."""
+        """Make document rows from plain rows."""
         return cls(rows)
 
     def map(self, change: Callable[[DocumentRow], DocumentRow]) -> DocumentRows:
-        """Each row with the columns that `change` gives for it added or replaced."""
+        """Add or replace, in each row, the columns that `change` returns for it."""
         return DocumentRows({**row, **change(dict(row))} for row in self)
 
     def filter(self, keep: Callable[[DocumentRow], bool]) -> DocumentRows:
-        """The rows that `keep` holds for."""
+        """The rows for which `keep` is true."""
         return DocumentRows(row for row in self if keep(dict(row)))

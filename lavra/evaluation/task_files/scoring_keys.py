@@ -1,4 +1,4 @@
-"""The keys of a task file that say how answers are scored: `metric_list` and `filter_list`."""
+"""The scoring keys of a task file: `metric_list` and `filter_list`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _DEFAULT_FILTERS = (PipelineSetting(name="none", steps=(FilterSetting(function="
 
 
 def read_metrics(raw: RawFile, kind: OutputType) -> tuple[tuple[MetricSetting, ...], list[str]]:
-    """The metrics of a task, and what its `metric_list` says that has no effect, one sentence each.
+    """Read the metrics of a task; return them, and warnings about entries without effect, one sentence each.
 
     Raises:
-        ConfigError: an entry is not one, or a metric or aggregation is unknown.
+        ConfigError: an entry does not describe a metric, or a metric or aggregation is unknown.
     """
     entries = raw.values.get("metric_list")
     warnings: list[str] = []
@@ -71,10 +71,10 @@ def _aggregation(entry: Mapping[str, Any], place: str, name: str) -> Any:
 
 
 def read_pipelines(raw: RawFile) -> tuple[PipelineSetting, ...]:
-    """The filter pipelines of a task; `none`, which takes the first answer, where its file has no `filter_list`.
+    """Read the filter pipelines of a task; the default is `none`, which takes the first answer.
 
     Raises:
-        ConfigError: an entry is not one.
+        ConfigError: an entry does not describe a pipeline.
     """
     entries = raw.values.get("filter_list")
     if entries is None:
@@ -87,7 +87,7 @@ def read_pipelines(raw: RawFile) -> tuple[PipelineSetting, ...]:
 
 def _pipeline(entry: Any, place: str) -> PipelineSetting:
     if not isinstance(entry, Mapping) or set(entry) != {"name", "filter"} or not isinstance(entry["filter"], list):
-        raise ConfigError(f"{place}: {entry!r} is no filter pipeline; give `name` and a list `filter`")
+        raise ConfigError(f"{place}: {entry!r} is not a filter pipeline; give `name` and a list `filter`")
     return PipelineSetting(name=str(entry["name"]), steps=tuple(_step(step, place) for step in entry["filter"]))
 
 

@@ -1,7 +1,7 @@
-"""Examples in front of a question: the rows that lm-evaluation-harness draws, in its order.
+"""Examples before a question: the same rows as lm-evaluation-harness draws, in the same order.
 
 One random sequence serves a task's rows one after the other (`random.Random(1234)`), so the examples of row 7 depend on
-the draws for rows 0 to 6.  All draws up to a row are made when it is asked for, and kept.
+the draws for rows 0 to 6.  The examples of a row are drawn on demand, after all earlier draws; all draws are kept.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class Shots:
     """The examples of each row.
 
     Args:
-        pool: rows that examples come from.
-        count: examples in front of each question.
+        pool: rows from which examples are drawn.
+        count: number of examples before each question.
         sampler: `default` draws at random, `first_n` takes the first.
-        asked: the rows asked about, where an example may not equal the row it stands before; empty where that is not
-            looked at.
-        seed: of the draws.
-        task: what errors call it.
+        asked: the asked rows, if an example must not equal the row that it stands before; empty if that is not
+            checked.
+        seed: fixes the draws.
+        task: name of the task, for errors.
 
     Raises:
         ConfigError: the pool is too small.
@@ -53,7 +53,7 @@ class Shots:
         self._drawn: list[list[_Row]] = []
 
     def of(self, doc_id: int) -> list[_Row]:
-        """Examples for a row, in order."""
+        """The examples of a row, in order."""
         if not self.count:
             return []
         if self.sampler == "first_n":
@@ -74,7 +74,7 @@ class Shots:
             return self._random.sample(self.pool, self.count)
         own = self.asked[doc_id]
         drawn = [row for row in self._random.sample(self.pool, self.count + 1) if row != own][: self.count]
-        if len(drawn) < self.count:  # the row stands in the pool several times
+        if len(drawn) < self.count:  # the pool has the row several times
             others = [row for row in self.pool if row != own]
             self._check(others)
             drawn = self._random.sample(others, self.count)

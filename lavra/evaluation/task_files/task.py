@@ -1,8 +1,8 @@
-"""A task that is open: its rows are read, and each becomes an item that a model is asked.
+"""An open task: its rows are read, and each row becomes an item for a model.
 
-What is rendered equals lm-evaluation-harness' `ConfigurableTask` for the same file and rows, character for
-character.  Beyond it: a row that lacks a column is an error that names it, and a row without a right answer is told
-from a wrong one.
+Rendered prompts equal those of lm-evaluation-harness' `ConfigurableTask` for the same file and rows, character for
+character.  There are two differences: a row that lacks a column raises an error that names the column, and a row
+without a right answer is not counted as a wrong answer.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _PLAIN = ChatSettings()
 
 
 class EvalTask:
-    """One task with its rows.
+    """A task with its rows.
 
     Args:
-        file: what its file says.
-        data: the root that names of data files count from.
+        file: content of its task file.
+        data: root of relative names of data files.
         num_shots: examples in each prompt, instead of the file's `num_fewshot`.
-        seed: of the draws of examples.
+        seed: fixes the draws of examples.
 
     Attributes:
-        file: what its file says.
+        file: content of its task file.
         num_shots: examples in each prompt.
         pipelines: filter pipelines, in the file's order.
     """
@@ -57,12 +57,12 @@ class EvalTask:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the task."""
         return self.file.task
 
     @property
     def alias(self) -> str:
-        """How it is shown."""
+        """The displayed name."""
         return self.file.task_alias or self.file.task
 
     @property
@@ -72,51 +72,51 @@ class EvalTask:
 
     @property
     def kind(self) -> OutputType:
-        """What it asks of a model."""
+        """The kind of output that the task asks of a model."""
         return self.file.output_type
 
     @property
     def metrics(self) -> tuple[MetricSetting, ...]:
-        """Its metrics, the first one being what a table shows."""
+        """The metrics of the task; a table shows the first."""
         return self.file.metrics
 
     @property
     def task_hash(self) -> str:
-        """16 hex digits of the resolved file and of how examples are drawn."""
+        """16 hex digits of the resolved file and of the settings that draw examples."""
         return hash_json([self.file.hash, self.num_shots, self.seed])
 
     @cached_property
     def documents(self) -> Sequence[dict[str, Any]]:
-        """The rows asked about, in order."""
+        """The rows of the evaluation split, in order."""
         return self._processed(self._documents.split(self.file.eval_split), self.file.process_docs)
 
     @property
     def num_documents(self) -> int:
-        """Rows asked about."""
+        """The number of rows of the evaluation split."""
         return len(self.documents)
 
     @property
     def has_data(self) -> bool:
-        """Whether the files of the rows asked about are there; nothing is read."""
+        """Whether the files of the evaluation split exist; they are not read."""
         return self._documents.has_files(self.file.eval_split)
 
     @cached_property
     def data_hash(self) -> str:
-        """16 hex digits of the rows asked about, as the data files give them."""
+        """16 hex digits of the rows of the evaluation split, as the data files give them."""
         return hash_rows(self._documents.split(self.file.eval_split))
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """What is to be known about the task's score before it is computed, one sentence each."""
+        """Warnings about the task's score that are known before it is computed, one sentence each."""
         return (*self.file.warnings, *self._data_warnings(), *self._shot_warnings())
 
     def item(self, doc_id: int, *, chat: ChatSettings = _PLAIN, keep_shots: int | None = None) -> EvalItem:
-        """A row as a model is asked about it.
+        """Make the item of a row.
 
         Args:
             doc_id: number of the row, from 0.
-            chat: how prompts are worded for a model that was tuned on conversations.
-            keep_shots: at most this many examples, the last ones, so that a prompt fits.
+            chat: settings of prompts for a model that was tuned on conversations.
+            keep_shots: most examples in the prompt, so that it fits; the last examples are kept.
 
         Raises:
             InputError: the row lacks a column, or a template fails on it.
@@ -143,7 +143,7 @@ class EvalTask:
         )
 
     def decontamination_query(self, doc_id: int) -> str:
-        """The text of a row that a check of contamination looks for: the file's, or else the question."""
+        """The text of a row for a check of contamination: the text that the file names, or else the question."""
         row, field = self.documents[doc_id], self.file.doc_to_decontamination_query
         if field is not None:
             return str(render_field(field, row, self._columns, self._where("doc_to_decontamination_query", doc_id)))
@@ -197,7 +197,7 @@ class EvalTask:
             return value
 
     def _number(self, field: Any, value: Any) -> Any:
-        """A template's text as the number of a choice, where there are choices."""
+        """Turn a template's text into the number of a choice, if the task has choices."""
         rendered_text = not callable(field) and field not in self._columns
         if rendered_text and self.file.doc_to_choice is not None and isinstance(value, str) and value.isdigit():
             return int(value)
@@ -235,7 +235,7 @@ class EvalTask:
     @cached_property
     def _shots(self) -> Shots:
         shots, file = self.file.shots, self.file
-        # lm-evaluation-harness compares these two names, whether or not it asks about the test split
+        # lm-evaluation-harness compares these two names even if it does not ask the test split
         is_asked = shots.split == file.test_split
         pool = self._pool(shots) if self.num_shots else ()
         return Shots(
@@ -253,7 +253,7 @@ class EvalTask:
     def _contexts(
         self, doc_id: int, row: Mapping[str, Any], shots: Sequence[Mapping[str, Any]], chat: ChatSettings
     ) -> list[str]:
-        """The prompt; one a choice where the choices are contexts."""
+        """The prompt; if the choices are contexts, a prompt for each choice."""
         before = self._before(doc_id, row, chat)
         for number, shot in enumerate(shots):
             before += self._example(f"example {number} of row {doc_id}", shot)
@@ -315,7 +315,10 @@ class EvalTask:
         return tuple(pairs)
 
     def _delimiter(self, chat: ChatSettings) -> str:
-        """Between a prompt and a choice; a chat template ends its prompt itself."""
+        """The text between a prompt and a choice.
+
+        A chat template ends its prompt itself, so the text is empty, unless a `gen_prefix` ends without white space.
+        """
         prefix = self.file.gen_prefix
         if chat.render is None or (prefix and not prefix[-1].isspace()):
             return self.file.target_delimiter
@@ -324,7 +327,7 @@ class EvalTask:
     # ------------------------------------------------------------ right answers
 
     def _gold(self, doc_id: int, row: Mapping[str, Any]) -> Gold:
-        """`None` where the row has no right answer."""
+        """The right answer of a row, `None` if the row has no right answer."""
         if self.kind is OutputType.MULTIPLE_CHOICE:
             return self._right_choice(doc_id, row)
         target = self._target(doc_id, row)
@@ -342,7 +345,7 @@ class EvalTask:
             return _choice_number(gold, choices)
         numbers = [_choice_number(one, choices) for one in gold]
         known = tuple(number for number in numbers if number is not None)
-        return known or None  # one that is right is enough, as in the harness
+        return known or None  # one known right answer is enough, as in the harness
 
     @cached_property
     def _generation(self) -> AnswerSettings:
@@ -373,7 +376,7 @@ class EvalTask:
 
 
 def _choice_number(gold: object, choices: Sequence[str]) -> int | None:
-    """Number of the choice that a right answer names, `None` where there is no such choice."""
+    """The number of the choice that a right answer names, `None` if there is no such choice."""
     if isinstance(gold, str):
         return choices.index(gold) if gold in choices else None
     return int(gold) if isinstance(gold, int) and 0 <= gold < len(choices) else None

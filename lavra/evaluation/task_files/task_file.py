@@ -1,4 +1,4 @@
-"""What a task file and a group file say, typed: the keys of lm-evaluation-harness' `TaskConfig` and `GroupConfig`.
+"""The typed content of task files and group files: the keys of lm-evaluation-harness' `TaskConfig` and `GroupConfig`.
 
 The field names are its keys.  Keys for images, sound and promptsource are absent: they are refused by name.
 """
@@ -21,14 +21,14 @@ TargetField = str | int | tuple[Any, ...] | PureFunction
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSetting:
-    """One entry of `metric_list`.
+    """An entry of `metric_list`.
 
     Attributes:
-        name: of the metric.
-        aggregation: how its values of the items become one: a name, or a function of a table of ours.
-        higher_is_better: which way is up.
-        options: further keys, which the metric takes (`ignore_case`).
-        function: computes the value of one item, where the file names one.
+        name: name of the metric.
+        aggregation: combines the values of the items into one value: a name, or a function of lavra's table.
+        higher_is_better: whether a higher value is better.
+        options: other keys, which are options of the metric (`ignore_case`).
+        function: computes the value of one item, if the file names a function.
     """
 
     name: str
@@ -40,11 +40,11 @@ class MetricSetting:
 
 @dataclass(frozen=True, kw_only=True)
 class FilterSetting:
-    """One step of a filter pipeline.
+    """A step of a filter pipeline.
 
     Attributes:
-        function: its name (`regex`), or a function of a table of ours.
-        options: what it takes.
+        function: name of the filter (`regex`), or a function of lavra's table.
+        options: options of the filter.
     """
 
     function: str | PureFunction
@@ -53,7 +53,7 @@ class FilterSetting:
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineSetting:
-    """One entry of `filter_list`: its `name` and its steps."""
+    """An entry of `filter_list`: its name and its steps."""
 
     name: str
     steps: tuple[FilterSetting, ...]
@@ -61,19 +61,19 @@ class PipelineSetting:
 
 @dataclass(frozen=True, kw_only=True)
 class ShotSetting:
-    """`fewshot_config`: how examples are chosen and, where that differs from the row asked about, rendered.
+    """The `fewshot_config`: the choice of examples, and their rendering if it differs from the asked row's.
 
     Attributes:
         sampler: `default` draws at random, `first_n` takes the first.
-        split: the split that examples come from.
+        split: split from which examples are drawn.
         samples: the examples themselves, instead of a split.
         process_docs: changes the rows of the split.
-        doc_to_text: as the task's.
-        doc_to_choice: as the task's.
-        doc_to_target: as the task's.
-        gen_prefix: as the task's.
-        fewshot_delimiter: after each example.
-        target_delimiter: between question and answer.
+        doc_to_text: question of an example, as in the task.
+        doc_to_choice: choices of an example, as in the task.
+        doc_to_target: answer of an example, as in the task.
+        gen_prefix: beginning of the answer, as in the task.
+        fewshot_delimiter: text after each example.
+        target_delimiter: text between question and answer.
     """
 
     sampler: str = "default"
@@ -90,41 +90,41 @@ class ShotSetting:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskFile:
-    """One task, its includes and overrides resolved.
+    """The content of one task file, its includes and overrides resolved.
 
     Attributes:
-        task: its name.
-        path: the file.
-        output_type: what is asked of the model.
-        task_alias: how it is shown.
-        tag: names that stand for it and others.
+        task: name of the task.
+        path: path of the file.
+        output_type: kind of output that is asked of the model.
+        task_alias: displayed name.
+        tag: names that stand for this task and other tasks.
         dataset_path: `json`, `csv`, `parquet`, `text`, or the id of a dataset on the hub.
         dataset_name: configuration of a dataset on the hub.
-        dataset_kwargs: `data_files` and what the reader takes.
-        training_split: rows to learn from, where examples come from first.
-        validation_split: asked where there is no `test_split`.
-        test_split: asked.
+        dataset_kwargs: `data_files` and options of the reader.
+        training_split: split of rows to learn from; the first source of examples.
+        validation_split: split that is asked if there is no `test_split`.
+        test_split: split that is asked.
         process_docs: changes the rows.
         doc_to_text: the question.
         doc_to_target: the right answer.
         doc_to_choice: the choices.
         process_results: computes the metrics of an item.
-        description: stands before everything.
-        target_delimiter: between question and answer.
-        fewshot_delimiter: between examples.
-        shots: `fewshot_config`, with what it inherits.
-        num_fewshot: examples before the question, `None` where the file leaves it to the caller.
+        description: text before all other parts of the prompt.
+        target_delimiter: text between question and answer.
+        fewshot_delimiter: text between examples.
+        shots: `fewshot_config`, with inherited values.
+        num_fewshot: number of examples before the question, `None` if the file leaves it to the caller.
         metrics: `metric_list`, or the defaults of the output type.
         filters: `filter_list`, or one pipeline `none` that takes the first answer.
-        generation_kwargs: how an answer is written.
+        generation_kwargs: settings of a written answer.
         repeats: answers written for each item.
-        gen_prefix: how the answer begins.
+        gen_prefix: beginning of the answer.
         should_decontaminate: whether the benchmark asks for a check of contamination.
         doc_to_decontamination_query: the text that is checked.
         unsafe_code: whether answers are code that is run.
-        metadata: `version`, and what lavra keeps there: `data_hash`, `licence`, `source`.
-        hash: 16 hex digits of everything above but the path.
-        warnings: what the file says that has no effect, one sentence each.
+        metadata: `version`, and lavra's own keys: `data_hash`, `licence`, `source`.
+        hash: 16 hex digits of all fields above except the path.
+        warnings: keys of the file that have no effect, one sentence each.
     """
 
     task: str
@@ -162,23 +162,23 @@ class TaskFile:
 
     @property
     def eval_split(self) -> str:
-        """The split whose rows are asked about; a file that has neither is refused when it is read."""
+        """The split whose rows are asked: the test or the validation split; reading refuses a file that has neither."""
         return str(self.test_split or self.validation_split)
 
     @property
     def version(self) -> str:
-        """`metadata.version`."""
+        """The value of `metadata.version`."""
         return str(self.metadata.get("version", "N/A"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroupMetric:
-    """One entry of `aggregate_metric_list`.
+    """An entry of `aggregate_metric_list`.
 
     Attributes:
-        name: of the metric of the group's tasks.
-        filters: names of filter pipelines, `None` for all that the tasks have.
-        weight_by_size: whether a task counts by its items.
+        name: name of the metric of the group's tasks.
+        filters: names of filter pipelines, `None` for all pipelines of the tasks.
+        weight_by_size: whether a task's weight is its number of items.
     """
 
     name: str
@@ -188,15 +188,15 @@ class GroupMetric:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupFile:
-    """A group.
+    """The content of one group file.
 
     Attributes:
-        group: its name.
-        path: the file.
-        group_alias: how it is shown.
-        members: of the list `task`: names, and mappings that override or define.
+        group: name of the group.
+        path: path of the file.
+        group_alias: displayed name.
+        members: entries of the list `task`: names, and mappings that override or define tasks.
         metrics: `aggregate_metric_list`.
-        overrides: further keys, which its tasks take.
+        overrides: other keys, which override those of its tasks.
         metadata: `version`.
     """
 

@@ -1,7 +1,8 @@
-"""Templates of task files, rendered as lm-evaluation-harness renders them, in Jinja's sandbox.
+"""Templates of task files, rendered in Jinja's sandbox as lm-evaluation-harness renders them.
 
-Its settings: an undefined name is an error, a last line break is kept, blocks leave their line breaks behind, and there
-is one filter more, `regex_replace`.  A text that is the name of a column stands for that column.
+Jinja has the harness' settings: an undefined name is an error, a last line break is kept, blocks leave their line
+breaks behind, and there is an additional filter, `regex_replace`.  A text that is the name of a column stands for that
+column.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from lavra.tokens.chat import sandbox
 
 
 def render_field(field: str | Callable[..., Any], row: Mapping[str, Any], columns: Collection[str], where: str) -> Any:
-    """What a field of a task file gives for a row: a column's value, a function's result, or a template's text.
+    """Render a field of a task file for a row, to a column's value, a function's result, or a template's text.
 
     Args:
-        field: the field.
-        row: the row.
+        field: value of the field: a template, a column's name, or a function.
+        row: row of data.
         columns: names that count as columns.
-        where: what errors call the field and the row.
+        where: name of the field and the row, for errors.
 
     Raises:
         InputError: the row lacks a column, or the template fails on it.
@@ -41,10 +42,10 @@ def render_field(field: str | Callable[..., Any], row: Mapping[str, Any], column
 
 
 def render(template: str, row: Mapping[str, Any], where: str) -> str:
-    """A template's text for a row.
+    """Render a template for a row.
 
     Raises:
-        InputError: as `render_field`.
+        InputError: as in `render_field`.
     """
     try:
         return _compiled(template).render(**row)
@@ -53,21 +54,21 @@ def render(template: str, row: Mapping[str, Any], where: str) -> str:
     except jinja2.UndefinedError as error:
         raise InputError(f"{where}: {error.message}; the row has the columns {_listed(row)}") from error
     except jinja2.exceptions.SecurityError as error:
-        raise InputError(f"{where}: does what a template may not: {error}") from error
+        raise InputError(f"{where}: uses an operation that templates may not use: {error}") from error
     except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{where}: fails on this row: {type(error).__name__}: {error}") from error
 
 
 def literal(text: str, where: str) -> Any:
-    """The Python literal that a template wrote, as `['yes', 'no']`.
+    """Parse the Python literal that a template wrote, as `['yes', 'no']`.
 
     Raises:
-        InputError: it is not one.
+        InputError: the text is not a Python literal.
     """
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError) as error:
-        raise InputError(f"{where}: gives {text!r}, which is no Python list or number") from error
+        raise InputError(f"{where}: gives {text!r}, which is not a Python list or number") from error
 
 
 def _call(function: Callable[..., Any], row: Mapping[str, Any], where: str) -> Any:

@@ -1,7 +1,7 @@
-"""One YAML file of lm-evaluation-harness as plain data, with the line of each key.
+"""A YAML file of lm-evaluation-harness as plain data, with the line of each key.
 
 `include` is resolved here, and `!function module.name` becomes a `FunctionReference`: a name and a place.  The loader
-is YAML's safe one with this single tag added, so that reading a file runs nothing.
+is YAML's safe loader with this single tag added, so that reading a file runs no code.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class FunctionReference:
     """A function that a task file names with `!function`.
 
     Attributes:
-        name: as it is written (`utils.process_docs`).
+        name: name in the file (`utils.process_docs`).
         path: the YAML file.
-        line: the line of that file, from 1.
+        line: line of that file, from 1.
     """
 
     name: str
@@ -39,12 +39,12 @@ class FunctionReference:
 
 @dataclass(frozen=True, kw_only=True)
 class RawFile:
-    """What a file says, its includes merged in.
+    """The content of a file, with its includes merged in.
 
     Attributes:
         path: the file.
-        values: by key; keys of the file win over those of the files it includes.
-        places: file and line of each key, as errors name them.
+        values: values by key; keys of the file win over keys of the files that it includes.
+        places: file and line of each key, for errors.
         warnings: keys that stand twice, one sentence each.
     """
 
@@ -54,17 +54,17 @@ class RawFile:
     warnings: tuple[str, ...] = ()
 
     def place(self, key: str) -> str:
-        """`file:line` of a key, or the file where the key came from elsewhere."""
+        """The `file:line` of a key, or the file if the key came from elsewhere."""
         return self.places.get(key, str(self.path))
 
     def override(self, values: Mapping[str, Any], place: str) -> RawFile:
-        """The same file with some keys replaced, as an entry of a group's task list does."""
+        """Replace some keys of the file, as an entry of a group's task list does."""
         places = {**self.places, **dict.fromkeys(values, place)}
         return replace(self, values={**self.values, **values}, places=places)
 
 
 def read_yaml(path: Path) -> RawFile:
-    """Read a file and what it includes.
+    """Read a file and the files that it includes.
 
     Raises:
         ConfigError: the file is missing, is not YAML, is not a mapping, or its includes form a circle.
@@ -95,7 +95,7 @@ def _included(path: Path, include: object, own: RawFile) -> Path:
         raise ConfigError(f"{own.place('include')}: `include` is {include!r}; give the name of a YAML file")
     target = path.parent / include
     if not target.is_file():
-        raise ConfigError(f"{own.place('include')}: includes {include!r}, and {target} is no file")
+        raise ConfigError(f"{own.place('include')}: includes {include!r}, and {target} is not a file")
     return target
 
 
@@ -128,7 +128,7 @@ def _parsed(path: Path, shown: str, changed: int) -> RawFile:
 
 def _loader(shown: str) -> type[Any]:
     class Loader(_SafeLoader):  # type: ignore[misc]
-        """The safe loader, which knows `!function` besides."""
+        """The safe loader, extended by `!function`."""
 
     def reference(loader: Any, node: Any) -> FunctionReference:
         name = str(loader.construct_scalar(node))
@@ -145,7 +145,7 @@ def _repeated_keys(node: Any, shown: str) -> tuple[str, ...]:
     warnings: list[str] = []
     for key, _ in node.value:
         line = key.start_mark.line + 1
-        if key.value in seen:  # lm-evaluation-harness takes the last without a word
+        if key.value in seen:  # lm-evaluation-harness silently takes the last value
             warnings.append(f"{shown}:{line}: repeats the key {key.value!r} of line {seen[key.value]}; this one counts")
         seen[str(key.value)] = line
     return tuple(warnings)

@@ -17,12 +17,12 @@ from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, Fields
 from lavra.model.families.gguf_facts import GgufFacts, vocabulary
 from lavra.model.families.gguf_form import GgufForm
-from lavra.model.families.head_forms import HeadForm, Reads
+from lavra.model.families.head_forms import HeadForm, HeadInput
 from lavra.model.weights import WeightTable, both, each_layer, rule
 
 
 def _read(fields: Fields, names: frozenset[str], *, family: str, prefix: str, head: str) -> ModelConfig:
-    """What the two have in common; tensor names say whether there is a head and a pooler."""
+    """The configuration, for both families; tensor names decide whether there is a head and a pooler."""
     hidden, heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
     fields.refuse_unless("is_decoder", False, "a BERT that decodes is not one of its families")
     fields.refuse_unless(
@@ -202,16 +202,16 @@ def _bert_heads() -> dict[HeadKind, HeadForm]:
     pooled = HeadForm(
         architecture="BertForSequenceClassification",
         prefix="bert.",
-        reads=Reads.POOLED,
+        reads=HeadInput.POOLED,
         output="classifier",
         dropout=None,
     )
     return {
         HeadKind.SEQUENCE: pooled,
         HeadKind.CHOICE: replace(pooled, architecture="BertForMultipleChoice"),
-        HeadKind.TOKEN: replace(pooled, architecture="BertForTokenClassification", reads=Reads.EVERY),
+        HeadKind.TOKEN: replace(pooled, architecture="BertForTokenClassification", reads=HeadInput.EVERY),
         HeadKind.SPAN: replace(
-            pooled, architecture="BertForQuestionAnswering", reads=Reads.EVERY, output="qa_outputs", dropout=0.0
+            pooled, architecture="BertForQuestionAnswering", reads=HeadInput.EVERY, output="qa_outputs", dropout=0.0
         ),
     }
 
@@ -221,12 +221,14 @@ def _roberta_heads() -> dict[HeadKind, HeadForm]:
         kind: replace(form, architecture=form.architecture.replace("Bert", "Roberta"), prefix="roberta.")
         for kind, form in _bert_heads().items()
     }
-    first = replace(forms[HeadKind.SEQUENCE], reads=Reads.FIRST, dense="classifier.dense", output="classifier.out_proj")
+    first = replace(
+        forms[HeadKind.SEQUENCE], reads=HeadInput.FIRST, dense="classifier.dense", output="classifier.out_proj"
+    )
     return {**forms, HeadKind.SEQUENCE: first}
 
 
 def _gguf_fields(facts: GgufFacts) -> dict[str, Any]:
-    """Without a head and a pooler: llama.cpp's file holds what makes vectors of texts."""
+    """The fields without a head and a pooler: llama.cpp's file holds only the encoder for vectors of texts."""
     for key in ("attention.head_count_kv", "attention.key_length", "attention.value_length"):
         facts.any(key)
     return {

@@ -17,7 +17,7 @@ from lavra.model.families.gguf_form import GgufForm
 from lavra.model.families.gguf_rope import rope_fields
 from lavra.model.families.head_forms import decoder_heads
 from lavra.model.families.rope import read_rope, write_rope
-from lavra.model.weights import Grouped, WeightTable, both, each_layer, rule
+from lavra.model.weights import GroupedHeads, WeightTable, both, each_layer, rule
 
 
 def _read(fields: Fields, names: frozenset[str]) -> ModelConfig:
@@ -80,10 +80,10 @@ def _layout(fields: Fields) -> Layout:
 
 
 def _is_new(config: ModelConfig) -> bool:
-    """Whether it is the new decoder architecture.
+    """Whether a model has the new decoder architecture.
 
-    The fused layout is the same there and in multi-query and multi-head without it, but transformers knows grouped
-    queries and two norms in the new one only.
+    The fused layout is the same in the old multi-query and multi-head models, but transformers has grouped
+    queries and two norms in the new architecture only.
     """
     grouped = 1 < config.num_kv_heads < config.num_heads
     return config.layout is Layout.PARALLEL_TWO_NORMS or grouped
@@ -118,7 +118,7 @@ def _write(config: ModelConfig) -> dict[str, Any]:
 
 def _table(config: ModelConfig) -> WeightTable:
     theirs, ours = "transformer.h.{i}", "decoder.blocks.{i}"
-    fused = Grouped(config.num_kv_heads, config.num_heads // config.num_kv_heads, config.head_dim)
+    fused = GroupedHeads(config.num_kv_heads, config.num_heads // config.num_kv_heads, config.head_dim)
     qkv = [f"{ours}.attention.{part}" for part in ("query", "key", "value")]
     bias = config.attention_bias
     layer = [

@@ -1,8 +1,8 @@
-"""What a family is: everything in which it differs from another, as data and pure functions.
+"""The description of a family: all its differences from other families, as data and pure functions.
 
-A config map, a weight-name table, a preset of its paper's shape, its tokenizer, and the names that other programs have
-for its parts.  No other module names a family (a test holds it).  The core is the shared one; a family that needed a
-class of its own would mean that the core lacks a knob.
+A family is a config map, a weight-name table, a preset of its paper's shape, its tokenizer, and other programs' names
+for its parts.  No other module names a family (a test checks it).  All families share the core; a family that needed a
+class of its own would show that the core lacks a setting.
 """
 
 from __future__ import annotations
@@ -61,26 +61,26 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """One `model_type` of Hugging Face: how it is read and written, and what lavra makes of it.
+    """A `model_type` of Hugging Face: the functions that read and write it, and its parts in lavra.
 
     Attributes:
         model_type: its name in `config.json`.
         architectures: the class names whose checkpoints can be opened.
-        read: fields and tensor names of a checkpoint -> configuration (names decide what config.json leaves open).
+        read: fields and tensor names of a checkpoint -> configuration (names settle what `config.json` leaves open).
         write: configuration -> the fields of `config.json` that follow from it.
         architecture: configuration -> the class name to save under.
         table: configuration -> the weight-name table, names with `prefix`.
-        prefix: what base-model tensors are called below; folders saved without a head lack it.
+        prefix: prefix of the base model's tensors in the class; folders saved without a head lack it.
         headless: beginnings of the names that never carry the prefix.
         tied: name of the head's matrix -> name of the tensor it repeats when tied.
         copies: further names a checkpoint may repeat a tensor under.
         renames: endings of old checkpoints' names and today's.
         ignored: patterns of tensors that hold no weights (masks, position numbers).
-        dropped: patterns of weights lavra has no use for; dropping them is warned about.
+        dropped: patterns of weights that lavra does not use; a warning lists them.
         preset: shape -> configuration of a fresh model.
-        tokenizer: kind of the tokenizer trained for a fresh model, as its paper has it.
-        heads: the heads `transformers` has a class for; a family without any opens, and refuses a head by name.
-        gguf: how llama.cpp has the family; None where it cannot run it.
+        tokenizer: kind of the tokenizer trained for a fresh model, as in its paper.
+        heads: the heads that `transformers` has a class for; without heads a family opens, but refuses a head by name.
+        gguf: the family's form in llama.cpp; None if llama.cpp cannot run it.
         cached_heads: configuration -> key heads in `transformers`' cache, which PEFT's prefixes are stored in.
     """
 
@@ -104,5 +104,5 @@ class Family:
     cached_heads: Callable[[ModelConfig], int] = lambda config: config.num_kv_heads
 
     def head_kinds(self, architecture: str) -> list[HeadKind]:
-        """The kinds of head a class of `transformers` may be: none, one, or two where one class serves both."""
+        """The kinds of head that a class of `transformers` may be: none, a single kind, or two for a class of both."""
         return [kind for kind, form in self.heads.items() if form.architecture == architecture]

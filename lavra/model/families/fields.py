@@ -1,6 +1,6 @@
-"""Reading a `config.json` field by field, so that none that changes results goes unnoticed.
+"""Reading a `config.json` field by field, so that no field that changes results is missed.
 
-Every field a family understands is asked for here, with its type; what nobody asked for is either known to be
+A family reads every field that it understands here, with its type; a field that was not read is either known to be
 harmless or warned about by name.  Settings lavra cannot honour are refused, not dropped.
 """
 
@@ -15,7 +15,7 @@ from lavra.model.config import Activation
 
 log = logging.getLogger(__name__)
 
-# Fields that say nothing about the function a model computes.
+# Fields that do not change the function a model computes.
 HARMLESS: Final = frozenset(
     (
         "_attn_implementation",
@@ -30,7 +30,7 @@ HARMLESS: Final = frozenset(
         "dequantized_from",  # of models that came from a GGUF file
         "directionality",
         "dtype",
-        "finetuning_head",  # lavra.model.task_folder reads both
+        "finetuning_head",  # lavra.model.task_files reads both
         "finetuning_task",
         "gradient_checkpointing",
         "id2label",
@@ -95,7 +95,7 @@ ACTIVATION_NAMES: Final = {
 
 
 class Fields:
-    """The fields of one `config.json`; remembers which were asked for."""
+    """The fields of one `config.json`; remembers which fields were read."""
 
     def __init__(self, raw: Mapping[str, Any], where: str = "config.json") -> None:
         self.raw = raw
@@ -133,7 +133,7 @@ class Fields:
         return value
 
     def optional_integer(self, name: str) -> int | None:
-        """A whole number or nothing."""
+        """A whole number or None."""
         return self.integer(name) if self.any(name) is not None else None
 
     def activation(self, name: str, default: str) -> Activation:
@@ -144,7 +144,7 @@ class Fields:
         return ACTIVATIONS[value]
 
     def ids(self, name: str) -> tuple[int, ...]:
-        """A token id, a list of them, or none."""
+        """Token ids: from a single id, a list of ids, or an empty field."""
         value = self.any(name, [])
         return tuple(value) if isinstance(value, list | tuple) else (int(value),)
 
@@ -155,7 +155,7 @@ class Fields:
             raise CheckpointError(f"{self.where}: {name} is {value!r}, and lavra supports {allowed!r} only: {why}")
 
     def warn_unread(self) -> None:
-        """Say which fields nobody asked for; a name that begins with `_` is a program's note to itself."""
+        """Warn about fields that were not read; a name that begins with `_` is a program's note to itself."""
         unread = sorted(
             name
             for name, value in self.raw.items()

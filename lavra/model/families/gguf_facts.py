@@ -1,6 +1,6 @@
-"""What the head of a GGUF file says of a model, asked for one by one, so that nothing that matters goes unnoticed.
+"""The settings in the head of a GGUF file, read one by one, so that no setting that changes results is missed.
 
-The keys stand in GGUF's specification and in llama.cpp's `gguf-py/gguf/constants.py`.  The values come out as fields
+The keys are those of GGUF's specification and of llama.cpp's `gguf-py/gguf/constants.py`.  The values become fields
 of a Hugging Face `config.json`, which the family reads as it reads any other.
 """
 
@@ -28,12 +28,12 @@ _OTHER_SHAPES: Final = (
     "embedding_scale",
     "leading_dense_block_count",
 )
-# Keys that say nothing about the function a model computes, or that the tokenizer's reader asks for.
+# Keys that do not change the function a model computes, or that the tokenizer's reader reads.
 _HARMLESS: Final = frozenset(("rope.scaling.finetuned", "tensor_data_layout", "pooling_type", "attention.causal"))
 
 
 class GgufFacts:
-    """The settings of the model in one file; remembers which were asked for."""
+    """The settings of the model in one file; remembers which settings were read."""
 
     def __init__(self, file: GgufFile) -> None:
         self.file = file
@@ -41,11 +41,11 @@ class GgufFacts:
 
     @property
     def where(self) -> str:
-        """The file, for messages."""
+        """The path of the file, for messages."""
         return str(self.file.path)
 
     def any(self, key: str) -> Any:
-        """A value of any type; None where there is none."""
+        """A value of any type; None if the key is missing."""
         self._read.add(key)
         return self.file.of_model(key)
 
@@ -53,7 +53,7 @@ class GgufFacts:
         """A whole number; without a default the key is required."""
         value = self._required(key, default)
         if isinstance(value, list) and value and all(one == value[0] for one in value):
-            value = value[0]  # some converters write one a layer
+            value = value[0]  # some converters write a value for each layer
         if isinstance(value, bool) or not isinstance(value, int):
             raise CheckpointError(
                 f"{self.where}: {self.file.architecture}.{key} is {str(value)[:60]}; lavra reads one whole number, "
@@ -69,20 +69,20 @@ class GgufFacts:
         return float(value)
 
     def has(self, tensor: str) -> bool:
-        """Whether there is a tensor of that name."""
+        """Whether the file has a tensor of that name."""
         return tensor in self.file.tensors
 
     def rows(self, tensor: str) -> int:
         """Rows of a tensor.
 
-        Raises CheckpointError where it is missing.
+        Raises CheckpointError if the tensor is missing.
         """
         if tensor not in self.file.tensors:
-            raise CheckpointError(f"{self.where} has no tensor {tensor}; it is no whole model: fetch it again")
+            raise CheckpointError(f"{self.where} has no tensor {tensor}; it is not a whole model: fetch it again")
         return self.file.tensors[tensor].shape[0]
 
     def finish(self) -> None:
-        """Refuse what lavra cannot honour, and say what nobody asked for."""
+        """Refuse settings that lavra does not support, and warn about settings that were not read."""
         prefix = f"{self.file.architecture}."
         given = {key.removeprefix(prefix): value for key, value in self.file.values.items() if key.startswith(prefix)}
         for key in _OTHER_SHAPES:
@@ -108,10 +108,10 @@ class GgufFacts:
 
 
 def shape_fields(facts: GgufFacts) -> dict[str, Any]:
-    """What the decoders with rotary positions have in common.
+    """The settings that the decoders with rotary positions share.
 
     Raises:
-        CheckpointError: heads of a shape that lavra has not.
+        CheckpointError: lavra does not support the shape of the heads.
     """
     hidden, heads = facts.integer("embedding_length"), facts.integer("attention.head_count")
     channels = facts.integer("attention.key_length", hidden // heads)

@@ -1,4 +1,4 @@
-"""What llama.cpp has of a family: its word for it, and where its tensors and its settings differ from ours.
+"""A family's form in llama.cpp: its name there, and the differences of its tensors and settings from ours.
 
 The names of the single tensors are llama.cpp's for all families; `model/gguf_names.py` has them.
 """
@@ -15,14 +15,14 @@ from lavra.model.families.gguf_facts import GgufFacts
 
 @dataclass(frozen=True, kw_only=True)
 class GgufForm:
-    """One family in a GGUF file.
+    """The form of a family in a GGUF file.
 
     Attributes:
-        architecture: llama.cpp's word for it.
-        fields: what a file says -> the fields of `config.json`, but for special tokens; None where it is written only.
+        architecture: llama.cpp's name of the family.
+        fields: settings of a file -> the fields of `config.json`, without special tokens; None if it is written only.
         fused: whether queries, keys and values are one matrix.
-        neighbours: whether rotary positions turn neighbouring channels of a head, where ours turn its two halves.
-        problem: configuration -> why llama.cpp would compute something else; empty where it would not.
+        neighbours: whether rotary positions rotate neighbouring channels of a head, where ours rotate its two halves.
+        problem: configuration -> reason why llama.cpp would compute another function; empty if it would not.
     """
 
     architecture: str

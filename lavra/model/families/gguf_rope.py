@@ -15,7 +15,7 @@ from lavra.base.errors import CheckpointError
 from lavra.model.families.gguf_facts import GgufFacts
 
 FACTORS: Final = "rope_freqs.weight"
-_NEAR: Final = 1e-3  # relative; the divisors are float32, and nothing else of the family's lies so near
+_NEAR: Final = 1e-3  # relative; the divisors are float32, and no other divisors of the family are this near
 
 
 def rope_fields(facts: GgufFacts) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _llama3(facts: GgufFacts, theta: float, divisors: Sequence[float]) -> dict[s
             f"{facts.where}: the divisors of its rotary frequencies ({FACTORS}) are not of Llama 3's rule; open the "
             "model's Hugging Face folder"
         )
-    # Of the rule's equivalent writings, the one with low_freq_factor 1: of Llama 3.1's own it is the original.
+    # Of the rule's equivalent forms, the form with low_freq_factor 1: for Llama 3.1 it is the original.
     return {
         "rope_type": "llama3",
         "factor": factor,
@@ -69,7 +69,7 @@ def _divisor(factor: float, slope: float, offset: float, length: float) -> float
 
 
 def _line(factor: float, lengths: Sequence[float], divisors: Sequence[float]) -> tuple[float, float]:
-    """A and b, from the divisors between 1 and the factor; Llama 3's own proportions where those are under two."""
+    """A and b, from the divisors between 1 and the factor; Llama 3's own proportions if there are fewer than two."""
     between = [
         (1.0 / length, (1.0 / given - 1.0 / factor) / (1.0 - 1.0 / factor))
         for length, given in zip(lengths, divisors, strict=True)

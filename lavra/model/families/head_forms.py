@@ -1,4 +1,4 @@
-"""How a class of `transformers` has a head: the class, the names, the tensors that are read.
+"""The form of a task's head in a class of `transformers`: the class, the names, the tensors it reads.
 
 The heads are those of the `…ForSequenceClassification`, `…ForTokenClassification`, `…ForQuestionAnswering` and
 `…ForMultipleChoice` classes, so that a model finetuned here opens there with equal logits.  Each family names its own.
@@ -12,33 +12,33 @@ from enum import Enum
 from lavra.base.tasks import HeadKind
 
 
-class Reads(Enum):
-    """Which hidden states a head reads."""
+class HeadInput(Enum):
+    """The hidden states that a head reads."""
 
     POOLED = "pooled"  # the first token's, through BERT's pooler
     FIRST = "first"  # the first token's
     LAST = "last"  # the last real token's, the only one of a decoder that has read everything
-    EVERY = "every"  # each token's
+    EVERY = "every"  # the states of every token
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadForm:
-    """One head as a `transformers` class has it.
+    """A head in the form of a `transformers` class.
 
     Attributes:
         architecture: the class.
-        prefix: what the base model's tensors stand below there.
-        reads: which hidden states go in.
+        prefix: prefix of the base model's tensors in the class.
+        reads: the hidden states that it reads.
         output: name of the last matrix.
-        bias: whether it has a bias.
-        dense: name of a layer with tanh in front of it, where there is one.
-        dropout: share dropped in front of the head where `config.json` does not say; None is the model's own.
+        bias: whether the matrix has a bias.
+        dense: name of a layer with tanh in front of it; None without such a layer.
+        dropout: share dropped in front of the head unless `config.json` gives it; None is the model's own.
         encoder_only: whether an encoder-decoder is used without its decoder.
     """
 
     architecture: str
     prefix: str
-    reads: Reads
+    reads: HeadInput
     output: str
     bias: bool = True
     dense: str | None = None
@@ -49,18 +49,18 @@ class HeadForm:
 def decoder_heads(name: str, prefix: str, *, tags: str, span_prefix: str | None = None) -> dict[HeadKind, HeadForm]:
     """The heads of a decoder.
 
-    `transformers` has no class for multiple choice there: it is a classification with one output, a choice's score.
+    `transformers` has no class for a decoder's multiple choice: it is a classification with one output, the score.
 
     Args:
-        name: what its classes begin with, such as `GPT2`.
-        prefix: what the base model's tensors stand below.
+        name: beginning of its class names, such as `GPT2`.
+        prefix: prefix of the base model's tensors.
         tags: name of the matrix that tags tokens.
-        span_prefix: the prefix in the class for questions, where it is another one.
+        span_prefix: the prefix in the class for questions, if it differs.
     """
     last = HeadForm(
-        architecture=f"{name}ForSequenceClassification", prefix=prefix, reads=Reads.LAST, output="score", bias=False
+        architecture=f"{name}ForSequenceClassification", prefix=prefix, reads=HeadInput.LAST, output="score", bias=False
     )
-    every = replace(last, reads=Reads.EVERY, bias=True)
+    every = replace(last, reads=HeadInput.EVERY, bias=True)
     spans = prefix if span_prefix is None else span_prefix
     return {
         HeadKind.SEQUENCE: last,

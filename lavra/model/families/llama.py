@@ -1,7 +1,7 @@
 """LLaMA (Touvron et al. 2023, arXiv:2302.13971), Mistral (Jiang et al. 2023) and Qwen2 (Yang et al. 2024).
 
 One decoder: rotary positions, RMSNorm before each sub-layer, SwiGLU, grouped queries, no biases.  Mistral lets a
-token see a window of the latest ones; Qwen2 has biases on queries, keys and values, and windows in its last layers.
+token see a window of the latest tokens; Qwen2 has biases on queries, keys and values, and windows in its last layers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lavra.model.weights import WeightTable, both, each_layer, rule
 
 
 def _read(fields: Fields, *, family: str, max_positions: int, kv_heads: int | None = None) -> ModelConfig:
-    """What the three variants have in common; `kv_heads` is what a missing num_key_value_heads means."""
+    """The configuration, for all three variants; `kv_heads` is the meaning of a missing num_key_value_heads."""
     hidden, heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
     positions = fields.integer("max_position_embeddings", max_positions)
     missing = heads if kv_heads is None or "num_key_value_heads" in fields.raw else kv_heads
@@ -182,7 +182,7 @@ def _preset(shape: Shape, *, family: str = "llama") -> ModelConfig:
 
 
 def _preset_mistral(shape: Shape) -> ModelConfig:
-    """With the paper's ratios: a window of half the positions, four queries a key where the heads allow it."""
+    """The preset with the paper's ratios: a window of half the positions, four queries a key if the heads allow it."""
     config = _preset(shape, family="mistral")
     heads = shape.num_heads
     return replace(

@@ -25,7 +25,7 @@ from lavra.model.config import (
 )
 from lavra.model.families.family import Family, Shape
 from lavra.model.families.fields import ACTIVATION_NAMES, ACTIVATIONS, Fields
-from lavra.model.families.head_forms import HeadForm, Reads
+from lavra.model.families.head_forms import HeadForm, HeadInput
 from lavra.model.weights import WeightTable, both, each_layer, rule
 
 # T5 has no bound on positions; texts longer than this were not seen in its training.
@@ -64,7 +64,7 @@ def _read(fields: Fields, names: frozenset[str]) -> ModelConfig:
         attention_output_bias=False,
         feed_forward_bias=False,
         attention_scale=1.0,
-        # transformers 5 writes `true` whatever the head is: whether it is stored is what decides.
+        # transformers 5 writes `true` whatever the head is: the stored matrix decides.
         tie_embeddings="lm_head.weight" not in names or declared is not False,
         head_scale=hidden**-0.5 if scaled else 1.0,
         dropout=_dropout(dropped),
@@ -202,11 +202,11 @@ def _heads() -> dict[HeadKind, HeadForm]:
     last = HeadForm(
         architecture="T5ForSequenceClassification",
         prefix="transformer.",
-        reads=Reads.LAST,
+        reads=HeadInput.LAST,
         dense="classification_head.dense",
         output="classification_head.out_proj",
     )
-    every = replace(last, reads=Reads.EVERY, dense=None)
+    every = replace(last, reads=HeadInput.EVERY, dense=None)
     return {
         HeadKind.SEQUENCE: last,
         HeadKind.CHOICE: last,

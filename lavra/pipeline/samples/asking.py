@@ -1,7 +1,8 @@
 """The words of questions about prose: Portuguese or English where the text is, and signs for any other language.
 
-A language is told by its commonest words, those that its neighbours do not have.  What is in neither is asked in signs,
-which no text has to know: a wrong guess would teach a model to be asked in a language that its text is not in.
+The commonest words that other languages lack identify a language.
+A text in neither language gets questions in signs: a wrong guess would teach the model questions in a language that
+its text does not use.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True)
 class Phrasing:
-    """How each kind is asked for, in one language.
+    """The words of each kind of question, in one language.
 
     Attributes:
-        go_on: for how a text goes on.
-        section: for what stands under a heading.
-        paragraph: for the paragraph of a sentence.
-        word: for the word that is missing.
-        summary: for the sentence that says the most of a paragraph.
+        go_on: question for the continuation of a text.
+        section: question for the text under a heading.
+        paragraph: question for the paragraph of a sentence.
+        word: question for the missing word.
+        summary: question for the most central sentence of a paragraph.
     """
 
     go_on: str
@@ -51,7 +52,7 @@ _ENGLISH_WORDS: Final = "the and that with he it his was she you this they which
 _PORTUGUESE_WORDS: Final = (
     "não uma com os do da dos das em ao seu sua mais foi ou pela pelo nos são já até meu minha isso"
 )
-_LEAST: Final = 0.04  # of all words, the commonest of them not counted: one word alone is a word of many languages
+_LEAST: Final = 0.04  # least share of a language's words, its commonest left out: it occurs in many languages
 _LANGUAGES: Final = (
     (_ENGLISH, frozenset(_ENGLISH_WORDS.split())),
     (_PORTUGUESE, frozenset(_PORTUGUESE_WORDS.split())),
@@ -61,7 +62,7 @@ _WORD: Final = re.compile(r"[^\W\d_]+")
 
 
 def asking_of(text: str) -> Phrasing:
-    """How to ask about a text."""
+    """The phrasing in the language of a text."""
     words = [word.lower() for word in _WORD.findall(text[:_READ])]
     share, asking = max(((_share(words, known), one) for one, known in _LANGUAGES), key=lambda found: found[0])
     return asking if share >= _LEAST else _NEUTRAL

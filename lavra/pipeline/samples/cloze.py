@@ -1,7 +1,7 @@
-"""`cloze`: a sentence without one of its words, and three words of the document, one of which is the one.
+"""`cloze`: a sentence without one of its words, and three words of the document, of which one is the missing word.
 
-By guessing one in three is right.  The words offered begin alike (small or capital) and are about as long, so that
-neither gives the answer away (Taylor 1953 invented the test; Hermann et al. 2015, arXiv:1506.03340, made it a task).
+A guess is right once in three.  The choices begin alike (small or capital) and are about as long, so case and
+length do not reveal the answer (Taylor 1953 invented the test; Hermann et al. 2015, arXiv:1506.03340, made it a task).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from lavra.pipeline.samples.words import words_of
 from lavra.text.sentences import has_unspaced_letters
 
 GAP: Final = "___"
-_SHORTEST: Final = 4  # letters of a word that is asked for; shorter ones are grammar
+_SHORTEST: Final = 4  # letters of a missing word; shorter words are grammar
 _LEAST: Final = 32  # bytes of a sentence
-_LOOKED_AT: Final = 12  # words of the document, among which the likest are offered
+_LOOKED_AT: Final = 12  # words of the document; the most similar of these become the choices
 
 
 def gaps(
@@ -47,7 +47,7 @@ def _asked_for(word: str) -> bool:
 
 
 def _others(word: str, sentence: str, known: Sequence[str], draw: random.Random) -> list[str]:
-    """The likest of some words drawn; none of the sentence, and no other spelling of the word."""
+    """The most similar of some words drawn; words of the sentence and other spellings of the word are left out."""
     looked_at = draw.sample(known, min(_LOOKED_AT, len(known)))
     found = [one for one in looked_at if one.casefold() != word.casefold() and one not in sentence]
     found.sort(key=lambda one: (one[:1].isupper() != word[:1].isupper(), abs(len(one) - len(word))))

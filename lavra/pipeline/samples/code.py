@@ -1,4 +1,4 @@
-"""Samples of documented Python source: each definition says itself what it does, so it is question and answer at once.
+"""Samples of documented Python source: each definition is question and answer at once.
 
 | kind | asked | answered |
 |---|---|---|
@@ -7,9 +7,9 @@
 | `complete` | signature and docstring | the body |
 | `choose` | the paragraph's first sentence, and three signatures of the document | the name of the right one |
 
-The first three are an instruction-style pass over what the text holds (Wei et al. 2022, arXiv:2109.01652, in small);
+The first three are an instruction-style pass over the text (Wei et al. 2022, arXiv:2109.01652, in small);
 the fourth is answered by reading, so it has a known chance of one in three.  Pairs for a sentence encoder are
-`signature` (signature and paragraph) and `question` (first sentence; signature and what else the docstring says).
+`signature` (signature and paragraph) and `question` (first sentence; signature and the rest of the docstring).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from lavra.pipeline.samples.sample import NUM_CHOICES, Instruction, Pair, Sample
 
 
 def code_samples(found: Sequence[CodeDefinition], document: Document, draw: random.Random) -> Samples:
-    """Instructions and pairs of a document's definitions.
+    """Make instructions and pairs from a document's definitions.
 
     Args:
-        found: its definitions.
-        document: what they are from.
-        draw: of the signatures offered.
+        found: definitions of the document.
+        document: document of the definitions.
+        draw: random generator for the choice of signatures.
     """
     return Samples(
         instructions=tuple(_instructions(found, document, draw)),
@@ -51,7 +51,7 @@ def _instructions(found: Sequence[CodeDefinition], document: Document, draw: ran
 
 
 def _offered(one: CodeDefinition, found: Sequence[CodeDefinition], draw: random.Random) -> list[str]:
-    """The definition's signature among those of others, of other names; empty where the document has too few."""
+    """The definition's signature among signatures of other names; empty where the document has too few."""
     others = {other.name: other for other in found if other.name != one.name and other.question != one.question}
     if len(others) < NUM_CHOICES - 1:
         return []

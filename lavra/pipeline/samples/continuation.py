@@ -1,4 +1,4 @@
-"""`continue`: the beginning of a passage, and how it goes on.
+"""`continue`: the beginning of a passage, and its continuation.
 
 The passages of a text follow one another, so each of its sentences is asked or answered once.  As a pair for retrieval
 the two halves belong together, though they need share no word.
@@ -13,12 +13,12 @@ from lavra.pipeline.samples.asking import Phrasing
 from lavra.pipeline.samples.passages import Passages, SentenceRun
 from lavra.pipeline.samples.sample import Instruction, Locate, Pair, size
 
-_LEAST: Final = 24  # bytes of a half; less says too little
+_LEAST: Final = 24  # bytes of a half; shorter halves say too little
 
 
-def continuations(passages: Passages, locate: Locate, asking: Phrasing, room: int) -> Iterator[Instruction | Pair]:
+def continuations(passages: Passages, locate: Locate, asking: Phrasing, max_bytes: int) -> Iterator[Instruction | Pair]:
     """A sample and a pair of each run of sentences that is long enough."""
-    for run in passages.runs(room):
+    for run in passages.runs(max_bytes):
         text = passages.part(run)
         border = _middle(text, run)
         beginning, rest = text[:border].rstrip(), text[border:].lstrip()
@@ -28,7 +28,7 @@ def continuations(passages: Passages, locate: Locate, asking: Phrasing, room: in
 
 
 def _middle(text: str, run: SentenceRun) -> int:
-    """The end of a sentence in the middle third; without one a space there; without one the middle."""
+    """The end of a sentence in the middle third; else a space there; else the middle."""
     half, third = len(text) // 2, len(text) // 6
     ends = [sentence.end - run.start for sentence in run.sentences[:-1]]
     borders = ends, [at for at in range(half - third, half + third + 1) if text[at : at + 1].isspace()], [half]

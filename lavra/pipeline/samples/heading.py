@@ -1,4 +1,4 @@
-"""`section`: a heading, and how the section under it begins; as a pair, `heading`."""
+"""`section`: a heading, and the beginning of its section; as a pair, `heading`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`paragraph`: one of its sentences, and the whole; as a pair, `sentence`: the sentence, and what else is said there.
+"""`paragraph`: a sentence, and its whole paragraph; as a pair, `sentence`: the sentence, and the rest of the paragraph.
 
 The pair is the inverse cloze task (Lee et al. 2019, arXiv:1906.00300): the sentence is taken out of its paragraph, so
-that it is found by what it says and not by itself.
+that a search must match its meaning and not the sentence itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lavra.pipeline.samples.asking import Phrasing
 from lavra.pipeline.samples.passages import Passages, SentenceRun
 from lavra.pipeline.samples.sample import Instruction, Locate, Pair, draw_for, size
 
-_LEAST: Final = 24  # bytes of a sentence that is asked with, and of what else there is
+_LEAST: Final = 24  # bytes of the sentence in a question, and of the rest of the paragraph
 
 
 def paragraphs(

@@ -1,9 +1,9 @@
-"""Prose cut into what samples are made of: sections with a heading, paragraphs, and runs of sentences that have room.
+"""Prose cut into the parts of samples: sections with a heading, paragraphs, and runs of sentences that fit a size.
 
-A paragraph ends at a blank line; where a text has no wrapped lines (one line of it is longer than any page is wide),
+A paragraph ends at a blank line; where a text has no wrapped lines (one line is longer than any page is wide),
 at each line.  A heading is marked as one (Markdown, AsciiDoc, wiki), or it is a short line that stands alone, begins
 as a title does and ends like none of the sentences around it.  A run is as many whole sentences as fit into a number
-of UTF-8 bytes; a sentence that is longer is cut at a space, or between two letters where there is none.
+of UTF-8 bytes; a sentence that is longer is cut at a space, or between two letters where it has no space.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BLANK: Final = re.compile(r"\n[ \t]*\n\s*")
 _LINES: Final = re.compile(r"\n\s*")
 _MARKED: Final = re.compile(r"(?:#{1,6}|={1,6})[ \t]+(?P<title>.+?)[ \t]*[#=]*|(?P<under>.+)\n[ \t]*(?:={3,}|-{3,})")
 _LONGEST_TITLE: Final = 80
-_LEAST_LETTERS: Final = 4  # of a title; "IV" and "12" only count
+_LEAST_LETTERS: Final = 4  # fewest letters of a title; "IV" and "12" only number sections
 _NUMBER: Final = re.compile(r"(?:\w+ )?(?:[IVXLCDM]+|\d+)\.?")
 _ENDS_NO_TITLE: Final = tuple(",;:-—–…")
 _SENTENCE_MARKS: Final = tuple(END_MARKS)
@@ -32,8 +32,8 @@ class SentenceRun(NamedTuple):
     """Whole sentences one after another.
 
     Attributes:
-        sentences: where each is.
-        heading: of the section that the run begins; empty anywhere else.
+        sentences: place of each sentence.
+        heading: heading of the section that begins with this run; empty anywhere else.
     """
 
     sentences: tuple[SentenceSpan, ...]
@@ -41,22 +41,22 @@ class SentenceRun(NamedTuple):
 
     @property
     def start(self) -> int:
-        """Of the first."""
+        """The start of the first sentence."""
         return self.sentences[0].start
 
     @property
     def end(self) -> int:
-        """Behind the last."""
+        """The end of the last sentence."""
         return self.sentences[-1].end
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProseParagraph:
-    """Some sentences that stand together.
+    """A paragraph: sentences that stand together.
 
     Attributes:
-        span: where it is.
-        heading: of the section that it begins; empty anywhere else.
+        span: place of the paragraph.
+        heading: heading of the section that begins with this paragraph; empty anywhere else.
     """
 
     span: SentenceSpan
@@ -75,41 +75,41 @@ class Passages:
         self.paragraphs = tuple(_with_headings(text, list(_blocks(text))))
         self._sentences = [sentence_spans(text, *one.span) for one in self.paragraphs]
 
-    def runs(self, room: int) -> Iterator[SentenceRun]:
-        """The whole text in runs of at most `room` UTF-8 bytes, over the borders of paragraphs."""
-        return self._joined((one for sentences in self._sentences for one in sentences), room)
+    def runs(self, max_bytes: int) -> Iterator[SentenceRun]:
+        """The whole text in runs of at most `max_bytes` UTF-8 bytes, over the borders of paragraphs."""
+        return self._joined((one for sentences in self._sentences for one in sentences), max_bytes)
 
-    def runs_of_paragraphs(self, room: int) -> Iterator[SentenceRun]:
-        """Each paragraph in runs of at most `room` UTF-8 bytes; a heading goes with the first."""
+    def runs_of_paragraphs(self, max_bytes: int) -> Iterator[SentenceRun]:
+        """Each paragraph in runs of at most `max_bytes` UTF-8 bytes; a heading goes with the first."""
         for paragraph, sentences in zip(self.paragraphs, self._sentences, strict=True):
-            for place, run in enumerate(self._joined(sentences, room)):
+            for place, run in enumerate(self._joined(sentences, max_bytes)):
                 yield run if place else run._replace(heading=paragraph.heading)
 
     def part(self, span: SentenceSpan | SentenceRun) -> str:
-        """The text of a span or run, as it stands."""
+        """The unchanged text of a span or run."""
         return self.text[span.start : span.end]
 
     def sentence(self, span: SentenceSpan) -> str:
         """A sentence on one line."""
         return " ".join(self.part(span).split())
 
-    def _joined(self, sentences: Iterable[SentenceSpan], room: int) -> Iterator[SentenceRun]:
-        """Sentences in the longest runs that have room."""
+    def _joined(self, sentences: Iterable[SentenceSpan], max_bytes: int) -> Iterator[SentenceRun]:
+        """The sentences in the longest runs that fit."""
         taken: list[SentenceSpan] = []
-        for one in (piece for sentence in sentences for piece in self._cut(sentence, room)):
-            if taken and _size(self.text[taken[0].start : one.end]) > room:
+        for one in (piece for sentence in sentences for piece in self._cut(sentence, max_bytes)):
+            if taken and _size(self.text[taken[0].start : one.end]) > max_bytes:
                 yield SentenceRun(tuple(taken))
                 taken = []
             taken.append(one)
         if taken:
             yield SentenceRun(tuple(taken))
 
-    def _cut(self, sentence: SentenceSpan, room: int) -> Iterator[SentenceSpan]:
-        """A sentence in pieces that have room, about equally long."""
+    def _cut(self, sentence: SentenceSpan, max_bytes: int) -> Iterator[SentenceSpan]:
+        """A sentence in pieces that fit, about equally long."""
         start, end = sentence
         size = _size(self.part(sentence))
-        wanted = min(room, math.ceil(1.1 * size / math.ceil(size / room)))
-        while size > room:
+        wanted = min(max_bytes, math.ceil(1.1 * size / math.ceil(size / max_bytes)))
+        while size > max_bytes:
             reach = _reach(self.text, start, wanted)
             space = max(self.text.rfind(mark, start + reach // 2, start + reach + 1) for mark in "\n ")
             border = space if space > start else start + reach
@@ -125,13 +125,13 @@ def _size(text: str) -> int:
     return len(text.encode())
 
 
-def _reach(text: str, start: int, room: int) -> int:
-    """Characters that have room, at least one."""
-    return max(1, len(text[start : start + room].encode()[:room].decode("utf-8", errors="ignore")))
+def _reach(text: str, start: int, max_bytes: int) -> int:
+    """The number of characters that fit, at least one."""
+    return max(1, len(text[start : start + max_bytes].encode()[:max_bytes].decode("utf-8", errors="ignore")))
 
 
 def _blocks(text: str) -> Iterator[SentenceSpan]:
-    """Paragraphs and headings, as they are set apart."""
+    """The paragraphs and headings of a text."""
     start = 0
     for match in (*_BLANK.finditer(text), None):
         end = len(text) if match is None else match.start()
@@ -164,7 +164,7 @@ def _with_headings(text: str, blocks: list[SentenceSpan]) -> Iterator[ProseParag
 
 
 def _title(block: str, *, after_number: bool) -> str:
-    """The title that a block is; empty where it is none."""
+    """The title in a block; empty where the block is not a title."""
     marked = _MARKED.fullmatch(block)
     if marked:
         return (marked["title"] or marked["under"] or "").strip()

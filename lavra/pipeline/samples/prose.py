@@ -1,15 +1,15 @@
-"""Samples of any text: each of its passages is question and answer in five ways, and a pair in three.
+"""Samples of any text: each passage gives questions and answers of five kinds, and pairs of three.
 
 | kind | asked | answered | pair |
 |---|---|---|---|
-| `continue` | the beginning of a passage | how it goes on | `continue` |
-| `section` | a heading | how its section begins | `heading` |
+| `continue` | the beginning of a passage | its continuation | `continue` |
+| `section` | a heading | the beginning of its section | `heading` |
 | `paragraph` | a sentence | its paragraph | `sentence` (the paragraph without it) |
 | `cloze` | a sentence without a word, and three words | the word | |
 | `summary` | a paragraph | its most central sentence | |
 
-Nothing here knows a language but `asking`, which words the questions.  Source code that says nothing of itself is only
-continued.
+Only `asking`, which words the questions, depends on the language.
+Undocumented source code gives only continuations.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from lavra.pipeline.samples.sample import Instruction, Pair, Samples, place_in
 from lavra.pipeline.samples.summary import summaries
 
 
-def prose_samples(document: Document, seed: int, room: int, *, is_code: bool) -> Samples:
-    """Instructions and pairs of a document's passages.
+def prose_samples(document: Document, seed: int, max_bytes: int, *, is_code: bool) -> Samples:
+    """Make instructions and pairs from a document's passages.
 
     Args:
         document: any text.
-        seed: of the sentences and words asked for.
-        room: UTF-8 bytes of question and answer together, but for the words that ask.
-        is_code: only continue it.
+        seed: seed of the choice of sentences and words.
+        max_bytes: UTF-8 bytes of question and answer together, without the words of the phrasing.
+        is_code: make continuations only.
     """
     passages, locate, asking = Passages(document.text), place_in(document), asking_of(document.text)
-    made = list(continuations(passages, locate, asking, room))
+    made = list(continuations(passages, locate, asking, max_bytes))
     if not is_code:
-        runs = list(passages.runs_of_paragraphs(2 * room // 3))  # one and a sentence of it have room together
+        runs = list(passages.runs_of_paragraphs(2 * max_bytes // 3))  # a paragraph and a sentence of it fit together
         made += sections(passages, runs, locate, asking)
         made += paragraphs(passages, runs, locate, asking, seed)
         made += gaps(passages, runs, locate, asking, seed)

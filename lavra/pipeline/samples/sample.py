@@ -1,4 +1,4 @@
-"""What is taught: an instruction with its answer, and a pair of texts that belong together."""
+"""The two kinds of samples: an instruction with its answer, and a pair of texts that belong together."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Final, NamedTuple
 from lavra.base.types import Document
 
 NUM_CHOICES: Final = 3
-"""Answers offered where one of several is asked for."""
+"""The number of choices in a multiple-choice question."""
 
 _OFFER: Final = "\n\n- "
 
 
 class Instruction(NamedTuple):
-    """One thing asked and answered.
+    """A question with its answer.
 
     Attributes:
         kind: one of `KINDS`.
-        instruction: what is asked.
+        instruction: the question.
         output: the answer.
-        source: where it is from: document and line.
+        source: document and line of the sample.
     """
 
     kind: str
@@ -34,7 +34,7 @@ class Instruction(NamedTuple):
 
     @property
     def question(self) -> str:
-        """What is asked, without the answers offered, which another document would not offer."""
+        """The question without the choices, because another document would have other choices."""
         return self.instruction.partition(_OFFER)[0] if self.kind in CHOOSING else self.instruction
 
 
@@ -43,9 +43,9 @@ class Pair(NamedTuple):
 
     Attributes:
         kind: one of `PAIR_KINDS`.
-        anchor: what is looked with.
-        positive: what it is to find.
-        source: where it is from: document and line.
+        anchor: the query.
+        positive: the passage that the query must find.
+        source: document and line of the sample.
     """
 
     kind: str
@@ -56,11 +56,11 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """What one document gave.
+    """The samples of one document.
 
     Attributes:
-        instructions: in the order of the text.
-        pairs: in the order of the text.
+        instructions: instructions in the order of the text.
+        pairs: pairs in the order of the text.
     """
 
     instructions: tuple[Instruction, ...] = ()
@@ -71,7 +71,7 @@ CODE_KINDS: Final = ("describe", "signature", "complete", "choose")
 PROSE_KINDS: Final = ("continue", "section", "paragraph", "cloze", "summary")
 KINDS: Final = (*CODE_KINDS, *PROSE_KINDS)
 CHOOSING: Final = ("choose", "cloze")
-"""Kinds whose answer is one of `NUM_CHOICES` offered: by guessing, one in as many is right."""
+"""Kinds whose answer is one of `NUM_CHOICES` choices: a guess is right once in `NUM_CHOICES`."""
 
 CODE_PAIRS: Final = ("signature", "question")
 PROSE_PAIRS: Final = ("continue", "heading", "sentence")
@@ -79,7 +79,7 @@ PAIR_KINDS: Final = (*CODE_PAIRS, *PROSE_PAIRS)
 
 
 Locate = Callable[[int], str]
-"""Names a place of a document, given the character."""
+"""A function that names a place of a document, given the character."""
 
 
 def place_in(document: Document) -> Locate:
@@ -89,12 +89,15 @@ def place_in(document: Document) -> Locate:
 
 
 def draw_for(passage: str, seed: int) -> random.Random:
-    """What is drawn of a passage; the same wherever it stands, so that one on both sides of the split is found out."""
+    """The random generator of a passage.
+
+    Equal passages get equal draws, so a passage on both sides of the split is detected.
+    """
     return random.Random(f"{seed} {passage}")
 
 
 def size(text: str) -> int:
-    """UTF-8 bytes."""
+    """The number of UTF-8 bytes of a text."""
     return len(text.encode())
 
 

@@ -1,4 +1,4 @@
-"""`summary`: a paragraph, and the sentence of it that is the most like all others.
+"""`summary`: a paragraph, and its sentence that is most similar to all others.
 
 The most central sentence stands for the paragraph: the one with the highest mean cosine to the others, of counts of
 words (degree centrality of LexRank, Erkan & Radev 2004, JAIR 22, section 3; without its threshold and inverse document
@@ -17,8 +17,8 @@ from lavra.pipeline.samples.passages import Passages, SentenceRun
 from lavra.pipeline.samples.sample import Instruction, Locate
 from lavra.pipeline.samples.words import words_of
 
-_LEAST_SENTENCES: Final = 3  # of two, each is as much like the other
-_LEAST_WORDS: Final = 4  # of the sentence that sums up
+_LEAST_SENTENCES: Final = 3  # two sentences are equally similar to each other
+_LEAST_WORDS: Final = 4  # fewest words of the central sentence
 
 
 def summaries(
@@ -37,17 +37,17 @@ def summaries(
 
 
 def most_central(counts: Sequence[Mapping[str, int]]) -> int:
-    """Which of some texts is the most like the others, given how often each has which word.
+    """The index of the text that is most similar to the others, given the word counts of each.
 
     Args:
-        counts: of at least two texts.
+        counts: word counts of at least two texts.
     """
     likeness = [sum(_cosine(one, other) for other in counts if other is not one) for one in counts]
     return max(range(len(counts)), key=lambda place: (round(likeness[place], 9), -place))
 
 
 def _cosine(one: Mapping[str, int], other: Mapping[str, int]) -> float:
-    """Of two vectors of counts; 0 where either is empty."""
+    """The cosine of two vectors of counts; 0 where either is empty."""
     product = sum(number * other.get(word, 0) for word, number in one.items())
     return product / (_norm(one) * _norm(other)) if product else 0.0
 

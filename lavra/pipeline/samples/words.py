@@ -1,4 +1,4 @@
-"""Words of a text in any script: what is between spaces, or two letters where a script has none."""
+"""Words of a text in any script: the strings between spaces, or two letters where a script has no spaces."""
 
 from __future__ import annotations
 

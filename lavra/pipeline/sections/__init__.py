@@ -1,1 +1,1 @@
-"""The sections of the report, one file each: a stage's typed result in, a `Section` out; nothing is computed here."""
+"""The sections of the report, one file each: they render a stage's typed result as a `Section` and compute nothing."""

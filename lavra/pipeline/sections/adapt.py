@@ -1,15 +1,15 @@
-"""What the model answers to held-out questions, before and after it was taught."""
+"""The section of the adapt stage: answers to held-out questions, before and after teaching."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from lavra.pipeline.pupil import Marks
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.samples.sample import NUM_CHOICES
 from lavra.pipeline.sections.skipped import skipped_section
 from lavra.pipeline.stages.adapt import AdaptResult
-from lavra.report import Fact, Facts, Paragraph, SampleBlock, Section, SectionBlock, Table, Tone
+from lavra.pipeline.student_model import ExamScores
+from lavra.report.section import Fact, Facts, Paragraph, SampleBlock, Section, SectionBlock, Table, Tone
 
 _TITLE: Final = "Taught to answer"
 _CAPTION: Final = "Nats a token of the true answers, fewer is better; a sample over the context is not among them"
@@ -61,7 +61,7 @@ def _verdict(result: AdaptResult) -> str:
     )
 
 
-def _facts(before: Marks, after: Marks) -> tuple[Fact, ...]:
+def _facts(before: ExamScores, after: ExamScores) -> tuple[Fact, ...]:
     nats = Fact(
         label="Held-out answers",
         value=f"{after.mean:.3f}",
@@ -77,15 +77,15 @@ def _facts(before: Marks, after: Marks) -> tuple[Fact, ...]:
 
 def _words(result: AdaptResult) -> str:
     worse = [_NAMES[kind] for kind, nats in result.after.nats.items() if nats >= result.before.nats[kind]]
-    told = (
+    text = (
         "Fewer nats say that true answers have become less of a surprise, not that what the model writes is true: a "
         "model of minutes learns the form of an answer long before its content, as the samples show."
     )
     if result.left_out:
-        told += f" {result.left_out:,} samples over {result.room} tokens were left out of training."
+        text += f" {result.left_out:,} samples over {result.room} tokens were left out of training."
     if result.after.asked and result.after.share_chosen <= 1 / NUM_CHOICES:
-        told += f" It does not choose among {NUM_CHOICES} better than a guess would."
-    return told + (f" Not better: {', '.join(worse)}." if worse else "")
+        text += f" It does not choose among {NUM_CHOICES} better than a guess would."
+    return text + (f" Not better: {', '.join(worse)}." if worse else "")
 
 
 def _samples(result: AdaptResult) -> tuple[SectionBlock, ...]:

@@ -15,7 +15,7 @@ from lavra.evaluation.results import EvaluationResult, Failure, GroupResult, Met
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.skipped import skipped_section
 from lavra.pipeline.stages.benchmarks import BenchmarksResult
-from lavra.report import (
+from lavra.report.section import (
     Details,
     Dot,
     DotChart,
@@ -32,18 +32,18 @@ from lavra.report import (
 )
 
 _MOST_DOTS: Final = 70  # MMLU's subjects and its groups
-_MOST_FAILURES: Final = 48  # in one report, shared among its tasks
+_MOST_FAILURES: Final = 48  # failures shown in one report, shared among its tasks
 _MOST_CURVES: Final = 5
 _LEAST_CALIBRATED: Final = 50  # items; a curve of fewer shows noise
-_LEAST_POINT: Final = 5  # answers behind a point of it
+_LEAST_POINT: Final = 5  # answers behind each point of the plot
 _MOST_PROMPT: Final = 1500  # characters of a prompt that are shown, its end
 
 
 def benchmarks_section(result: EvaluationResult, title: str = "Benchmarks") -> Section:
-    """Everything an evaluation found.
+    """All results of an evaluation.
 
     Args:
-        result: of the evaluation.
+        result: result of the evaluation.
         title: the section's heading.
     """
     return Section(
@@ -93,15 +93,15 @@ def _facts(result: EvaluationResult) -> tuple[Fact, ...]:
 
 
 def _warnings(result: EvaluationResult) -> tuple[Paragraph, ...]:
-    said = [*result.warnings]
+    remarks = [*result.warnings]
     notes = []
     for task in result.tasks:
-        said += [f"{task.alias}: {alarm}" for alarm in (*task.alarms, *task.warnings)]
-        said += [f"{task.alias}: {count:,} items are unscored: {why}." for why, count in task.unscored.items()]
+        remarks += [f"{task.alias}: {alarm}" for alarm in (*task.alarms, *task.warnings)]
+        remarks += [f"{task.alias}: {count:,} items are unscored: {why}." for why, count in task.unscored.items()]
         if not task.verified:
             notes.append(task.alias)
     tail = (Paragraph(text=f"Not verified on real data: {', '.join(notes)}.", tone=Tone.NOTE),) if notes else ()
-    return (*(Paragraph(text=text, tone=Tone.WARNING) for text in said), *tail)
+    return (*(Paragraph(text=text, tone=Tone.WARNING) for text in remarks), *tail)
 
 
 # ---------------------------------------------------------------- scores
@@ -171,20 +171,20 @@ def _remarks(task: TaskResult) -> str:
         ("prompts cut", task.truncated_prompts),
         ("shots dropped", task.dropped_shots),
     ]
-    said = [f"{task.num_shots} shots"] if task.num_shots else []
-    said += [f"{count:,} {what}" for what, count in counts if count]
+    remarks = [f"{task.num_shots} shots"] if task.num_shots else []
+    remarks += [f"{count:,} {what}" for what, count in counts if count]
     if task.num_items < task.num_available:
-        said.append(f"of {task.num_available:,} items")
+        remarks.append(f"of {task.num_available:,} items")
     if task.alarms:
-        said.append("alarm")
-    return "; ".join(said)
+        remarks.append("alarm")
+    return "; ".join(remarks)
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-# ---------------------------------------------------------------- what stands behind a score
+# ---------------------------------------------------------------- the numbers behind a score
 
 
 def _calibration(tasks: Sequence[TaskResult]) -> tuple[SectionBlock, ...]:

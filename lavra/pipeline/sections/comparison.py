@@ -1,11 +1,11 @@
-"""The section of two models on the same items: a verdict a task, with what it rests on."""
+"""The section of two models on the same items: a verdict a task, with its evidence."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from lavra.evaluation.compare import BetterModel, ModelComparison, TaskComparison
-from lavra.report import Dot, DotChart, Section, SectionBlock, Table
+from lavra.report.section import Dot, DotChart, Section, SectionBlock, Table
 
 
 def comparison_section(found: ModelComparison) -> Section:
@@ -19,14 +19,14 @@ def comparison_section(found: ModelComparison) -> Section:
         title=f"{found.second} beside {found.first}",
         summary=(
             f"Of {len(found.tasks)} tasks {found.second} is better at {counts[BetterModel.SECOND]}, {found.first} at "
-            f"{counts[BetterModel.FIRST]}; at {counts[BetterModel.UNDECIDED]} it cannot be told."
+            f"{counts[BetterModel.FIRST]}; at {counts[BetterModel.UNDECIDED]} the items do not decide."
         ),
         blocks=(*_differences(found), _table(found)),
     )
 
 
 def _differences(found: ModelComparison) -> tuple[SectionBlock, ...]:
-    """Second less first, with no difference as the mark."""
+    """A chart of the second score less the first, with a mark at no difference."""
     dots = tuple(
         Dot(
             label=f"{one.task}, {one.metric}",

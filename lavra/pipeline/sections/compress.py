@@ -1,4 +1,4 @@
-"""The model in eight bits: what that saved, what it cost, and whether it is within its bars."""
+"""The section of the model in eight bits: its savings, its cost, and whether it is within its bars."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Final
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.skipped import skipped_section
 from lavra.pipeline.stages.compress import CompressResult
-from lavra.report import Fact, Facts, Section, Table, Tone
+from lavra.report.section import Fact, Facts, Section, Table, Tone
 
 _TITLE: Final = "Eight bits"
 
 
 def compress_section(result: CompressResult | Skipped) -> Section:
-    """The quality card; a bar that is missed is said in the warning tone."""
+    """The quality card; a missed bar has the warning tone."""
     if isinstance(result, Skipped):
         return skipped_section(_TITLE, result)
     card = result.quality

@@ -1,10 +1,10 @@
-"""How much text there is, how much of it is held out, and what happened to it on the way."""
+"""The section of the corpus: its size, its held-out share, and the changes to it on the way."""
 
 from __future__ import annotations
 
 from lavra.base.units import format_size
 from lavra.pipeline.stages.prepare import CorpusFiles, CorpusResult, SplitSize
-from lavra.report import Cell, Fact, Facts, Paragraph, Section, Table, Tone
+from lavra.report.section import Cell, Fact, Facts, Paragraph, Section, Table, Tone
 
 
 def corpus_section(result: CorpusResult) -> Section:
@@ -49,6 +49,6 @@ def _file_tables(files: CorpusFiles) -> tuple[Table, ...]:
 
 
 def _cut(rows: list[tuple[Cell, ...]], number: int) -> tuple[tuple[Cell, ...], ...]:
-    """The rows, and how many there are besides."""
+    """The first rows, and a last row with the number of the others."""
     more = number - len(rows)
     return (*rows, (f"and {more:,} more", "", "")) if more > 0 else tuple(rows)

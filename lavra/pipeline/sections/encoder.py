@@ -1,4 +1,4 @@
-"""What the sentence encoder finds among held-out passages, beside BM25, whoever wins."""
+"""The section of the sentence encoder: its recall among held-out passages beside BM25's, whichever is higher."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.skipped import skipped_section
 from lavra.pipeline.stages.encoder import EncoderResult
-from lavra.report import Bar, BarChart, Cell, Fact, Facts, Paragraph, Section, Table, Tone
+from lavra.report.section import Bar, BarChart, Cell, Fact, Facts, Paragraph, Section, Table, Tone
 
 _TITLE: Final = "A sentence encoder"
 _PASSAGES: Final = {
@@ -90,12 +90,12 @@ def _verdict(result: EncoderResult) -> str:
 
 
 def _words(result: EncoderResult) -> str:
-    said = [_taught(result), _beside_bm25(result)]
+    sentences = [_taught(result), _beside_bm25(result)]
     if result.texts_cut:
-        said.append(f"{result.texts_cut:,} texts were cut to {result.max_tokens} tokens in training.")
+        sentences.append(f"{result.texts_cut:,} texts were cut to {result.max_tokens} tokens in training.")
     if result.trivial:
-        said.append(f"Too few passages to tell anything by {' and '.join(result.trivial)}.")
-    return " ".join(said)
+        sentences.append(f"Too few passages to judge: {' and '.join(result.trivial)}.")
+    return " ".join(sentences)
 
 
 def _taught(result: EncoderResult) -> str:
@@ -103,14 +103,14 @@ def _taught(result: EncoderResult) -> str:
     before, after = result.found_before, result.found_after
     if after <= before:
         return f"Training did not help: it finds {after:.1%} of all held-out passages, and found {before:.1%} before."
-    said = f"Training helped: it finds {after:.1%} of all held-out passages, and found {before:.1%} before."
-    return said + (f" Not more than before by {' and '.join(result.not_better)}." if result.not_better else "")
+    sentences = f"Training helped: it finds {after:.1%} of all held-out passages, and found {before:.1%} before."
+    return sentences + (f" Not more than before for {' and '.join(result.not_better)}." if result.not_better else "")
 
 
 def _beside_bm25(result: EncoderResult) -> str:
     if not result.lost:
         return "It finds at least as many as BM25."
     return (
-        f"BM25 wins by {' and '.join(result.lost)}: what belongs together shares words, and words are what it "
-        "compares. Search with it, or give more --budget."
+        f"BM25 wins for {' and '.join(result.lost)}: texts that belong together share words, and BM25 compares "
+        "words. Search with it, or give more --budget."
     )

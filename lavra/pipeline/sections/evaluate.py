@@ -1,9 +1,9 @@
-"""A decoder on held-out text: bits per byte beside the baselines, whoever wins, and completions to read."""
+"""The section of a decoder on held-out text: bits per byte beside the baselines, better or worse, and completions."""
 
 from __future__ import annotations
 
 from lavra.pipeline.stages.evaluate import EvaluateFigures, EvaluateResult, HeldoutCompletion
-from lavra.report import Bar, BarChart, Fact, Facts, Paragraph, SampleBlock, Section, Table, Tone
+from lavra.report.section import Bar, BarChart, Fact, Facts, Paragraph, SampleBlock, Section, Table, Tone
 
 
 def bits_fact(figures: EvaluateFigures) -> Fact:

@@ -7,7 +7,7 @@ from typing import Final
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.skipped import skipped_section
 from lavra.pipeline.stages.evaluate_holes import OURS, EvaluateHolesFigures, EvaluateHolesResult
-from lavra.report import Bar, BarChart, Fact, Facts, Section
+from lavra.report.section import Bar, BarChart, Fact, Facts, Section
 
 _TITLE: Final = "Evaluation"
 

@@ -1,4 +1,4 @@
-"""The index of the corpus: what is in it, what it is searched by, and what it answers."""
+"""The section of the corpus index: its content, its search methods, and its answers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from lavra.pipeline.index_encoders import CUTOFF, EncoderTrial
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.skipped import skipped_section
 from lavra.pipeline.stages.index import IndexResult, ShownAnswer
-from lavra.report import Cell, Fact, Facts, Paragraph, SampleBlock, Section, Table
+from lavra.report.section import Cell, Fact, Facts, Paragraph, SampleBlock, Section, Table
 
 _TITLE: Final = "Questions answered from the documents"
 
 
 def index_section(result: IndexResult | Skipped) -> Section:
-    """Counts, the choice of what is searched, and three questions with answers and their sources."""
+    """Counts, the choice of the search methods, and three questions with answers and their sources."""
     if isinstance(result, Skipped):
         return skipped_section(_TITLE, result)
     return Section(
@@ -63,9 +63,11 @@ def _trials(result: IndexResult) -> Table:
 
 def _row(trial: EncoderTrial) -> tuple[Cell, ...]:
     name = f"words and {trial.name}"
-    if trial.trouble:
-        return (name, f"not tried: {trial.trouble}", "", "")
+    if trial.issue:
+        return (name, f"not tried: {trial.issue}", "", "")
     found = "no time" if trial.found is None else f"{trial.found:.1%}"
+    if trial.first_tokens:
+        name += f" (first {trial.first_tokens} tokens)"
     return (name, found, f"{trial.texts_per_second:,.0f}", format_duration(trial.seconds))
 
 

@@ -1,4 +1,4 @@
-"""What the text gave to learn from, beyond how it goes on."""
+"""The section of the instructions stage: the samples made from the text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from lavra.pipeline.instructions import Account
 from lavra.pipeline.samples.sample import KINDS, PAIR_KINDS
 from lavra.pipeline.stages.instructions import InstructionsResult
-from lavra.report import Details, Section, Table
+from lavra.report.section import Details, Section, Table
 
 _ACCOUNTS: Final = {
     "documents": "documents looked at",
@@ -17,8 +17,8 @@ _ACCOUNTS: Final = {
     "not_python": "no Python that defines something",
     "passages": "whose passages are asked about",
     "definitions": "definitions with a docstring",
-    "undocumented": "definitions without one that says something, left out",
-    "plain_code": "source code that says nothing of itself: continued where there is more of it than of the other",
+    "undocumented": "definitions without a usable docstring, left out",
+    "plain_code": "source code without documentation: continued where there is more of it than of documented code",
     "empty": "documents that gave nothing",
     "repeated": "samples asked before, left out",
     "in_training": "held-out samples left out because training has their question or answer",
@@ -26,7 +26,7 @@ _ACCOUNTS: Final = {
 
 
 def instructions_section(result: InstructionsResult) -> Section:
-    """Samples of each kind there is, and what became of the documents."""
+    """The samples of each kind, and the counts of the documents by outcome."""
     training, heldout = asdict(result.training), asdict(result.heldout)
     return Section(
         title="Questions the text answers",
@@ -56,7 +56,7 @@ def instructions_section(result: InstructionsResult) -> Section:
 
 
 def _found(training: Account) -> str:
-    """What samples were made of, the definitions first."""
+    """A sentence on the sources of the samples, the definitions first."""
     passages = f"the passages of {training.passages:,} documents"
     definitions = f"{training.definitions:,} documented functions and classes"
     both = [definitions] * bool(training.definitions) + [passages] * bool(training.passages)

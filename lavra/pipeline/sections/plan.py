@@ -1,15 +1,15 @@
-"""The run as it was fixed before its first step, and where the budget goes."""
+"""The section of the plan: the run as fixed before its first step, and the shares of the budget."""
 
 from __future__ import annotations
 
 from lavra.base.units import format_duration
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.stages.planning import WORTH_COMPILING, PlanResult
-from lavra.report import Cell, Fact, Facts, Paragraph, Section, Table, Tone
+from lavra.report.section import Cell, Fact, Facts, Paragraph, Section, Table, Tone
 
 
 def plan_section(result: PlanResult) -> Section:
-    """Model, steps and schedule, what they follow from, and each training stage's share of the budget."""
+    """Model, steps and schedule, the measurements behind them, and each training stage's share of the budget."""
     plan, step_tokens = result.plan, result.rows * result.plan.sequence_length
     return Section(
         title="Plan",

@@ -1,4 +1,4 @@
-"""The training run: how fast it was, how the loss fell, and what held-out text cost meanwhile."""
+"""The section of the training run: its speed, its loss curve, and the held-out scores during training."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Final
 
 from lavra.base.units import format_duration
 from lavra.pipeline.stages.pretrain import HeldoutGlance, PretrainResult
-from lavra.report import Fact, Facts, LineChart, Section, Series, Table
+from lavra.report.section import Fact, Facts, LineChart, Section, Series, Table
 
 _TOKENS: Final = "million tokens"
 _LEAST_POINTS: Final = 2
 
 
 def pretrain_section(result: PretrainResult) -> Section:
-    """Speed, the loss curve, and looks at held-out text."""
+    """Speed, the loss curve, and held-out scores during training."""
     seconds, curve = result.seconds_of_steps, result.curve
     loss = Series(
         name="training loss",
@@ -54,7 +54,7 @@ def _facts(result: PretrainResult) -> tuple[Fact, ...]:
 
 
 def _heldout_curves(result: PretrainResult) -> tuple[LineChart, ...]:
-    """A chart of each score of held-out text, over the same course as the training loss; one look makes no curve."""
+    """A chart of each score of held-out text, over the same steps as the training loss; one value makes no curve."""
     tokens = {step: point.tokens / 1e6 for step, point in enumerate(result.curve, start=1)}
     seen = [one for one in result.glances if one.step in tokens]
     if len(seen) < _LEAST_POINTS:

@@ -1,14 +1,14 @@
-"""A model that was gone on with: how it was trained, and held-out text before and after."""
+"""The sections of a model trained further: its training, and its held-out scores before and after."""
 
 from __future__ import annotations
 
 from lavra.base.units import format_duration
 from lavra.pipeline.stages.start import ContinueResult, StartPlanResult
-from lavra.report import Cell, Fact, Facts, LineChart, Paragraph, Section, Series, Table, Tone
+from lavra.report.section import Cell, Fact, Facts, LineChart, Paragraph, Section, Series, Table, Tone
 
 
 def start_plan_section(result: StartPlanResult) -> Section:
-    """What is trained of the model, why that, and for how long."""
+    """The trained part of the model, the reason for it, and the length of the run."""
     plan = result.plan
     return Section(
         title="Plan",

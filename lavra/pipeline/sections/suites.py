@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lavra.evaluation.side_by_side import COLUMNS, TwiceScored
-from lavra.report import Paragraph, Section, Table, Tone
+from lavra.evaluation.side_by_side import COLUMNS, SuiteTaskScores
+from lavra.report.section import Paragraph, Section, Table, Tone
 
 
-def suites_section(rows: Sequence[TwiceScored], recipe: str, title: str = "GLUE and SuperGLUE") -> Section:
-    """One table, and what its two columns are.
+def suites_section(rows: Sequence[SuiteTaskScores], recipe: str, title: str = "GLUE and SuperGLUE") -> Section:
+    """A table, and the meaning of its two columns.
 
     Args:
-        rows: a task each.
-        recipe: how heads were finetuned, in words.
+        rows: rows of the table, a task each.
+        recipe: the finetuning recipe of the heads, in words.
         title: the section's heading.
     """
     return Section(

@@ -1,4 +1,4 @@
-"""The last section: what each stage cost, which were reused, and what became of the budget."""
+"""The last section: the time of each stage, the reused stages, and the use of the budget."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from lavra.base.units import format_duration
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.stage import StageOutcome
-from lavra.report import Section, Table
+from lavra.report.section import Section, Table
 
 
 def timings_section(
     outcomes: Sequence[StageOutcome], shares: Mapping[str, float] | None = None, budget: float = 0.0
 ) -> Section:
-    """A section that says what each stage cost, and which were reused.
+    """The section of the time of each stage, with the reused stages marked.
 
     Args:
-        outcomes: of all stages.
-        shares: part of the budget that each stage was given, by name; None where there was no budget.
-        budget: seconds.
+        outcomes: outcomes of all stages.
+        shares: share of the budget of each stage, by name; None where there was no budget.
+        budget: budget in seconds.
     """
     given = {name: share * budget for name, share in (shares or {}).items()}
     rows = [
@@ -54,7 +54,7 @@ def _summary(outcomes: Sequence[StageOutcome]) -> str:
 
 
 def _unused(outcomes: Sequence[StageOutcome], given: Mapping[str, float], budget: float) -> str:
-    """What the stages that were skipped left of the budget."""
+    """A sentence on the budget that skipped stages left unused."""
     skipped = [one.stage for one in outcomes if isinstance(one.result, Skipped) and one.stage in given]
     if not skipped:
         return ""

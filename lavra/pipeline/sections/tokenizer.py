@@ -1,9 +1,9 @@
-"""How the tokenizer cuts held-out text, and whether the text comes back."""
+"""The section of the tokenizer: tokens of held-out text, and whether decoding returns the same text."""
 
 from __future__ import annotations
 
 from lavra.pipeline.stages.prepare import TokenizerResult
-from lavra.report import Paragraph, Section, Tone
+from lavra.report.section import Paragraph, Section, Tone
 
 
 def tokenizer_section(result: TokenizerResult) -> Section:

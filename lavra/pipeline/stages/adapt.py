@@ -1,10 +1,11 @@
-"""The adapt stage: the model is taught to answer, by LoRA, with instructions made of its own training text.
+"""The adapt stage: LoRA teaches the model to answer, with instructions made from its own training text.
 
 LoRA (Hu et al. 2021, arXiv:2106.09685) through the recipe of `lavra finetune`: a decoder learns conversations, an
-encoder-decoder one text made of another, an encoder writes nothing and skips the stage.  The stage's share of the
-budget says how many steps there are: opening the model, marks and answers before and after are paid from it as well.
+encoder-decoder one text made of another, an encoder writes nothing and skips the stage.
+The stage's share of the budget decides the number of steps; it also pays for opening the
+model, and for marks and answers before and after.
 
-The artifact is a PEFT folder with the tokenizer, whose chat template is the one it was taught with.
+The artifact is a PEFT folder with the tokenizer, which holds the chat template of the training.
 """
 
 from __future__ import annotations
@@ -14,60 +15,61 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from lavra.adapt.methods.lora import LoraConfig
 from lavra.base.ports import Progress
 from lavra.model.config import Kind
-from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.plan import Plan
-from lavra.pipeline.pupil import ANSWER_TOKENS, Marks, Pupil
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.samples.sample import KINDS, Instruction
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stage_folder import StageFolder, or_skipped
+from lavra.pipeline.student_model import ANSWER_TOKENS, ExamScores, StudentModel
+from lavra.pipeline.training_samples import TrainingSamples
 from lavra.runs.budget import LEAST_STEPS, Allowance, fixed, no_time
 from lavra.runs.prepared import training_settings
 from lavra.runs.run import Artifact, Run, RunOutcome, carry_out
 from lavra.tasks.chat import CHAT
-from lavra.tasks.learning.recipe import Lesson
-from lavra.tasks.learning.settings import FinetuneConfig, Method
+from lavra.tasks.learning.recipe import TrainingTask
+from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.rewrite import REWRITE
 
 _BATCH: Final = 16  # samples a step: a short run learns more from more steps
 _RANK: Final = 16
-# A small model's LoRA wants a higher rate than the usual one, which is for widths of many hundreds (docs/log.md).
+# A small model's LoRA needs a higher rate than usual: the usual rate is for widths of many hundreds (docs/log.md).
 _HIGHEST_RATE: Final = 5e-3
 _RATE_TIMES_WIDTH: Final = 0.5
 _MOST_MARKED: Final = 200  # held-out samples of a kind
 _LEAST_MARKED: Final = 8
 _MARKED_A_STEP: Final = 16  # samples are marked in about the time of a step
-_MOST_EPOCHS: Final = 8  # of few samples more are learnt by heart
+_MOST_EPOCHS: Final = 8  # in more epochs a model learns few samples by heart
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examination:
-    """How a model does on held-out instructions, and what it answers to a few of them.
+    """The marks of a model on held-out instructions, and its answers to a few of them.
 
     Attributes:
-        marks: on those to measure on.
-        answers: to those shown, in their order.
+        marks: marks on the instructions to measure.
+        answers: answers to the shown instructions, in their order.
     """
 
-    marks: Marks
+    marks: ExamScores
     answers: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptFigures:
-    """What the card says of the adapter.
+    """The adapter's figures in the card.
 
     Attributes:
-        nats_before: by kind of instruction, nats a token of the true answers, of the model as it was.
+        nats_before: by kind of instruction, nats a token of the true answers, of the model before teaching.
         nats_after: the same with the adapter.
-        chosen_before: share of the names asked for that were chosen rightly; 0 where none were asked for.
+        chosen_before: share of right choices in multiple-choice questions, before teaching; 0 where there are none.
         chosen_after: the same with the adapter.
-        measured: by kind, held-out samples measured on.
-        steps: of training.
-        left_out: training samples over the context.
+        measured: by kind, number of held-out samples measured.
+        steps: steps of training.
+        left_out: training samples that do not fit the context.
     """
 
     nats_before: Mapping[str, float]
@@ -81,13 +83,13 @@ class AdaptFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class BeforeAndAfter:
-    """A held-out question, answered by the model as it was and with the adapter.
+    """A held-out question, with the model's answers before teaching and with the adapter.
 
     Attributes:
         instruction: the question.
         output: the true answer.
-        source: where both are from: document and line.
-        before: answer of the model as it was.
+        source: document and line of both.
+        before: answer of the model before teaching.
         after: answer with the adapter.
     """
 
@@ -100,19 +102,19 @@ class BeforeAndAfter:
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptResult(AdaptFigures):
-    """What the stage found out.
+    """The result of the adapt stage.
 
     Attributes:
-        before: marks of the model as it was.
+        before: marks of the model before teaching.
         after: marks with the adapter.
-        room: tokens of the context.
-        answer_tokens: an answer shown has at most as many.
+        room: length of the context in tokens.
+        answer_tokens: largest number of tokens in a shown answer.
         answers: a few questions, answered before and after.
-        seconds: of training.
+        seconds: time of training.
     """
 
-    before: Marks
-    after: Marks
+    before: ExamScores
+    after: ExamScores
     room: int
     answer_tokens: int
     answers: tuple[BeforeAndAfter, ...]
@@ -129,11 +131,11 @@ def adapt_stage(config: UpConfig, progress: Progress) -> Stage[AdaptResult | Ski
     seconds = config.budget * SHARES["adapt"]
 
     def run(context: StageContext) -> AdaptResult | Skipped:
-        allowance, lessons = Allowance(seconds), Lessons.open(context.parents["instructions"])
-        why = "an encoder writes no answers" if config.kind is Kind.ENCODER else lessons.no_instructions
+        allowance, training_samples = Allowance(seconds), TrainingSamples.open(context.parents["instructions"])
+        why = "an encoder writes no answers" if config.kind is Kind.ENCODER else training_samples.no_instructions
         if why:
             return Skipped(why=why)
-        return or_skipped(lambda: _teach(context, config, allowance, lessons, progress))
+        return or_skipped(lambda: _teach(context, config, allowance, training_samples, progress))
 
     return Stage(
         name="adapt",
@@ -150,18 +152,21 @@ def adapt_stage(config: UpConfig, progress: Progress) -> Stage[AdaptResult | Ski
 
 
 def _teach(
-    context: StageContext, config: UpConfig, allowance: Allowance, lessons: Lessons, progress: Progress
+    context: StageContext, config: UpConfig, allowance: Allowance, training_samples: TrainingSamples, progress: Progress
 ) -> AdaptResult | Skipped:
-    """Teach, measure and save, where there is time for it."""
+    """Teach, measure and save, where the time allows it."""
     folder, plan = StageFolder(context), Plan.load(context.parents["plan"])
-    pupil, rows = Pupil(context.parents["pretrain"], _settings(config, plan, lessons)), lessons.instructions("train")
-    heldout = lessons.instructions("heldout")
-    if not pupil.has_room(rows[: 4 * _BATCH]) or not pupil.has_room(_marked(heldout, _LEAST_MARKED)):
-        return Skipped(why=f"no sample fits into {pupil.room} tokens; give a longer `sequence_length`")
+    student, rows = (
+        StudentModel(context.parents["pretrain"], _settings(config, plan, training_samples)),
+        training_samples.instructions("train"),
+    )
+    heldout = training_samples.instructions("heldout")
+    if not student.has_fitting(rows[: 4 * _BATCH]) or not student.has_fitting(_marked(heldout, _LEAST_MARKED)):
+        return Skipped(why=f"no sample fits into {student.max_length} tokens; give a longer `sequence_length`")
     choose = partial(
         allowance.choose,
-        pupil.recipe.module(),
-        pupil.lesson(rows[: 4 * _BATCH]).objective,
+        student.recipe.module(),
+        student.training_task(rows[: 4 * _BATCH]).objective,
         plan.train.precision,
         a_step=max(1, _MARKED_A_STEP // len({one.kind for one in heldout})),
         least=_LEAST_MARKED,
@@ -171,22 +176,21 @@ def _teach(
     if not chosen.steps:
         return Skipped(why=no_time(allowance), again=True)
     marked = _marked(heldout, chosen.measured)
-    shown = _spread(pupil.fitting(marked, ANSWER_TOKENS), config.num_samples)
-    run = _run(pupil, rows, _steps(chosen.steps, len(rows)), allowance, marked, shown)
-    return _result(pupil, run.lesson, carry_out(run, folder, progress), shown)
+    shown = _spread(student.fitting(marked, ANSWER_TOKENS), config.num_samples)
+    run = _run(student, rows, _steps(chosen.steps, len(rows)), allowance, marked, shown)
+    return _result(student, run.training_task, carry_out(run, folder, progress), shown)
 
 
 def _steps(chosen: int, num_samples: int) -> int:
-    """As many as there is time for, but no more epochs than teach."""
+    """The number of steps that the time allows, up to the number of useful epochs."""
     return min(chosen, max(LEAST_STEPS, _MOST_EPOCHS * num_samples // _BATCH))
 
 
-def _settings(config: UpConfig, plan: Plan, lessons: Lessons) -> FinetuneConfig:
+def _settings(config: UpConfig, plan: Plan, training_samples: TrainingSamples) -> FinetuneConfig:
     return FinetuneConfig(
         task=REWRITE if config.kind is Kind.ENCODER_DECODER else CHAT,
-        data=lessons.folder / "instructions-train.jsonl",
-        method=Method.LORA,
-        rank=_RANK,
+        data=training_samples.folder / "instructions-train.jsonl",
+        method=LoraConfig(rank=_RANK),
         learning_rate=min(_HIGHEST_RATE, _RATE_TIMES_WIDTH / plan.hidden_size),
         batch_size=_BATCH,
         max_tokens=plan.sequence_length,
@@ -197,19 +201,19 @@ def _settings(config: UpConfig, plan: Plan, lessons: Lessons) -> FinetuneConfig:
 
 
 def _marked(rows: Sequence[Instruction], count: int) -> list[Instruction]:
-    """The held-out samples to measure on: so many of each kind."""
+    """The held-out samples to measure: `count` of each kind."""
     return [one for kind in KINDS for one in [row for row in rows if row.kind == kind][:count]]
 
 
 def _spread(rows: Sequence[Instruction], count: int) -> list[Instruction]:
-    """A few, of every kind in turn."""
+    """A few held-out samples, of every kind in turn."""
     by_kind = [[one for one in rows if one.kind == kind] for kind in KINDS]
     turns = (kind[turn] for turn in range(len(rows)) for kind in by_kind if turn < len(kind))
     return [one for one, _ in zip(turns, range(count), strict=False)]
 
 
 def _run(
-    pupil: Pupil,
+    student: StudentModel,
     rows: Sequence[Instruction],
     steps: int,
     allowance: Allowance,
@@ -217,23 +221,26 @@ def _run(
     shown: Sequence[Instruction],
 ) -> Run[Examination, Examination]:
     def examine() -> Examination:
-        return Examination(marks=pupil.marks(marked), answers=pupil.answer(shown))
+        return Examination(marks=student.marks(marked), answers=student.answer(shown))
 
-    lesson = pupil.lesson(rows[: steps * _BATCH])
-    settings = pupil.with_steps(steps, save_every=allowance.save_every(steps))
+    training_task = student.training_task(rows[: steps * _BATCH])
+    settings = student.with_steps(steps, save_every=allowance.save_every(steps))
     return Run(
-        recipe=pupil.recipe,
-        lesson=lesson,
-        train=training_settings(settings, lesson),
+        recipe=student.recipe,
+        training_task=training_task,
+        train=training_settings(settings, training_task),
         before=examine,
         after=examine,
-        artifact=lambda _: Artifact(kind="adapter", write=pupil.save),
+        artifact=lambda _: Artifact(kind="adapter", write=student.save),
         part="teach answers",
     )
 
 
 def _result(
-    pupil: Pupil, lesson: Lesson, done: RunOutcome[Examination, Examination], shown: Sequence[Instruction]
+    student: StudentModel,
+    training_task: TrainingTask,
+    done: RunOutcome[Examination, Examination],
+    shown: Sequence[Instruction],
 ) -> AdaptResult:
     before, after = done.before.marks, done.after.marks
     answers = zip(shown, done.before.answers, done.after.answers, strict=True)
@@ -244,10 +251,10 @@ def _result(
         chosen_after=after.share_chosen,
         measured=after.measured,
         steps=done.train.steps,
-        left_out=sum(trouble.dropped for trouble in lesson.troubles),
+        left_out=sum(issue.dropped for issue in training_task.issues),
         before=before,
         after=after,
-        room=pupil.room,
+        room=student.max_length,
         answer_tokens=ANSWER_TOKENS,
         answers=tuple(
             BeforeAndAfter(instruction=one.instruction, output=one.output, source=one.source, before=was, after=now)

@@ -1,4 +1,4 @@
-"""The baselines stage: what gzip, bz2, xz and counting models make of the same held-out text."""
+"""The baselines stage: scores of gzip, bz2, xz and counting models on the same held-out text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lavra.evaluation.baselines.heldout import Baseline, measure_baselines
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.prepare import open_tokens
-from lavra.text import Corpus
+from lavra.text.corpus import Corpus
 
 BASELINES_FILE = "baselines.json"
 
@@ -40,6 +40,6 @@ def baselines_stage(progress: Progress) -> Stage[Skipped | None]:
 
 
 def load_baselines(folder: Path) -> list[Baseline]:
-    """What the stage measured; nothing where it was skipped."""
+    """Read the baselines of the stage; an empty list where it was skipped."""
     path = folder / BASELINES_FILE
     return [Baseline(**one) for one in read_json(path)] if path.exists() else []

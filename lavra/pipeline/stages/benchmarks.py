@@ -1,9 +1,9 @@
 """The benchmarks stage of decoders: questions made of held-out text, and a few public tasks where their files are here.
 
-Every user has the first: `lavra.pipeline.probes` writes them as task files, so `lavra evaluate` and
-lm-evaluation-harness ask the same questions again.  The second are asked where `LAVRA_DATA` names a folder that has
-their files.  As many items are asked as the stage's share of the budget pays for, by the time of a first few; nothing
-is downloaded.
+Every user has the questions: `lavra.pipeline.probes` writes them as task files, so `lavra evaluate` and
+lm-evaluation-harness can ask them again.
+The public tasks run where `LAVRA_DATA` names a folder with their files; the stage downloads no data.
+The time of a few first items and the stage's share of the budget decide the number of items.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from lavra.pipeline.probes import write_probes
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.text import Corpus
+from lavra.text.corpus import Corpus
 
 _MOST: Final = 400  # items of a task
-_LEAST: Final = 20  # items of a task; fewer say nothing
-_TRIED: Final = 4  # items of a task by whose time the others are counted
+_LEAST: Final = 20  # items of a task; fewer give no usable score
+_TRIED: Final = 4  # items of a task to time; the number of items follows from it
 _SECONDS_ALWAYS: Final = 3.0  # are spent, however small the share
 _SECONDS_MOST: Final = 30.0  # may be spent on the least items, so that a small model has them on a busy machine
 _DOCUMENTS: Final = 400  # held-out documents that are looked at, spread over all of them
@@ -43,12 +43,12 @@ _PUBLIC: Final = ("arc_easy", "piqa")  # everyday knowledge, in English
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarksFigures:
-    """What the card says of the model.
+    """The model's benchmark figures in the card.
 
     Attributes:
         scores: first score of each task that has one.
-        items: items asked of each task.
-        verdict: what it is above guessing at, and what not.
+        items: number of items of each task.
+        verdict: the tasks above guessing, and the others.
     """
 
     scores: Mapping[str, float]
@@ -58,17 +58,17 @@ class BenchmarksFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarksResult(BenchmarksFigures):
-    """What the model can and cannot do.
+    """The result of the benchmarks stage.
 
     Attributes:
-        evaluation: everything that was measured.
+        evaluation: all measurements.
     """
 
     evaluation: EvaluationResult
 
 
 def benchmarks_stage(config: UpConfig, progress: Progress) -> Stage[BenchmarksResult | Skipped]:
-    """Ask the model questions made of held-out text, and public tasks where their files are here."""
+    """The stage that asks the model questions made of held-out text, and public tasks where their files are here."""
     data = _data()
 
     def run(context: StageContext) -> BenchmarksResult | Skipped:
@@ -108,13 +108,13 @@ def benchmarks_stage(config: UpConfig, progress: Progress) -> Stage[BenchmarksRe
 
 
 def _data() -> Path | None:
-    """The folder of public data, where the user names one."""
+    """The folder of public data; None where the user names no folder."""
     named = os.environ.get("LAVRA_DATA", "")
     return Path(named) if named and Path(named).is_dir() else None
 
 
 def _public(data: Path | None) -> tuple[list[EvalTask], list[str]]:
-    """The public tasks whose files are in a folder, and what is to be said of the others."""
+    """The public tasks whose files are in a folder, and a note on each of the others."""
     found, missing = [], []
     for name in _PUBLIC if data is not None else ():
         try:
@@ -127,7 +127,7 @@ def _public(data: Path | None) -> tuple[list[EvalTask], list[str]]:
 
 
 def _asked(folder: Path, tasks: Sequence[EvalTask], seconds: float, progress: Progress) -> EvaluationResult | Skipped:
-    """The tasks, as many items of each as the time pays for."""
+    """Limit the tasks to the number of items that the time allows."""
     model = load(str(folder))
     identity = ModelIdentity(name=str(folder), hash=model_hash(model))
 
@@ -138,7 +138,7 @@ def _asked(folder: Path, tasks: Sequence[EvalTask], seconds: float, progress: Pr
     ask(1, silent)  # warms up
     started = time.monotonic()
     ask(_TRIED, silent)
-    an_item = (time.monotonic() - started) / _TRIED  # of every task
+    an_item = (time.monotonic() - started) / _TRIED  # seconds for an item of every task
     number = min(_MOST, max(_LEAST, int(max(seconds, _SECONDS_ALWAYS) / an_item)))
     if number * an_item > max(seconds, _SECONDS_MOST):
         needed, given = format_duration(number * an_item), format_duration(max(seconds, _SECONDS_MOST))

@@ -1,4 +1,4 @@
-"""The compress stage: the model in eight bits beside the model, and the card that says what that cost."""
+"""The compress stage: an INT8 copy of the model, and the quality card with its cost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.settings import SHARES, UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.text import Corpus
+from lavra.text.corpus import Corpus
 
 _TO: Final = "int8"  # holds its bars without calibration, so it costs seconds
 _SECONDS_A_PARAMETER: Final = 1.3e-6  # for rounding and the card, on two cores (docs/log.md)
@@ -28,12 +28,12 @@ _DOCUMENTS = 400  # held-out documents that are looked at, spread over all of th
 
 @dataclass(frozen=True, kw_only=True)
 class CompressFigures:
-    """What the card says of the smaller model.
+    """The smaller model's figures in the card.
 
     Attributes:
         holds: whether it is within every bar of its quality card.
-        bytes: of all its files.
-        mean_kl: mean divergence from the model, in nats a position; None where a kind of model has no such figure.
+        bytes: size of all its files.
+        mean_kl: mean divergence from the model, in nats a position; None for a kind of model without this figure.
     """
 
     holds: bool
@@ -43,17 +43,17 @@ class CompressFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class CompressResult(CompressFigures):
-    """What the smaller model saved and cost.
+    """The result of the compress stage: savings and cost of the smaller model.
 
     Attributes:
-        quality: its quality card.
+        quality: quality card of the model.
     """
 
     quality: QualityCard
 
 
 def compress_stage(config: UpConfig, progress: Progress) -> Stage[CompressResult | Skipped]:
-    """Make the INT8 model, and measure it on held-out text; a card it misses is kept and said in red."""
+    """The stage that makes the INT8 model and measures it on held-out text; a missed bar is kept and shown in red."""
 
     def run(context: StageContext) -> CompressResult | Skipped:
         why = _too_large(Plan.load(context.parents["plan"]).num_parameters, config.budget * SHARES["compress"])
@@ -87,10 +87,10 @@ def compress_stage(config: UpConfig, progress: Progress) -> Stage[CompressResult
 
 
 def _too_large(parameters: int, seconds: float) -> str:
-    """Why a model is not compressed in this time; empty where it is.
+    """The reason why a model is not compressed in this time; empty where it is compressed.
 
     Args:
-        parameters: of the model.
+        parameters: number of parameters of the model.
         seconds: this stage's share of the budget.
     """
     needed = parameters * _SECONDS_A_PARAMETER

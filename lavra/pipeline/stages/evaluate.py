@@ -1,7 +1,7 @@
 """The evaluate stage of decoders: bits per byte beside the baselines, completions of held-out text, and a verdict.
 
-The verdict is made of measurements only: which baselines the model beats, and how often its greedy completion of a
-held-out line is the line that was really there.
+The verdict uses only measurements: the baselines that the model beats, and the share of held-out lines that its greedy
+completion finishes exactly.
 """
 
 from __future__ import annotations
@@ -18,52 +18,53 @@ from lavra.base.types import GenerateRequest
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.evaluation.baselines.heldout import HeldoutResult, compare
 from lavra.generate.in_process import InProcessModel
-from lavra.model import Decoder, load_checkpoint
+from lavra.model.checkpoint import load_checkpoint
+from lavra.model.transformer import Decoder
 from lavra.pipeline.heldout import HeldoutSample, affordable_tokens, score_documents, window_of
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.baselines import load_baselines
 from lavra.pipeline.stages.prepare import open_tokens
-from lavra.tokens import Tokenizer
+from lavra.tokens.tokenizer import Tokenizer
 
 EVALUATION_FILE = "evaluation.json"
 
-_SCORING = 0.25  # of the budget, beside it: a model that needs longer for all held-out text is measured on a sample
-_SCORED_ALWAYS = 60.0  # seconds; so a small model is measured on all of it however short the run and busy the machine
+_SCORING = 0.25  # share of the budget, added to it: a model that needs longer is measured on a sample
+_SCORED_ALWAYS = 60.0  # seconds; so a small model reads all held-out text, however short the run and busy the machine
 _NUM_LINES = 128  # lines completed for the verdict
 _MOST_DRAWS = 20 * _NUM_LINES
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """How much of a context is prompt and how much completion, for a context of `context` tokens."""
+    """The parts of a context of `context` tokens: prompt and completion."""
 
     context: int
 
     @property
     def prompt(self) -> int:
-        """Tokens given."""
+        """The number of tokens in the prompt."""
         return min(160, self.context // 2)
 
     @property
     def line(self) -> int:
-        """Tokens written to finish a line."""
+        """The number of tokens to finish a line."""
         return min(32, self.context // 4)
 
     @property
     def sample(self) -> int:
-        """Tokens written to be read."""
+        """The number of tokens of a shown completion."""
         return min(64, self.context // 4)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LineScore:
-    """How well a model finishes held-out lines.
+    """The score of a model at finishing held-out lines.
 
     Attributes:
-        num_lines: lines tried, each cut at a random token with something left, and given with the text before it.
+        num_lines: lines tried; each is cut at a random token before its end; the model reads the text before the cut.
         num_exact: greedy completions equal to the rest of the line.
-        num_first: completions whose first token was right.
+        num_first: completions with a right first token.
     """
 
     num_lines: int
@@ -72,25 +73,25 @@ class LineScore:
 
     @property
     def share_exact(self) -> float:
-        """Of the lines tried; 0 where there were none."""
+        """The share of the lines tried; 0 where there were none."""
         return self.num_exact / max(1, self.num_lines)
 
     @property
     def share_first(self) -> float:
-        """Of the lines tried; 0 where there were none."""
+        """The share of the lines tried; 0 where there were none."""
         return self.num_first / max(1, self.num_lines)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateFigures:
-    """What the card says of the model.
+    """The model's held-out figures in the card.
 
     Attributes:
-        bits_per_byte: of held-out text.
+        bits_per_byte: bits per byte of held-out text.
         ratios: by baseline, the model's bits per byte over the baseline's; below 1 the model wins.
-        baselines: bits per byte of each.
+        baselines: bits per byte of each baseline.
         lines_exact: share of held-out lines finished exactly.
-        first_tokens_right: share of them whose first token was right.
+        first_tokens_right: share of held-out lines with a right first token.
     """
 
     bits_per_byte: float
@@ -102,14 +103,14 @@ class EvaluateFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldoutCompletion:
-    """What the model wrote in the middle of a held-out document.
+    """The model's completion in the middle of a held-out document.
 
     Attributes:
         prompt: text of the document.
-        completion: what the model wrote, greedily.
-        reference: how the document really went on.
-        num_tokens: written.
-        document: its id.
+        completion: greedy completion of the model.
+        reference: real continuation of the document.
+        num_tokens: tokens written.
+        document: id of the document.
     """
 
     prompt: str
@@ -121,14 +122,14 @@ class HeldoutCompletion:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateResult(EvaluateFigures):
-    """What the model is like on held-out text.
+    """The result of the evaluate stage of a decoder.
 
     Attributes:
-        verdict: what it is good for.
+        verdict: the tasks that the model is good for.
         heldout: the model beside every baseline.
-        lines: how it finishes lines.
-        completions: to be read.
-        error: standard error of the bits per byte, where they are estimated from a sample; 0 where all was scored.
+        lines: its score at finishing lines.
+        completions: completions for the reader.
+        error: standard error of the bits per byte, where they are estimated from a sample; 0 where all text was scored.
     """
 
     verdict: str
@@ -139,7 +140,7 @@ class EvaluateResult(EvaluateFigures):
 
 
 def evaluate_stage(config: UpConfig, progress: Progress) -> Stage[EvaluateResult]:
-    """Measure the model on held-out text and say what it is good for."""
+    """The stage that measures the model on held-out text and writes the verdict."""
 
     def run(context: StageContext) -> EvaluateResult:
         folder, tokens = context.parents["pretrain"], open_tokens(context.parents["tokens"], "heldout")
@@ -151,10 +152,10 @@ def evaluate_stage(config: UpConfig, progress: Progress) -> Stage[EvaluateResult
         )
         writer = InProcessModel(model, model_config, Tokenizer.load(folder), batch_size=32)
         lines = finish_lines(writer, tokens, progress)
-        said = verdict(result, lines)
+        sentence = verdict(result, lines)
         write_json(
             context.folder / EVALUATION_FILE,
-            {"bits_per_byte": result.model_bits_per_byte, "verdict": said, **asdict(lines)},
+            {"bits_per_byte": result.model_bits_per_byte, "verdict": sentence, **asdict(lines)},
         )
         return EvaluateResult(
             bits_per_byte=result.model_bits_per_byte,
@@ -162,7 +163,7 @@ def evaluate_stage(config: UpConfig, progress: Progress) -> Stage[EvaluateResult
             baselines={row.baseline.name: row.baseline.bits_per_byte for row in result.rows},
             lines_exact=lines.share_exact,
             first_tokens_right=lines.share_first,
-            verdict=said,
+            verdict=sentence,
             heldout=result,
             lines=lines,
             completions=_completions(writer, tokens, config.num_samples),
@@ -183,7 +184,7 @@ def evaluate_stage(config: UpConfig, progress: Progress) -> Stage[EvaluateResult
 
 
 def _nll(model: Decoder, tokens: TokenDataset, seconds: float, progress: Progress) -> tuple[float, float]:
-    """Nats of all held-out text, and the standard error of its bits per byte: estimated where time is too short."""
+    """The nats of all held-out text, and the standard error of its bits per byte; estimates where time is too short."""
     sample = HeldoutSample(tokens, window_of(model), affordable_tokens(model, tokens, seconds))
     if sample.is_everything:
         return score_documents(model, tokens, range(tokens.num_documents), progress).nll, 0.0
@@ -193,7 +194,7 @@ def _nll(model: Decoder, tokens: TokenDataset, seconds: float, progress: Progres
 
 
 def load_verdict(folder: Path) -> str:
-    """What the evaluate stage concluded, whatever kind of model it measured."""
+    """Read the verdict of the evaluate stage, for any kind of model."""
     return str(read_json(folder / EVALUATION_FILE)["verdict"])
 
 
@@ -213,7 +214,7 @@ def finish_lines(writer: InProcessModel, dataset: TokenDataset, progress: Progre
 
 @dataclass(frozen=True, kw_only=True)
 class _Cut:
-    """A line cut in two: what the model is given, and what was really there."""
+    """A line cut in two: the prompt of the model, and the real rest of the line."""
 
     prompt: tuple[int, ...]
     next_token: int
@@ -221,7 +222,7 @@ class _Cut:
 
 
 def _cut_lines(tokenizer: Tokenizer, dataset: TokenDataset, lengths: Lengths) -> list[_Cut]:
-    """Places drawn at random, the same ones every time, at which something is left of the line."""
+    """Cuts before the end of a line, drawn at random with a fixed seed."""
     draw, cuts = random.Random(0), []
     for _ in range(_MOST_DRAWS):
         ids = dataset.document(draw.randrange(dataset.num_documents)).tolist()
@@ -236,7 +237,7 @@ def _cut_lines(tokenizer: Tokenizer, dataset: TokenDataset, lengths: Lengths) ->
 
 
 def _completions(writer: InProcessModel, dataset: TokenDataset, number: int) -> tuple[HeldoutCompletion, ...]:
-    """Greedy completions of the middle of held-out documents, beside how they really went on."""
+    """Greedy completions in the middle of held-out documents, with the real continuations."""
     draw, tokenizer, lengths = random.Random(1), writer.tokenizer, Lengths(writer.config.max_positions)
     long_enough = [index for index, length in enumerate(dataset.lengths) if length > lengths.prompt + lengths.sample]
     chosen = draw.sample(long_enough, min(number, len(long_enough)))
@@ -259,7 +260,7 @@ def _completions(writer: InProcessModel, dataset: TokenDataset, number: int) -> 
 
 
 def verdict(result: HeldoutResult, lines: LineScore) -> str:
-    """What this model is good for, from what was measured on it."""
+    """The verdict on a model, from its measurements."""
     beaten = [row.baseline.name for row in result.rows if row.model_wins]
     exact = lines.share_exact
     use = (

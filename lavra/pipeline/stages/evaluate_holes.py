@@ -1,7 +1,7 @@
 """The evaluate stage of encoders and encoder-decoders: filling held-out holes, beside counts from both sides.
 
-Model and baseline are given exactly the same hidden tokens: one epoch of the batch maker the model was trained with,
-on held-out documents (at most `_MAX_BATCHES` batches of it, and the baseline at most 20,000 of their holes).
+Model and baseline fill exactly the same hidden tokens: one epoch of the model's training batch maker on held-out
+documents (at most `_MAX_BATCHES` batches, and for the baseline at most 20,000 of their holes).
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from lavra.base.ports import Progress
 from lavra.data.pretraining.dataset import TokenDataset
 from lavra.evaluation.baselines.bidirectional import BidirectionalConfig, BidirectionalNgram
 from lavra.evaluation.baselines.masked_text import Hiding, masked_text, span_text
-from lavra.model import EncoderDecoder, load_checkpoint
+from lavra.model.checkpoint import load_checkpoint
+from lavra.model.transformer import EncoderDecoder
 from lavra.pipeline.heldout import HeldoutHoles
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.evaluate import EVALUATION_FILE
 from lavra.pipeline.stages.prepare import open_tokens
-from lavra.tokens import Tokenizer
+from lavra.tokens.tokenizer import Tokenizer
 
 OURS: Final = "this model"
 _MAX_BATCHES = 64
@@ -34,14 +35,14 @@ _MAX_BATCHES = 64
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateHolesFigures:
-    """What the card says of the model.
+    """The model's held-out figures in the card.
 
     Attributes:
         nats_per_hole: nats a hidden token, of the model and of each baseline, by name.
-        gain_over_backoff: share of nats the model saves on the 5-gram with both-side back-off; None where there was
-            too little text to count.
+        gain_over_backoff: share of nats the model saves on the 5-gram with both-side back-off; None where there
+            is too little text to count.
         gain_over_combined: the same on its tuned combination.
-        num_holes: hidden tokens measured on.
+        num_holes: number of hidden tokens measured.
     """
 
     nats_per_hole: Mapping[str, float]
@@ -57,7 +58,7 @@ class EvaluateHolesFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateHolesResult(EvaluateHolesFigures):
-    """What the model is like on held-out holes.
+    """The result of the evaluate stage of an encoder or encoder-decoder.
 
     Attributes:
         verdict: the model beside counts from both sides.
@@ -102,7 +103,7 @@ def evaluate_holes_stage(progress: Progress) -> Stage[EvaluateHolesResult | Skip
 def _compare(
     nll: npt.NDArray[np.float32], holes: HeldoutHoles, train: TokenDataset, spans: bool
 ) -> EvaluateHolesResult:
-    """The model beside counts from both sides; alone where there is too little text to count."""
+    """Compare the model with counts from both sides; score the model alone where there is too little text to count."""
     text = span_text(holes.made(), holes.sentinel_ids) if spans else masked_text(holes.made())
     settings = BidirectionalConfig(hiding=Hiding.SPANS if spans else Hiding.TOKENS)
     try:

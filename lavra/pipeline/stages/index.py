@@ -1,8 +1,10 @@
-"""The index stage: the documents of the corpus become searchable, and questions are answered from them with citations.
+"""The index stage: it makes the documents of the corpus searchable, and answers questions from them with citations.
 
-The files are read again, each in one piece: a place in a document can be cited only where the document is whole, and
-the corpus is cleaned, cut and partly held out.  Which encoder makes the vectors is measured (`index_encoders`); where
-there is no time for any, words alone are searched.  A few questions made of the documents show what comes back.
+The stage reads the files again, each in one piece: a citation needs the place in the whole document, and the corpus is
+cleaned, cut and partly held out.
+A measurement chooses the encoder of the vectors (`index_encoders`); where there is no time for one, the index searches
+words alone.
+A few questions made of the documents show its answers.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ from lavra.base.ports import Progress
 from lavra.base.retrieval import Answer, Question
 from lavra.base.units import format_duration
 from lavra.pipeline.index_encoders import ChosenArms, Encoders, EncoderTrial, choose_encoder
-from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
+from lavra.pipeline.training_samples import TrainingSamples
 from lavra.rag.answering.answerer import DocumentAnswerer
 from lavra.rag.index.config import IndexConfig
 from lavra.rag.index.open import Index, open_index
@@ -31,12 +33,12 @@ from lavra.rag.index.update import update_index
 from lavra.rag.questions.make import make_questions
 from lavra.rag.questions.question import MadeQuestion, QuestionKind
 from lavra.rag.retrievers.build import build_retriever
-from lavra.text import Corpus
+from lavra.text.corpus import Corpus
 
-SHARE: Final = 0.05  # of the budget, beside it: no training stage has less for it
+SHARE: Final = 0.05  # share of the budget, added to it: no training stage has less for it
 _SECONDS_ALWAYS: Final = 10.0  # for vectors, however small the share
 _BYTES_A_SECOND: Final = 1e6  # are read and counted, on a busy machine; 2e6 on two free cores
-_SECONDS_MOST: Final = 120.0  # for words, where a quarter of the budget is less
+_SECONDS_MOST: Final = 120.0  # least time for words, where a quarter of the budget is less
 _BYTES_A_CHUNK: Final = 600
 _ASKED: Final = 12  # questions made of the documents
 _SHOWN: Final = 3
@@ -45,15 +47,15 @@ _KINDS: Final = (QuestionKind.DEFINITION, QuestionKind.HEADING, QuestionKind.TOP
 
 @dataclass(frozen=True, kw_only=True)
 class IndexFigures:
-    """What the card says of the index.
+    """The index's figures in the card.
 
     Attributes:
-        documents: names that can be cited.
-        chunks: parts of them that can be found.
-        encoder: that made the vectors; empty where words alone are searched.
-        asked: questions made of the documents.
-        answered: of those, the ones that were answered.
-        right_document: of those, the ones whose answer cites the document they were made of.
+        documents: number of documents.
+        chunks: number of searchable parts of documents.
+        encoder: encoder of the vectors; empty where words alone are searched.
+        asked: number of questions made of the documents.
+        answered: number of those with an answer.
+        right_document: number of answers that cite the document of the question.
     """
 
     documents: int
@@ -66,11 +68,11 @@ class IndexFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownAnswer:
-    """A question and what the index answers.
+    """A question with the answer of the index.
 
     Attributes:
         question: made of a document.
-        answer: with its marks.
+        answer: answer with its citation marks.
         sources: `[1] document, page 3, line 12`.
     """
 
@@ -81,16 +83,16 @@ class ShownAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexResult(IndexFigures):
-    """What the stage found out.
+    """The result of the index stage.
 
     Attributes:
         skipped: files that are not in the index, by reason.
         words_found: as in `ChosenArms`.
-        pairs: held-out pairs that were looked for.
-        trials: of the encoders there were.
-        why: what is searched, and why.
+        pairs: number of held-out pairs searched for.
+        trials: trials of the available encoders.
+        why: the search methods, with the reason.
         examples: questions with their answers.
-        seconds: of reading, counting and embedding.
+        seconds: time of reading, counting and embedding.
     """
 
     skipped: Mapping[str, int]
@@ -116,9 +118,9 @@ def index_stage(config: UpConfig, encoders: Encoders | None, progress: Progress)
                 why=f"{size / 1e6:,.0f} MB of text take about {format_duration(needed)} to index, and there are "
                 f"{format_duration(most)}; `lavra index FOLDER` indexes them"
             )
-        lessons = Lessons.open(context.parents["instructions"])
+        training_samples = TrainingSamples.open(context.parents["instructions"])
         folders = [*_taught(context.parents["encoder"]), *others]
-        chosen = choose_encoder(folders, encoders, lessons, round(size / _BYTES_A_CHUNK), seconds)
+        chosen = choose_encoder(folders, encoders, training_samples, round(size / _BYTES_A_CHUNK), seconds)
         return _index(context.folder, config, chosen, progress)
 
     return Stage(
@@ -135,7 +137,7 @@ def index_stage(config: UpConfig, encoders: Encoders | None, progress: Progress)
 
 
 def _taught(folder: Path) -> list[str]:
-    """The encoder that this run has taught, where it has."""
+    """The folder of the encoder of this run; an empty list where the run has none."""
     return [str(folder)] if (folder / "config.json").exists() and (folder / CARD_FILE).exists() else []
 
 

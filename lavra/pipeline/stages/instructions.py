@@ -1,6 +1,6 @@
-"""The instructions stage: instructions and pairs made of the corpus, to be taught from.
+"""The instructions stage: it makes instructions and pairs from the corpus, for teaching.
 
-It runs before the plan, which gives the time of stages that will have nothing to teach to pretraining.
+It runs before the plan, because the plan gives the time of stages without samples to pretraining.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import Final
 
 from lavra.base.ports import Progress
 from lavra.base.types import Document
-from lavra.pipeline.instructions import Account, Made, count_kinds, make_samples
-from lavra.pipeline.lessons import write_lessons
+from lavra.pipeline.instructions import Account, SplitSamples, count_kinds, make_samples
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
-from lavra.text import Corpus, SplitName
+from lavra.pipeline.training_samples import write_training_samples
+from lavra.text.corpus import Corpus, SplitName
 
 _LOOKED_AT: Final = 16_000_000  # bytes of a split; more gives more samples than a budget of days teaches
-_LEAST_ROOM: Final = 128  # bytes of question and answer; less says nothing
-_MOST_ROOM: Final = 1024  # a token is a byte at least, so what has room in as many bytes has it in the context
+_LEAST_BYTES: Final = 128  # bytes of question and answer; shorter contexts hold no usable sample
+_MOST_BYTES: Final = 1024  # a token is at least a byte, so a text of this many bytes fits the context
 
 
 @dataclass(frozen=True, kw_only=True)
 class InstructionsFigures:
-    """What the card says of the samples.
+    """The figures of the samples in the card.
 
     Attributes:
-        instructions: by kind, instructions to learn from.
-        pairs: by kind, pairs to learn from.
+        instructions: by kind, number of training instructions.
+        pairs: by kind, number of training pairs.
     """
 
     instructions: Mapping[str, int]
@@ -38,13 +38,13 @@ class InstructionsFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class InstructionsResult(InstructionsFigures):
-    """What the stage found in the text.
+    """The result of the instructions stage.
 
     Attributes:
-        heldout_instructions: by kind, instructions to measure on.
-        heldout_pairs: by kind, pairs to measure on.
-        training: what became of the documents to learn from.
-        heldout: what became of the held-out ones.
+        heldout_instructions: by kind, number of held-out instructions.
+        heldout_pairs: by kind, number of held-out pairs.
+        training: counts of the training documents, by outcome.
+        heldout: counts of the held-out documents, by outcome.
     """
 
     heldout_instructions: Mapping[str, int]
@@ -55,13 +55,13 @@ class InstructionsResult(InstructionsFigures):
 
 def instructions_stage(config: UpConfig, progress: Progress) -> Stage[InstructionsResult]:
     """Make instructions and pairs of the corpus."""
-    room = min(_MOST_ROOM, max(_LEAST_ROOM, config.context))
+    max_bytes = min(_MOST_BYTES, max(_LEAST_BYTES, config.context))
 
     def run(context: StageContext) -> InstructionsResult:
         corpus = Corpus.open(context.parents["corpus"])
-        train = _made(corpus, "train", config.seed, room, progress)
-        heldout = _made(corpus, "heldout", config.seed, room, progress, training=train)
-        write_lessons(context.folder, train, heldout)
+        train = _made(corpus, "train", config.seed, max_bytes, progress)
+        heldout = _made(corpus, "heldout", config.seed, max_bytes, progress, training=train)
+        write_training_samples(context.folder, train, heldout)
         return InstructionsResult(
             instructions=count_kinds(train.instructions),
             pairs=count_kinds(train.pairs),
@@ -78,16 +78,21 @@ def instructions_stage(config: UpConfig, progress: Progress) -> Stage[Instructio
         version=2,
         run=run,
         needs=("corpus",),
-        config={"seed": config.seed, "room": room, "bytes": _LOOKED_AT},
+        config={"seed": config.seed, "room": max_bytes, "bytes": _LOOKED_AT},
         result=InstructionsResult,
         figures=InstructionsFigures,
     )
 
 
 def _made(
-    corpus: Corpus, split: SplitName, seed: int, room: int, progress: Progress, training: Made | None = None
-) -> Made:
-    """What the documents of a split give; of a large corpus a part is drawn, which gives more than is ever taught."""
+    corpus: Corpus,
+    split: SplitName,
+    seed: int,
+    max_bytes: int,
+    progress: Progress,
+    training: SplitSamples | None = None,
+) -> SplitSamples:
+    """The samples of a split; a large corpus gives them from a random part, which holds more than a run can teach."""
     total, share = corpus.num_documents(split), min(1.0, _LOOKED_AT / max(1, corpus.num_bytes(split)))
 
     def drawn() -> Iterator[Document]:
@@ -96,6 +101,6 @@ def _made(
             if random.Random(f"{seed} look {document.id}").random() < share:
                 yield document
 
-    made = make_samples(drawn(), seed, room=room, training=training)
+    made = make_samples(drawn(), seed, max_bytes=max_bytes, training=training)
     made.account.unread = total - made.account.documents
     return made

@@ -1,9 +1,10 @@
-"""The plan stage: a training run fixed before step 0, from time and machine.
+"""The plan stage: it fixes a training run before step 0, from time and machine.
 
-First the machine's matrix peak says how many operations the budget buys, and a ladder of shapes says which model
-spends them best.  Then that model is really built and a few real steps are timed (after compiling), and the number
-of steps follows from *that*, so the run ends when it should.  The plan is an artifact: a resumed run never measures
-again, and nothing about training depends on a clock.
+First, the machine's matrix peak gives the number of operations in the budget, and a ladder of shapes gives the best
+model for them.
+Then the stage builds that model and times a few real steps (after compiling).
+The number of steps follows from this time, so the run ends within the budget.
+The plan is an artifact: a resumed run never measures again, and training never depends on a clock.
 """
 
 from __future__ import annotations
@@ -22,40 +23,41 @@ from lavra.base.device import bf16_pays, find_compiler, matrix_peak, pick_device
 from lavra.base.errors import ConfigError
 from lavra.base.ports import Progress
 from lavra.base.units import format_duration
-from lavra.model import num_parameters
 from lavra.model.config import Kind
-from lavra.pipeline.crew import Crew
+from lavra.model.transformer import num_parameters
 from lavra.pipeline.fit import memory_check, must_pass, time_check, to_text
-from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.objective import num_rows
-from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, MOST_READ, Plan, TextSize, choose_rung, round_up
+from lavra.pipeline.plan import HEAD_CHANNELS, LEARNING, MOST_READ, Plan, TextSize, choose_shape, round_up
 from lavra.pipeline.settings import DEFAULT_OPTIMIZER, UpConfig, planned_shares
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.stages.prepare import open_tokens
 from lavra.pipeline.training import PretrainRun, lead
+from lavra.pipeline.training_samples import TrainingSamples
+from lavra.pipeline.worker_group import WorkerGroup
 from lavra.runs.budget import LEAST_STEPS, save_every
-from lavra.tokens import Tokenizer
-from lavra.train import CallbackHook, OptimizerConfig, TrainConfig
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train.config import OptimizerConfig, TrainConfig
+from lavra.train.hooks import CallbackHook
 
 Compiling: TypeAlias = Literal["auto", "on", "off"]
 
-USABLE: Final = 0.6  # of the matrix peak, before anything is measured
+USABLE: Final = 0.6  # share of the matrix peak, assumed before the measurement
 WORTH_COMPILING: Final = 120.0
-"""Seconds of training from which on `compile: auto` compiles: 20 to 45 s of compiling win back a quarter of a step."""
+"""Least seconds of training at which `compile: auto` compiles: 20 to 45 s of compiling save a quarter of each step."""
 _TRIAL_STEPS: Final = LEAST_STEPS
-_MARGIN: Final = 0.97  # of the time: evaluations and checkpoints take the rest
-_OFTEN: Final = 16  # times the text is read, from which on reading it again teaches next to nothing
+_MARGIN: Final = 0.97  # share of the time: evaluations and checkpoints take the rest
+_OFTEN: Final = 16  # times the text is read; reading it more often teaches next to nothing
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanFigures:
-    """What the card says of the plan.
+    """The plan's figures in the card.
 
     Attributes:
-        parameters: of the model, shared ones once.
-        num_steps: of the run.
+        parameters: parameters of the model; shared parameters count once.
+        num_steps: steps of the run.
     """
 
     parameters: int
@@ -64,15 +66,15 @@ class PlanFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanResult(PlanFigures):
-    """The run that was fixed.
+    """The result of the plan stage: the fixed run.
 
     Attributes:
-        plan: its settings.
-        num_processes: that share it.
-        mask_share: share of the tokens hidden in training; None where none are, or as many as BERT hides.
+        plan: settings of the run.
+        num_processes: number of processes that share the run.
+        mask_share: share of the tokens hidden in training; None where no tokens are hidden, or BERT's share is.
         budget: seconds for all training stages.
-        shares: part of the budget of each training stage; those that have nothing to teach are not among them.
-        notes: what little text changed, a sentence each.
+        shares: share of the budget of each training stage; stages without samples are absent.
+        notes: changes because of too little text, a sentence each.
     """
 
     plan: Plan
@@ -88,21 +90,21 @@ class PlanResult(PlanFigures):
         return self.plan.batch_size * self.plan.train.accumulation * self.num_processes
 
 
-def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanResult]:
-    """Fix the run."""
+def plan_stage(config: UpConfig, progress: Progress, workers: WorkerGroup) -> Stage[PlanResult]:
+    """The stage that fixes the run."""
     device = pick_device()
 
     def run(context: StageContext) -> PlanResult:
-        given = Lessons.open(context.parents["instructions"]).shares(config.kind)
+        given = TrainingSamples.open(context.parents["instructions"]).shares(config.kind)
         text = TextSize(
             open_tokens(context.parents["tokens"], "train").num_tokens,
             Tokenizer.load(context.parents["tokenizer"]).vocab_size,
         )
-        plan = draft(config, config.budget * given["pretrain"], device, crew.size, text)
+        plan = draft(config, config.budget * given["pretrain"], device, workers.size, text)
         plan, notes = to_text(plan, config, rows_of(config, context))
-        plan = _fix_steps(plan, config, context, progress, crew)
-        plan, said = read_at_most(plan, config.kind, text.num_tokens, crew.size)
-        notes += said
+        plan = _fix_steps(plan, config, context, progress, workers)
+        plan, reading_notes = read_at_most(plan, config.kind, text.num_tokens, workers.size)
+        notes += reading_notes
         for sentence in notes:
             log.warning(sentence)
         plan.save(context.folder)
@@ -110,7 +112,7 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
             parameters=plan.num_parameters,
             num_steps=plan.train.num_steps,
             plan=plan,
-            num_processes=crew.size,
+            num_processes=workers.size,
             mask_share=config.noise.mask_share,
             budget=config.budget,
             shares=given,
@@ -126,7 +128,7 @@ def plan_stage(config: UpConfig, progress: Progress, crew: Crew) -> Stage[PlanRe
         needs=("tokenizer", "tokens", "instructions"),
         config={**config.plan_settings(), "shares": planned_shares()},
         # A plan is for one machine: on another it is made anew.
-        inputs={"machine": repr(asdict(usual_fingerprint(device, crew.size)))},
+        inputs={"machine": repr(asdict(usual_fingerprint(device, workers.size)))},
         result=PlanResult,
         figures=PlanFigures,
     )
@@ -143,15 +145,15 @@ def rows_of(config: UpConfig, context: StageContext) -> Callable[[int], int]:
 
 
 def read_at_most(plan: Plan, kind: Kind, num_tokens: int, num_processes: int) -> tuple[Plan, tuple[str, ...]]:
-    """The plan, ended where a decoder has read its text `MOST_READ` times: more made it worse at text it never saw.
+    """Shorten a plan so that a decoder reads its text at most `MOST_READ` times: more made it worse on held-out text.
 
-    An encoder or encoder-decoder goes on, for its holes are others every time; a note says so where that is often.
+    An encoder or encoder-decoder continues, because its holes differ every time; a note says so where it reads often.
 
     Args:
-        plan: with as many steps as there is time for.
-        kind: of the model.
-        num_tokens: of the training text.
-        num_processes: that share a step.
+        plan: plan with the number of steps that fits the time.
+        kind: kind of the model.
+        num_tokens: tokens of the training text.
+        num_processes: number of processes that share a step.
 
     Returns:
         The plan, and a sentence where the text is too little for the time.
@@ -176,11 +178,11 @@ def read_at_most(plan: Plan, kind: Kind, num_tokens: int, num_processes: int) ->
 def draft(
     config: UpConfig, seconds: float, device: torch.device, num_processes: int = 1, text: TextSize | None = None
 ) -> Plan:
-    """The shape for this machine, this much time and this text; steps are still to be counted."""
+    """The plan's shape for this machine, time and text; the number of steps comes later."""
     precision: Literal["bf16", "float32"] = "bf16" if bf16_pays(device) else "float32"
     peak = matrix_peak(torch.bfloat16 if precision == "bf16" else torch.float32, device)
     learning = LEARNING[config.kind]
-    rung = choose_rung(peak * USABLE * seconds * learning.taught, text if config.kind is Kind.DECODER else None)
+    rung = choose_shape(peak * USABLE * seconds * learning.taught, text if config.kind is Kind.DECODER else None)
     hidden = config.hidden_size or rung.hidden_size
     unit = config.context * config.accumulation * num_processes
     optimizer = OptimizerConfig(kind=config.optimizer or DEFAULT_OPTIMIZER)
@@ -212,20 +214,20 @@ def draft(
 
 
 def _compiling(asked: Compiling, seconds: float) -> Compiling:
-    """What was asked for; where that is `auto`, no compiling in a run that it would eat."""
+    """The compiling mode asked for; `auto` becomes `off` in a run too short for it."""
     return "off" if asked == "auto" and seconds < WORTH_COMPILING else asked
 
 
 def step_tokens(config: UpConfig, usual: int, unit: int) -> int:
-    """Tokens of a step, a whole number of rows for every part and process; what was asked for is never rounded.
+    """The tokens of a step: a whole number of rows for every part and process.
 
     Args:
-        config: may ask for a number.
-        usual: rounded up where it does not.
+        config: settings; a number in them is never rounded.
+        usual: default number, rounded up to the unit.
         unit: tokens of a row, times the parts and processes of a step.
 
     Raises:
-        ConfigError: what was asked for is no multiple of the unit.
+        ConfigError: the number in the settings is not a multiple of the unit.
     """
     if config.step_tokens is None:
         return round_up(usual, unit)
@@ -237,12 +239,12 @@ def step_tokens(config: UpConfig, usual: int, unit: int) -> int:
     return config.step_tokens
 
 
-def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Progress, crew: Crew) -> Plan:
-    """Time real steps of the real model, and count how many fit."""
+def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Progress, workers: WorkerGroup) -> Plan:
+    """Time real steps of the real model, and compute the number of steps that fit."""
     trial = PretrainRun(
         plan=plan, tokens=context.parents["tokens"], tokenizer=context.parents["tokenizer"], noise=config.noise
     )
-    if crew.size == 1:  # the estimate is of one process that holds everything
+    if workers.size == 1:  # the estimate is of one process that holds everything
         _refuse_what_memory_cannot_hold(trial)
     times: list[float] = []
     progress("time a few steps", 0, _TRIAL_STEPS, "" if plan.train.compile == "off" else "the first one compiles")
@@ -252,7 +254,7 @@ def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Pr
         progress("time a few steps", step + 1, _TRIAL_STEPS)
 
     began = time.perf_counter()
-    model, result = lead(crew, trial, [CallbackHook(note)])
+    model, result = lead(workers, trial, [CallbackHook(note)])
     usual = statistics.median(times[1:])
     num_steps = math.floor(plan.seconds * _MARGIN / usual)
     plan = replace(
@@ -274,7 +276,7 @@ def _fix_steps(plan: Plan, config: UpConfig, context: StageContext, progress: Pr
 
 
 def _refuse_what_memory_cannot_hold(run: PretrainRun) -> None:
-    # Before the first step nobody knows whether a compiler that is there works; uncompiled, more would be needed.
+    # Before the first step it is unknown whether the installed compiler works; uncompiled steps need more memory.
     compiled = run.plan.train.compile != "off" and find_compiler() is not None
     model = run.plan.model_config(Tokenizer.load(run.tokenizer))
     must_pass(memory_check(run.plan, model, run.objective().batches.batch(0), compiled=compiled))

@@ -1,4 +1,4 @@
-"""From text to tokens: the corpus, tokenizer and tokens stages."""
+"""The stages from text to tokens: corpus, tokenizer and tokens."""
 
 from __future__ import annotations
 
@@ -11,27 +11,33 @@ from lavra.base.config import to_mapping
 from lavra.base.errors import InputError
 from lavra.base.ports import Progress
 from lavra.data.pretraining.dataset import TokenDataset, write_tokens
-from lavra.model.families import family
+from lavra.model.families.table import family
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import AnyStage, Stage, StageContext
-from lavra.text import Corpus, CorpusConfig, SplitName, build_corpus, split_sentence
-from lavra.tokens import RoundTripReport, Tokenizer, TokenizerConfig, check_round_trip, train_tokenizer
+from lavra.text.config import CorpusConfig
+from lavra.text.corpus import Corpus, SplitName, build_corpus
+from lavra.text.sources.reading import ReadConfig
+from lavra.text.summary import split_sentence
+from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.roundtrip import RoundTripReport, check_round_trip
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.tokens.train import train_tokenizer
 
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "heldout")
-LEAST_BYTES: Final = 1024  # of text; less fills no row, and holds nothing out
+LEAST_BYTES: Final = 1024  # bytes of text; less does not fill a row, and leaves no held-out text
 _NUM_TRIED = 100  # held-out documents taken through the tokenizer and back
 _NAMED_FILES: Final = 12
-_BYTES_AN_ENTRY: Final = 64  # of text, for each entry of the vocabulary
+_BYTES_AN_ENTRY: Final = 64  # bytes of text for each entry of the vocabulary
 _ROOM: Final = 256  # entries beside those every tokenizer of a kind has
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSize:
-    """How much text one side of the split has.
+    """The size of one side of the split.
 
     Attributes:
-        documents: how many.
-        bytes: of UTF-8 text.
+        documents: number of documents.
+        bytes: bytes of UTF-8 text.
     """
 
     documents: int
@@ -43,9 +49,9 @@ class UsedFile:
     """A file whose text is in the corpus.
 
     Attributes:
-        name: in reports.
-        documents: of it, in the corpus.
-        bytes: of these.
+        name: name in reports.
+        documents: number of its documents in the corpus.
+        bytes: bytes of these documents.
     """
 
     name: str
@@ -58,9 +64,9 @@ class UnusedFile:
     """A file or folder that was not read, or not to its end.
 
     Attributes:
-        name: in reports.
-        reason: why.
-        detail: particulars and what to do; often nothing.
+        name: name in reports.
+        reason: kind of the problem.
+        detail: details and the remedy; often empty.
     """
 
     name: str
@@ -70,13 +76,13 @@ class UnusedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusFiles:
-    """What was used and what not, a few of each by name.
+    """The used and unused files, a few of each by name.
 
     Attributes:
-        used: the largest ones.
-        unused: some.
-        num_used: all of them.
-        num_unused: all of them.
+        used: the largest used files.
+        unused: some of the unused files.
+        num_used: number of all used files.
+        num_unused: number of all unused files.
     """
 
     used: tuple[UsedFile, ...]
@@ -87,14 +93,14 @@ class CorpusFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusResult:
-    """What became of the text.
+    """The result of the corpus stage.
 
     Attributes:
-        training: to learn from.
-        heldout: to measure on.
-        rows: what happened to the text, label and value, in the order things happened.
-        split: how the two sides came about, as a clause.
-        files: what was used and what not.
+        training: size of the training side.
+        heldout: size of the held-out side.
+        rows: steps of the preparation, label and value, in their order.
+        split: the method of the split, as a clause.
+        files: the used and unused files.
     """
 
     training: SplitSize
@@ -106,12 +112,12 @@ class CorpusResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerFigures:
-    """What the card says of the tokenizer.
+    """The tokenizer's figures in the card.
 
     Attributes:
-        bytes_per_token: of held-out text.
-        texts_changed: held-out documents that came back different, unaccounted for.
-        unknown_tokens: met in them.
+        bytes_per_token: bytes a token of held-out text.
+        texts_changed: held-out documents that decode to another text, without a known reason.
+        unknown_tokens: number of unknown tokens in held-out documents.
     """
 
     bytes_per_token: float
@@ -121,12 +127,12 @@ class TokenizerFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerResult(TokenizerFigures):
-    """What the tokenizer is like.
+    """The result of the tokenizer stage.
 
     Attributes:
-        vocab_size: its entries.
-        trial: held-out documents taken through it and back.
-        usual_size: entries it has where the text is large enough.
+        vocab_size: number of entries.
+        trial: round trip of held-out documents through the tokenizer.
+        usual_size: number of entries where the text is large enough.
     """
 
     vocab_size: int
@@ -136,11 +142,11 @@ class TokenizerResult(TokenizerFigures):
 
 @dataclass(frozen=True, kw_only=True)
 class TokensResult:
-    """How many tokens the text has.
+    """The number of tokens of the text.
 
     Attributes:
-        train_tokens: of the training split.
-        heldout_tokens: of the held-out one.
+        train_tokens: tokens of the training split.
+        heldout_tokens: tokens of the held-out split.
     """
 
     train_tokens: int
@@ -150,7 +156,11 @@ class TokensResult:
 def corpus_stage(config: UpConfig, progress: Progress) -> Stage[CorpusResult]:
     """Read, clean, deduplicate and split the text."""
     source = config.source()
-    settings = CorpusConfig(heldout_fraction=config.heldout_fraction, seed=config.split_seed)
+    settings = CorpusConfig(
+        read=ReadConfig(text_field=config.text_field),
+        heldout_fraction=config.heldout_fraction,
+        seed=config.split_seed,
+    )
 
     def run(context: StageContext) -> CorpusResult:
         corpus = build_corpus([source], context.folder, settings, progress)
@@ -201,7 +211,7 @@ def _refuse_too_little(corpus: Corpus, num_bytes: int) -> None:
 
 
 def fitting_vocabulary(most: int, num_bytes: int, least: int) -> int:
-    """Entries that a text of this size gives enough occurrences to learn them: a power of two, within bounds."""
+    """The number of entries that a text of this size can teach: a power of two, within bounds."""
     fitting = 1 << max(0, (num_bytes // _BYTES_AN_ENTRY).bit_length() - 1)
     return max(min(most, fitting), min(most, least))
 
@@ -242,7 +252,7 @@ def _texts(corpus: Corpus, progress: Progress) -> Iterator[str]:
 
 
 def try_out(tokenizer: Tokenizer, corpus: Corpus) -> TokenizerResult:
-    """Take held-out documents through a tokenizer and back."""
+    """Encode held-out documents with a tokenizer and decode them again."""
     texts = [document.text for document, _ in zip(corpus.documents("heldout"), range(_NUM_TRIED), strict=False)]
     trial = check_round_trip(tokenizer, texts)
     num_bytes = sum(len(text.encode()) for text in texts)
@@ -287,5 +297,5 @@ def prepare_stages(config: UpConfig, progress: Progress) -> list[AnyStage]:
 
 
 def open_tokens(folder: Path, split: str) -> TokenDataset:
-    """One split of a tokens artifact."""
+    """A split of a tokens artifact."""
     return TokenDataset.open(folder / split)

@@ -10,29 +10,30 @@ from typing import Final
 
 from lavra.base.disk import require_room
 from lavra.base.ports import Hook, Progress
-from lavra.model import save_checkpoint
-from lavra.pipeline.crew import Crew
+from lavra.model.checkpoint import save_checkpoint
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import Stage, StageContext
 from lavra.pipeline.training import PretrainRun, lead
+from lavra.pipeline.worker_group import WorkerGroup
 from lavra.runs.run import METRICS_FILE, loss_of_step, show_steps
-from lavra.tokens import Tokenizer
-from lavra.train import JsonlHook, TensorBoardHook, TrainResult, read_metrics
+from lavra.tokens.tokenizer import Tokenizer
 from lavra.train.estimate import training_flops
+from lavra.train.hooks import JsonlHook, TensorBoardHook, read_metrics
+from lavra.train.loop import TrainResult
 
 _WRITTEN: Final = 4 * (1 + 1 + 1)
-"""Bytes on the disk a parameter, at least: the model, a checkpoint's weights, one moment of the optimizer (Muon's)."""
+"""Least bytes on the disk a parameter: the model, a checkpoint's weights, one moment of the optimizer (Muon's)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainFigures:
-    """What the card says of the training.
+    """The training's figures in the card.
 
     Attributes:
         steps: optimizer steps done, over all resumed parts.
-        tokens: targets trained on.
-        compile_seconds: spent compiling, beside the planned time.
+        tokens: number of targets trained on.
+        compile_seconds: time of compiling, outside the planned time.
     """
 
     steps: int
@@ -45,8 +46,8 @@ class LossPoint:
     """The training loss at a step.
 
     Attributes:
-        tokens: read until then.
-        loss: nats a token.
+        tokens: number of tokens read so far.
+        loss: loss in nats a token.
     """
 
     tokens: float
@@ -55,11 +56,11 @@ class LossPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldoutGlance:
-    """A look at a sample of held-out text during training.
+    """The scores of a sample of held-out text during training.
 
     Attributes:
-        step: when.
-        scores: by name.
+        step: optimizer step of the scores.
+        scores: held-out scores, by name.
     """
 
     step: int
@@ -68,18 +69,18 @@ class HeldoutGlance:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainResult(PretrainFigures):
-    """How the training went.
+    """The result of the pretrain stage.
 
     Attributes:
-        num_parameters: of the model, shared ones once.
-        precision: of its products.
+        num_parameters: parameters of the model; shared parameters count once.
+        precision: precision of its matrix products.
         peak_flops: operations a second of a matrix product in this precision, measured.
-        planned_compile_seconds: compiling took as long when the steps were timed.
+        planned_compile_seconds: time of compiling when the plan stage timed the steps.
         compiled: whether blocks were compiled.
-        seconds_of_steps: of all steps together.
+        seconds_of_steps: time of all steps together.
         share_of_peak: operations a second of a usual step, over the machine's matrix peak.
         curve: the loss of each step.
-        glances: at held-out text meanwhile.
+        glances: held-out scores during training.
     """
 
     num_parameters: int
@@ -94,7 +95,7 @@ class PretrainResult(PretrainFigures):
 
 
 def pretrain_stage(
-    config: UpConfig, progress: Progress, crew: Crew, *, allow_drift: bool = False
+    config: UpConfig, progress: Progress, workers: WorkerGroup, *, allow_drift: bool = False
 ) -> Stage[PretrainResult]:
     """Train the planned model from scratch."""
 
@@ -113,8 +114,8 @@ def pretrain_stage(
         )
         tokenizer, metrics = Tokenizer.load(planned.tokenizer), context.scratch / METRICS_FILE
         batch = planned.objective().batches.batch(0)
-        flops = training_flops(plan.model_config(tokenizer), batch) * plan.train.accumulation * crew.size
-        model, result = lead(crew, planned, _hooks(config, plan, flops, metrics, progress))
+        flops = training_flops(plan.model_config(tokenizer), batch) * plan.train.accumulation * workers.size
+        model, result = lead(workers, planned, _hooks(config, plan, flops, metrics, progress))
         save_checkpoint(model, context.folder)
         tokenizer.save(context.folder)
         return _result(plan, flops, result, read_metrics(metrics))
@@ -163,12 +164,12 @@ def _result(plan: Plan, flops: float, trained: TrainResult, rows: list[dict[str,
 
 
 def curve_of(rows: Sequence[Mapping[str, float]]) -> tuple[LossPoint, ...]:
-    """The loss of each step, of the lines of `metrics.jsonl`."""
+    """The loss of each step in the lines of `metrics.jsonl`."""
     return tuple(LossPoint(tokens=row["tokens"], loss=row["loss"]) for row in rows if "loss" in row)
 
 
 def glances_of(rows: Sequence[Mapping[str, float]]) -> tuple[HeldoutGlance, ...]:
-    """The looks at held-out text, of the lines of `metrics.jsonl`."""
+    """The held-out scores in the lines of `metrics.jsonl`."""
     return tuple(_glance(row) for row in rows if "loss" not in row)
 
 

@@ -1,7 +1,7 @@
-"""The stages that go on from a model that is there: its tokenizer, a plan for it, and its training.
+"""The stages that train an existing model: its tokenizer, a plan for it, and its training.
 
-They stand in the places of the stages that make a tokenizer, plan a fresh model and pretrain it, and leave the same
-kinds of artifact, so that whatever comes after them need not know which model it got.
+They replace the stages that make a tokenizer, plan a fresh model and pretrain it.
+They leave the same kinds of artifact, so later stages need not know the origin of the model.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from lavra.base.device import available_memory, bf16_pays, fingerprint, matrix_p
 from lavra.base.errors import ConfigError
 from lavra.base.ports import Hook, Progress
 from lavra.base.units import format_duration, format_size
-from lavra.model import Model, num_parameters
+from lavra.model.build import Model
+from lavra.model.transformer import num_parameters
 from lavra.pipeline.fit import to_text
-from lavra.pipeline.lessons import Lessons
 from lavra.pipeline.objective import make_objective
 from lavra.pipeline.plan import Plan
 from lavra.pipeline.results import read_result
@@ -30,46 +30,42 @@ from lavra.pipeline.stages.prepare import TokenizerFigures, TokenizerResult, ope
 from lavra.pipeline.stages.pretrain import HeldoutGlance, LossPoint, PretrainFigures, curve_of, glances_of
 from lavra.pipeline.start import Start, start_method, whole_again
 from lavra.pipeline.training import watch
-from lavra.quantize import save_model
+from lavra.pipeline.training_samples import TrainingSamples
+from lavra.quantize.folder import save_model
 from lavra.runs.budget import LEAST_STEPS, save_every, seconds_a_step
 from lavra.runs.run import METRICS_FILE, refuse_other_start, show_steps
-from lavra.text import Corpus
-from lavra.tokens import Tokenizer
-from lavra.train import (
-    JsonlHook,
-    Objective,
-    OptimizerConfig,
-    ScheduleConfig,
-    TensorBoardHook,
-    TrainConfig,
-    read_metrics,
-    train,
-)
+from lavra.text.corpus import Corpus
+from lavra.tokens.tokenizer import Tokenizer
+from lavra.train.config import OptimizerConfig, TrainConfig
 from lavra.train.estimate import memory_limit, module_memory
+from lavra.train.hooks import JsonlHook, TensorBoardHook, read_metrics
+from lavra.train.loop import train
+from lavra.train.objective import Objective
+from lavra.train.schedule import ScheduleConfig
 
 # Of AdamW, for weights that were trained before (docs/log.md).
 RATES: Final[Mapping[StartMethod, float]] = {"full": 1e-4, "lora": 1e-3}
 STEP_TOKENS: Final = 1024
-"""Tokens of a step where none are asked for: a run of minutes learns more from more steps."""
+"""Default number of tokens in a step: a run of minutes learns more from more steps."""
 
 _NAMES: Final[Mapping[StartMethod, str]] = {"full": "training all of it", "lora": "training a LoRA"}
 _DTYPES: Final = {"bf16": torch.bfloat16, "float32": torch.float32}
-_MARGIN: Final = 0.75  # of the time: looks at held-out text, the optimizer and checkpoints take the rest
-_WATCHING: Final = 0.15  # of the time, for all looks at held-out text together
+_MARGIN: Final = 0.75  # share of the time for training: measuring, the optimizer and checkpoints take the rest
+_WATCHING: Final = 0.15  # share of the time for measuring on held-out text
 _LOOKS: Final = 4  # before, after, and twice meanwhile
-_FORWARD: Final = 3  # tokens are read so many times as fast as they are learnt from
+_FORWARD: Final = 3  # ratio of the speed of reading tokens to the speed of learning from them
 _LEAST_WATCHED, _MOST_WATCHED = 256, 12_000  # tokens
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartPlanFigures:
-    """What the card says of the plan.
+    """The plan's figures in the card.
 
     Attributes:
-        parameters: of the model.
-        trained_parameters: of them, or of the LoRA.
-        num_steps: of the run.
-        method: what is trained, `full` or `lora`.
+        parameters: parameters of the model.
+        trained_parameters: trained parameters, of the model or of the LoRA.
+        num_steps: steps of the run.
+        method: the trained part, `full` or `lora`.
     """
 
     parameters: int
@@ -80,16 +76,16 @@ class StartPlanFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class StartPlanResult(StartPlanFigures):
-    """How the model is gone on with.
+    """The result of the plan stage of an existing model.
 
     Attributes:
         plan: the settings of the run.
-        why: why this method.
+        why: the reason for this method.
         model: the model, as the user named it.
-        watched: held-out tokens looked at before, during and after.
+        watched: number of held-out tokens scored before, during and after.
         budget: seconds for all training stages.
-        shares: part of the budget of each training stage; those that have nothing to teach are not among them.
-        notes: what little text changed, a sentence each.
+        shares: share of the budget of each training stage; stages without samples are absent.
+        notes: changes because of too little text, a sentence each.
     """
 
     plan: Plan
@@ -103,13 +99,13 @@ class StartPlanResult(StartPlanFigures):
 
 @dataclass(frozen=True, kw_only=True)
 class ContinueFigures(PretrainFigures):
-    """What the card says of the training.
+    """The training's figures in the card.
 
     Attributes:
-        before: score on a sample of held-out text, of the model as it was; None where there is too little of it.
-        after: the same of the model that is saved.
-        score: what is scored, such as `bits_per_byte`; less is better.
-        method: what was trained, `full` or `lora`.
+        before: score on a sample of held-out text, of the model before training; None where there is too little text.
+        after: the same of the saved model.
+        score: name of the score, such as `bits_per_byte`; less is better.
+        method: the trained part, `full` or `lora`.
     """
 
     before: float | None
@@ -120,14 +116,14 @@ class ContinueFigures(PretrainFigures):
 
 @dataclass(frozen=True, kw_only=True)
 class ContinueResult(ContinueFigures):
-    """How the training went.
+    """The result of the training of an existing model.
 
     Attributes:
-        model: the model it began as, as the user named it.
-        seconds_of_steps: of all steps together.
+        model: the original model, as the user named it.
+        seconds_of_steps: time of all steps together.
         curve: the loss of each step.
-        glances: at the sample of held-out text meanwhile.
-        watched: tokens of that sample.
+        glances: scores of the sample of held-out text during training.
+        watched: number of tokens in that sample.
     """
 
     model: str
@@ -152,7 +148,7 @@ def given_tokenizer_stage(start: Start) -> Stage[TokenizerResult]:
         version=1,
         run=run,
         needs=("corpus",),
-        config={"of": "a model that is there"},
+        config={"of": "an existing model"},
         inputs={"start": start.fingerprint},
         result=TokenizerResult,
         figures=TokenizerFigures,
@@ -160,7 +156,7 @@ def given_tokenizer_stage(start: Start) -> Stage[TokenizerResult]:
 
 
 def start_plan_stage(config: UpConfig, start: Start, progress: Progress) -> Stage[StartPlanResult]:
-    """Fix what is trained, and for how many steps."""
+    """The stage that fixes the trained part and the number of steps."""
 
     def run(context: StageContext) -> StartPlanResult:
         return _Planning(config, start, context, progress).result()
@@ -180,26 +176,27 @@ def start_plan_stage(config: UpConfig, start: Start, progress: Progress) -> Stag
 
 
 class _Planning:
-    """What a plan is made of."""
+    """The inputs of a plan."""
 
     def __init__(self, config: UpConfig, start: Start, context: StageContext, progress: Progress) -> None:
         self.config, self.start, self.context, self.progress = config, start, context, progress
-        self.shares = Lessons.open(context.parents["instructions"]).shares(config.kind)
+        self.shares = TrainingSamples.open(context.parents["instructions"]).shares(config.kind)
         self.seconds = config.budget * self.shares["pretrain"]
         self.notes: tuple[str, ...] = ()
 
     def result(self) -> StartPlanResult:
-        """Choose the method by memory, time a few steps of it, and count how many fit."""
+        """Choose the method by memory, time a few steps of it, and compute the number of steps that fit."""
         model, plan, method, why = self._choose()
         objective = objective_of(plan, self.config, self.context)
         self.progress("time a few steps", 0, None)
         usual = seconds_a_step(model, objective, plan.train.precision, self.seconds / 4)
         num_steps = math.floor(self.seconds * _MARGIN / usual)
         if num_steps < LEAST_STEPS:
+            least = math.ceil(LEAST_STEPS * usual / _MARGIN / self.shares["pretrain"])
             raise ConfigError(
-                f"{num_steps} steps of {usual:.2f}s fit into {format_duration(self.seconds)}, the training's share of "
-                f"the budget, and {LEAST_STEPS} are the least; give more `budget`, a smaller `step_tokens` or "
-                "`sequence_length`, or a smaller model"
+                f"training needs at least {LEAST_STEPS} steps of {usual:.2f}s, and its share of the budget is "
+                f"{format_duration(self.seconds)}; give a `budget` of {format_duration(least)} or more, a smaller "
+                "`step_tokens` or `sequence_length`, or a smaller model"
             )
         settings = replace(plan.train, num_steps=num_steps, eval_every=-(-num_steps // 3), save_every=save_every(usual))
         plan = replace(plan, train=settings, seconds_per_step=usual, num_parameters=num_parameters(model))
@@ -219,7 +216,7 @@ class _Planning:
         )
 
     def _choose(self) -> tuple[Model, Plan, StartMethod, str]:
-        """The model as it is to be trained: whole where memory holds that, else by a LoRA."""
+        """Open the model with its plan and the method: train all of it where memory allows that, else a LoRA."""
         wanted: tuple[StartMethod, ...] = ("full", "lora")
         if self.config.start_method != "auto":
             wanted = (self.config.start_method,)
@@ -229,10 +226,10 @@ class _Planning:
             plan, self.notes = to_text(self._draft(method), self.config, rows_of(self.config, self.context))
             estimate = module_memory(model, objective_of(plan, self.config, self.context), plan.train)
             needed, available = estimate.total - estimate.weights, available_memory()  # the weights are there already
-            said = f"{format_size(needed)} beside the weights, of {format_size(available)} available"
+            needs = f"{format_size(needed)} beside the weights, of {format_size(available)} available"
             if needed <= memory_limit(available):
-                return model, plan, method, f"{refused}{_NAMES[method]} needs {said}"
-            refused += f"{_NAMES[method]} would need {said}; "
+                return model, plan, method, f"{refused}{_NAMES[method]} needs {needs}"
+            refused += f"{_NAMES[method]} would need {needs}; "
             del model
         raise ConfigError(f"{refused}give a smaller model, or a smaller `sequence_length` or `step_tokens`")
 
@@ -267,7 +264,7 @@ class _Planning:
 
 
 def _watched(plan: Plan, seconds: float) -> int:
-    """Held-out tokens that can be scored in the time that is kept for it."""
+    """The number of held-out tokens that can be scored in the time reserved for it."""
     speed = plan.batch_size * plan.sequence_length * plan.train.accumulation / plan.seconds_per_step * _FORWARD
     return int(min(_MOST_WATCHED, max(_LEAST_WATCHED, seconds * _WATCHING / _LOOKS * speed)))
 
@@ -275,7 +272,7 @@ def _watched(plan: Plan, seconds: float) -> int:
 def continue_stage(
     config: UpConfig, start: Start, progress: Progress, *, allow_drift: bool = False
 ) -> Stage[ContinueResult]:
-    """Go on from the model, as planned."""
+    """The stage that trains the existing model, as planned."""
 
     def run(context: StageContext) -> ContinueResult:
         planned = read_result(context.parents["plan"], {}, StartPlanResult, StartPlanFigures)
@@ -347,7 +344,7 @@ def _go_on(
 
 
 def objective_of(plan: Plan, config: UpConfig, context: StageContext) -> Objective:
-    """What is learnt from the training text."""
+    """The training objective on the training text."""
     tokenizer = Tokenizer.load(context.parents["tokenizer"])
     return make_objective(
         config.kind,

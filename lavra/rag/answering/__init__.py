@@ -1,1 +1,1 @@
-"""Answers made from passages: packing, quoting, writing, citing, and saying that the documents do not have it."""
+"""Answers made from passages: packing, quoting, writing, citing, and the report that the documents have no answer."""

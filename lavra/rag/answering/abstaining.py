@@ -1,9 +1,9 @@
-"""Whether the documents have an answer at all, by how well the best passages fit the question.
+"""Decide whether the documents have an answer at all, by how well the best passages fit the question.
 
 A logistic regression on four features, each from 0 to 1: how many of the question's words, by rarity, stand in and
-around the best sentence; how many stand in the passages at all; what BM25 gave the best passage, beside the most it
-could give; and how near the best sentence is in meaning.  Its weights and threshold are calibrated for each index on
-questions made from it, and on the same questions with the documents that answer them hidden (`calibrating.py`).
+around the best sentence; how many stand in the passages at all; BM25's score of the best passage, divided by the most
+it could be; and how near the best sentence is in meaning.  Its weights and threshold are calibrated for each index on
+questions made from the index, and on the same questions with the documents that answer them hidden (`calibrating.py`).
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from lavra.rag.answering.rarity import AskedWord, Rarity
 from lavra.rag.words import Analyzer
 from lavra.text.function_words import english_or_portuguese
 
-_BEST: Final = 3  # ranked sentences whose best feature counts
+_BEST: Final = 3  # number of ranked sentences, the best of which gives a feature's value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
-    """How well passages fit a question, each from 0 to 1.
+class PassageFit:
+    """The fit of passages to a question; each number is from 0 to 1.
 
     Attributes:
         sentence: share of the question's words, by rarity, in and around the best sentence.
         passages: share in all passages together.
-        words: BM25's score of the best passage beside the most it could be.
+        words: BM25's score of the best passage, divided by the most it could be.
         meaning: cosine of the best sentence and the question; 0 without an embedder.
     """
 
@@ -44,20 +44,20 @@ class Fit:
         return (self.sentence, self.passages, self.words, self.meaning)
 
 
-FEATURES: Final = tuple(one.name for one in fields(Fit))
+FEATURES: Final = tuple(one.name for one in fields(PassageFit))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbstentionRule:
-    """When an answer is held back.
+    """The rule that decides when an answer is held back.
 
     Attributes:
-        weights: of the features, by name.
-        bias: added to them.
-        threshold: an answer is held back where the probability that there is one is under this.
-        precision: share of the held-back answers that were rightly so, on questions it was not fitted to.
+        weights: factor of each feature, by name.
+        bias: number added to the weighted features.
+        threshold: probability that the documents have an answer, under which the answer is held back.
+        precision: share of the held-back answers that were rightly held back, on questions the rule was not fitted to.
         recall: share of the questions without an answer that were held back.
-        num_questions: it was fitted to; 0 for the usual rule.
+        num_questions: number of questions that the rule was fitted to; 0 for the usual rule.
     """
 
     weights: Mapping[str, float]
@@ -71,27 +71,27 @@ class AbstentionRule:
         if set(self.weights) != set(FEATURES):
             raise InputError(f"the weights are of {sorted(self.weights)}, not of {sorted(FEATURES)}; calibrate again")
 
-    def probability(self, fit: Fit) -> float:
-        """How likely the documents have an answer."""
+    def probability(self, fit: PassageFit) -> float:
+        """The probability that the documents have an answer."""
         total = self.bias + math.fsum(
             self.weights[name] * value for name, value in zip(FEATURES, fit.values(), strict=True)
         )
         return 1 / (1 + math.exp(-max(-50.0, min(50.0, total))))
 
-    def holds_back(self, fit: Fit) -> bool:
-        """Whether no answer is given."""
+    def holds_back(self, fit: PassageFit) -> bool:
+        """Whether the answer is held back."""
         return self.probability(fit) < self.threshold
 
     def to_json(self) -> dict[str, Any]:
-        """It as plain data, for a card."""
+        """The rule as plain data, for a card."""
         return asdict(self) | {"weights": dict(self.weights)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> AbstentionRule:
-        """From what a card has.
+        """Read the rule from a card's data.
 
         Raises:
-            InputError: it has other fields than these.
+            InputError: the data has other fields than these.
         """
         try:
             return cls(**values)
@@ -123,15 +123,15 @@ def measure_fit(
     *,
     analyzer: Analyzer,
     rarity: Rarity,
-) -> Fit:
-    """How well passages fit a question.
+) -> PassageFit:
+    """Measure how well passages fit a question.
 
     Args:
         asked: the question's words, analysed.
-        passages: that were found, the best first.
+        passages: results of the search, the best first.
         ranked: their sentences, the best first.
         analyzer: turns texts into terms.
-        rarity: weights of words.
+        rarity: the weights of words.
     """
     best = ranked[:_BEST]
     there = {
@@ -139,7 +139,7 @@ def measure_fit(
     }
     most = math.fsum(rarity.weight(word) for word in asked)
     words = max((one.scores.get("bm25", 0.0) for one in passages), default=0.0)
-    return Fit(
+    return PassageFit(
         sentence=max((one.coverage for one in best), default=0.0),
         passages=rarity.coverage(asked, there),
         words=min(1.0, words / (2.2 * most)) if most else 0.0,  # k1 + 1 times the words' weights bounds BM25
@@ -148,12 +148,12 @@ def measure_fit(
 
 
 def abstention(question: str) -> str:
-    """What is said where the documents have no answer, in the question's language."""
+    """The sentence that reports that the documents have no answer, in the question's language."""
     return "Os documentos não dizem." if english_or_portuguese(question) == "pt" else "The documents do not say."
 
 
 def abstains(text: str) -> bool:
-    """Whether a model's text says that the passages have no answer."""
+    """Whether a model's text reports that the passages have no answer."""
     plain = " ".join(text.casefold().split())
     return any(phrase in plain for phrase in _PHRASES)
 

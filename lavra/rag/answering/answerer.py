@@ -1,6 +1,6 @@
-"""Questions answered from indexed documents: the port `Answerer`.
+"""Answer questions from indexed documents: the port `Answerer`.
 
-The life of a question: it is made understandable alone, passages are found, their sentences ranked, and it is decided
+The steps of a question: it is made understandable alone, passages are found, their sentences ranked, and a rule decides
 whether the documents have an answer at all.  Then the best sentences are quoted, or a model writes from the passages
 and each of its sentences is checked against them before it is shown.  `answer` and `submit` go the same way, sentence
 by sentence.
@@ -27,7 +27,7 @@ from lavra.ground.check import Support, check_sentence
 from lavra.ground.config import GroundConfig
 from lavra.rag.answering.abstaining import (
     AbstentionRule,
-    Fit,
+    PassageFit,
     abstains,
     measure_fit,
     usual_rule,
@@ -49,29 +49,29 @@ from lavra.rag.answering.source_sentences import Sources, SourceSentence
 from lavra.rag.answering.untrusted import speaks_to_a_model
 from lavra.rag.answering.writer import AnswerWriter
 from lavra.rag.chunk_table import ChunkTable, readable_by
-from lavra.rag.rewriting import standalone_question
+from lavra.rag.rewriting.follow_up import standalone_question
 from lavra.rag.words import Analyzer
 
 WhatBecame = Callable[[Sequence[str]], Mapping[str, str]]
-"""What became of the files of documents that are no longer as they were indexed: `deleted` or `changed`, by name."""
+"""The fate of documents' files that differ from the index: `deleted` or `changed`, by name."""
 
 
 class DocumentAnswerer:
-    """Answers from the passages that a retriever finds.
+    """An answerer that uses the passages that a retriever finds.
 
     Args:
-        retriever: finds them.
-        table: of the same index, for the documents' texts.
-        analyzer: the index's own, for words of questions and sentences.
+        retriever: finds the passages.
+        table: the chunk table of the same index, for the documents' texts.
+        analyzer: the index's own analyzer, for words of questions and sentences.
         embedder: compares meanings of sentences, if there is one.
         span_head: finds short answers in passages, if there is one: a `Predictor` of the task `answer`.
-        entailment: a head that judges what rules leave open.
-        ground: when a sentence is supported, and in which languages the head was found good enough to be asked.
-        writer: writes answers, if there is one.
-        mode: how questions are answered that do not say it; generated where there is a writer unless given.
-        mode_reason: why, in a sentence; it is told with every answer.
-        abstention_rule: when an answer is held back; the usual one unless given.
-        what_became: says which documents' files are no longer as they were indexed, and what became of them.
+        entailment: an entailment head, for sentences that the rules leave open.
+        ground: settings: when a sentence is supported, and the languages in which the head is good enough.
+        writer: writes answers, if there is a language model.
+        mode: way of answering questions that set none; generated where there is a writer unless given.
+        mode_reason: the reason of the mode, in a sentence; it is part of every answer.
+        abstention_rule: the rule that holds answers back; the usual rule unless given.
+        what_became: function that names the documents whose files differ from the index, and each file's fate.
         config: settings.
 
     Raises:
@@ -121,9 +121,8 @@ class DocumentAnswerer:
         """See `Answerer.submit`; the passages are found before it returns.
 
         Raises:
-            InputError: the question is empty or longer than 10,000 characters, a condition names an unknown field, or
-            an
-                answer is to be generated and there is no model.
+            InputError: the question is empty or longer than 10,000 characters, a condition names an unknown field,
+                or an answer is to be generated and there is no model.
         """
         check_question(question.text)
         mode = question.mode or self._mode
@@ -147,10 +146,10 @@ class DocumentAnswerer:
                 text=text,
                 passages=found.passages,
                 ranked=(),
-                fit=Fit(sentence=0.0, passages=0.0, words=0.0, meaning=0.0),
+                fit=PassageFit(sentence=0.0, passages=0.0, words=0.0, meaning=0.0),
                 rarity=rarity,
                 sources=sources,
-                warnings=(*found.warnings, *self._told(question, text)),
+                warnings=(*found.warnings, *self._reading_of_question(question, text)),
             )
         )
 
@@ -169,7 +168,7 @@ class DocumentAnswerer:
         return replace(prepared, ranked=tuple(ranked), fit=fit)
 
     def quotations(self, prepared: PreparedQuestion) -> list[Quotation]:
-        """The sentences that would be quoted, whether or not the answer is held back."""
+        """The sentences to quote, whether or not the answer is held back."""
         return quote(
             prepared.text,
             prepared.passages,
@@ -182,12 +181,12 @@ class DocumentAnswerer:
         )
 
     def shortened(self, question: str, sentence: str) -> str:
-        """The few words of a sentence that have the shape of what is asked for, by rule; empty where there are none."""
+        """Find the few words of a sentence that have the wanted shape, by rule; empty where there are none."""
         asked, rarity = asked_words(question, self._analyzer), self._rarities.of(readable_by(frozenset()))
         span = short_span(question, sentence, asked, analyzer=self._analyzer, rarity=rarity)
         return "" if span is None else sentence[span[0] : span[1]]
 
-    def _told(self, question: Question, text: str) -> Iterator[str]:
+    def _reading_of_question(self, question: Question, text: str) -> Iterator[str]:
         if question.mode is None and self._mode_reason:
             yield self._mode_reason
         if text != question.text:
@@ -245,11 +244,11 @@ class DocumentAnswerer:
         yield draft.end(completion=completion)
 
     def _packed(self, prepared: PreparedQuestion, writer: AnswerWriter) -> Packed:
-        room = writer.room(prepared.text, self._config.context_tokens, prepared.question.max_tokens)
+        budget = writer.tokens_for_passages(prepared.text, self._config.context_tokens, prepared.question.max_tokens)
         packed = pack_passages(
             prepared.passages,
             prepared.sources,
-            budget=room,
+            budget=budget,
             cost=writer.passage_cost,
             duplicate=self._config.duplicate,
         )
@@ -263,7 +262,7 @@ class DocumentAnswerer:
     def _shown(
         self, written: WrittenSentence, by_passage: Sequence[Sequence[SourceSentence]], draft: AnswerDraft
     ) -> Iterator[AnswerDelta]:
-        """One sentence that was written, checked; nothing where it is removed or says that there is no answer."""
+        """Check a written sentence; nothing where it is removed or says that there is no answer."""
         if draft.has_abstained:
             return
         if not draft.sentences and abstains(written.text):
@@ -281,7 +280,7 @@ class DocumentAnswerer:
             draft.num_removed += 1
 
     def _tell_changes(self, draft: AnswerDraft) -> None:
-        """Cited documents whose files have changed: the citation is of the text that was indexed."""
+        """Warn of cited documents whose files have changed: the citation is of the indexed text."""
         names = list(dict.fromkeys(one.document for one in draft.citations.citations))
         for name, became in (self._what_became(names) if self._what_became and names else {}).items():
             draft.warn(f"{name} was {became} after it was indexed; run `lavra index` again to answer from it as it is")
@@ -291,13 +290,13 @@ class DocumentAnswerer:
 
 
 def check_question(text: str) -> None:
-    """Refuse what is no question.
+    """Refuse an invalid question.
 
     Raises:
-        InputError: it is blank or too long.
+        InputError: the question is blank or too long.
     """
     if not text.strip():
-        raise InputError("the question is empty; write what you want to know")
+        raise InputError("the question is empty; write the question")
     if len(text) > MOST_CHARACTERS:
         raise InputError(
             f"the question has {len(text):,} characters and at most {MOST_CHARACTERS:,} are read; ask in fewer words, "
@@ -306,7 +305,7 @@ def check_question(text: str) -> None:
 
 
 def _sentences_of(packed: Sequence[PackedPassage], prepared: PreparedQuestion) -> list[list[SourceSentence]]:
-    """The sentences of each passage of the prompt that a model may rest on."""
+    """The sentences of each passage of the prompt that a model may use as evidence."""
     every = [one.sentence for one in prepared.ranked if not speaks_to_a_model(one.sentence.text)]
     return [
         [

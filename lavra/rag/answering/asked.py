@@ -1,7 +1,8 @@
-"""What a question asks for: a person, a time, a place, a number or a reason.
+"""The kind of thing that a question asks for: a person, a time, a place, a number or a reason.
 
-A sentence that has a thing of the kind that is asked for answers more often than one without (Li and Roth 2002,
-"Learning question classifiers").  Rules for English and Portuguese; a question in another language asks for anything.
+A sentence that has a thing of the wanted kind answers more often than a sentence without (Li and Roth 2002,
+"Learning question classifiers").  The rules are for English and Portuguese; a question in another language may ask for
+any kind.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Wanted(Enum):
     NUMBER = "number"
     REASON = "reason"
     DEFINITION = "definition"
-    NAME = "name"  # which, what is it called: some name
+    NAME = "name"  # "which", "what is it called": any name
     ANYTHING = "anything"
 
 
@@ -91,7 +92,7 @@ COMMON_WORDS: Final = (
         depois nem nome não pra qualquer quanta quantas quantos sem só teu
     """)
 )
-"""Words of questions that say nothing of what is asked, in English and Portuguese."""
+"""Words of questions that do not carry the topic, in English and Portuguese."""
 
 
 def wanted(question: str) -> Wanted:
@@ -100,7 +101,7 @@ def wanted(question: str) -> Wanted:
 
 
 def shapes_of(kind: Wanted) -> tuple[re.Pattern[str], ...]:
-    """What a short answer of a kind looks like; nothing where it is no matter of a few words."""
+    """The patterns of a short answer of a kind; nothing where such an answer is longer than a few words."""
     if kind in (Wanted.REASON, Wanted.DEFINITION):
         return ()
     if kind is Wanted.ANYTHING:

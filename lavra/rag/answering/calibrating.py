@@ -1,12 +1,12 @@
-"""The threshold under which an index says that it has no answer, found on questions made from the index itself.
+"""Calibrate the threshold under which an index holds back answers, on questions made from the index itself.
 
-Made questions use the words of their sentences, and people do not.  So a quarter of each question's words is replaced
-by words of other places of the index.  The threshold is the one that holds back at most one in twenty of these; how
-many of the same questions are held back once the documents that answer them are hidden is measured, by halves of the
-questions: the threshold of one half is looked at on the other.
+Made questions use the words of their sentences, unlike people's.  So a quarter of each question's words is replaced
+by words of other places of the index.  The chosen threshold holds back at most one in twenty of these.  How
+many of the same questions it holds back once the documents that answer them are hidden is measured, by halves of the
+questions: the threshold of each half is tested on the other.
 
 Deliberately absent: fitting the weights of the features to the index.  A few dozen made questions would move them
-towards what is peculiar to made questions.
+towards peculiarities of made questions.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ from lavra.rag.answering.asked import COMMON_WORDS
 from lavra.rag.answering.drafting import PreparedQuestion
 from lavra.rag.answering.public_chunks import NOBODY, PublicChunks
 from lavra.rag.chunk_table import ChunkTable
-from lavra.rag.questions import MadeQuestion, make_questions
+from lavra.rag.questions.make import make_questions
+from lavra.rag.questions.question import MadeQuestion
 from lavra.rag.words import runs
 
 NUM_QUESTIONS: Final = 40
 FEWEST: Final = 10
-"""Questions with which a threshold is worth calibrating; with fewer the usual one stays."""
-_REPLACED: Final = 0.25  # share of a made question's words
+"""The least number of questions for a calibration; with fewer, the usual threshold stays."""
+_REPLACED: Final = 0.25  # share of a made question's words that is replaced
 _HELD_BACK: Final = 0.05  # share of the questions with an answer that may be held back
-_LOWEST, _HIGHEST = 0.1, 0.5  # thresholds outside say more of the made questions than of people's
+_LOWEST, _HIGHEST = 0.1, 0.5  # thresholds outside these bounds fit made questions more than people's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Probabilities:
-    """How likely the documents answer one question, by the rule: all documents, and those without the answer."""
+    """The rule's probabilities that one question has an answer: in all documents, and in those without the answer."""
 
     there: float
     hidden: float
@@ -56,16 +57,16 @@ def calibrate_abstention(
     seconds: float = 60.0,
     progress: Progress = silent,
 ) -> AbstentionRule:
-    """A rule with the threshold of this index, and how well it does; the same rule where too few questions can be made.
+    """Calibrate the rule's threshold on this index and measure it; the same rule where too few questions can be made.
 
     Args:
-        answerer: of the index.
-        table: of the index.
-        rule: whose weights are used.
-        seed: of what is drawn.
-        count: questions wanted.
-        seconds: from which no further question is asked, once there are enough.
-        progress: is shown how far it is.
+        answerer: answers questions to the index.
+        table: the chunk table of the index.
+        rule: gives the weights.
+        seed: decides the random choices.
+        count: number of questions wanted.
+        seconds: time after which no further question is asked, once there are enough.
+        progress: shows how far the calibration is.
     """
     public = PublicChunks(table)
     made = make_questions(public, count=count, seed=seed)
@@ -87,7 +88,7 @@ def calibrate_abstention(
 def _looked_at(
     answerer: DocumentAnswerer, made: MadeQuestion, question: str, rule: AbstentionRule
 ) -> list[_Probabilities]:
-    """Both probabilities of a question; empty where the search does not find its passage."""
+    """Compute both probabilities of a question; empty where the search does not find its passage."""
     prepared = answerer.prepare(Question(text=question, groups=NOBODY))
     hidden = _without(prepared, made)
     if len(hidden.passages) == len(prepared.passages):
@@ -96,7 +97,7 @@ def _looked_at(
 
 
 def _without(prepared: PreparedQuestion, made: MadeQuestion) -> PreparedQuestion:
-    """The question without the document that answers; without its answering chunks where no other was found."""
+    """Hide the document that answers; only its answering chunks are hidden where no other document was found."""
     others = tuple(one for one in prepared.passages if one.chunk.document != made.document)
     if not others:
         others = tuple(one for one in prepared.passages if one.chunk.end <= made.start or made.end <= one.chunk.start)
@@ -112,7 +113,7 @@ def _content(question: str) -> list[str]:
 
 
 def _blurred(question: str, words: Sequence[str], draw: random.Random) -> str:
-    """A question with some of its words replaced by other questions' words."""
+    """Replace some words of a question by other questions' words."""
     replaced = {word for word in _content(question) if draw.random() < _REPLACED}
     return " ".join(draw.choice(words) if word.strip("?.,;:") in replaced else word for word in question.split())
 
@@ -122,7 +123,7 @@ def _threshold(found: Sequence[_Probabilities]) -> float:
 
 
 def _measured(found: Sequence[_Probabilities]) -> tuple[float, float]:
-    """Precision and recall of holding back, each half of the questions by the threshold of the other half."""
+    """Measure precision and recall of holding back, each half of the questions by the threshold of the other half."""
     rightly = wrongly = missed = 0
     for mine, others in ((found[::2], found[1::2]), (found[1::2], found[::2])):
         threshold = _threshold(others)

@@ -1,7 +1,7 @@
-"""Sentences of an answer, and the exact stretches of documents that they rest on.
+"""Cite sentences of an answer: the exact stretches of documents that support them.
 
-What a model writes is read sentence by sentence.  `[2]` behind a sentence names a passage of the prompt; within it, and
-where nothing is named within all passages, the sentences are looked for that support what is said.  A citation is these
+A model's text is read sentence by sentence.  `[2]` behind a sentence names a passage of the prompt; within it, and
+where no passage is named within all passages, the supporting sentences are looked for.  A citation is those
 sentences, never the whole passage.  A sentence that nothing supports cites nothing.
 """
 
@@ -18,12 +18,12 @@ from lavra.rag.answering.source_sentences import Sources, SourceSentence, merged
 
 NUMBERS: Final = re.compile(r"\s*[\[【]((?:\d{1,3}|\^)(?:\s*[,;]\s*\d{1,3})*)[\]】]")
 UNSUPPORTED_MARK: Final = "[?]"
-"""Stands behind a sentence that no document supports."""
+"""The mark behind a sentence that no document supports."""
 _SOME_WORD: Final = re.compile(r"\w")
 _OPEN_MARK: Final = re.compile(r"\s*[\[【][\d\s,;]*$")
 
 SentenceCheck = Callable[[str, Sequence[str]], Support]
-"""Whether pieces of evidence support a sentence."""
+"""A function that checks whether pieces of evidence support a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +31,8 @@ class WrittenSentence:
     """A sentence that a model wrote.
 
     Attributes:
-        text: without marks.
-        named: numbers of the passages that it names, from 1.
+        text: words of the sentence, without citation marks.
+        named: numbers of the passages that the sentence names, from 1.
     """
 
     text: str
@@ -40,13 +40,13 @@ class WrittenSentence:
 
 
 class SentenceReader:
-    """Finds the sentences of a text that is still being written."""
+    """A reader that finds the sentences of a text while it is written."""
 
     def __init__(self) -> None:
         self._text = ""
 
     def add(self, text: str) -> list[WrittenSentence]:
-        """More of the text; the sentences that are whole now."""
+        """Add more of the text; return the sentences that are complete now."""
         self._text += text
         found = []
         while (border := self._border()) is not None:
@@ -55,12 +55,12 @@ class SentenceReader:
         return [one for one in map(read_written, found) if one.text]
 
     def end(self) -> list[WrittenSentence]:
-        """What is left when nothing more comes."""
+        """The rest of the text, after its end."""
         rest, self._text = self._text, ""
         return [one for one in [read_written(rest)] if one.text]
 
     def _border(self) -> int | None:
-        """Where the first sentence and its marks end; `None` while that is not known."""
+        """The place where the first sentence and its marks end; `None` while it is not known."""
         spans = text_sentences(self._text)
         if len(spans) < 2:
             return None
@@ -74,37 +74,37 @@ class SentenceReader:
 
 
 def read_written(text: str) -> WrittenSentence:
-    """A sentence and the passages it names."""
+    """Read a sentence and the passages that it names."""
     named = [int(number) for found in NUMBERS.finditer(text) for number in re.findall(r"\d+", found[1])]
     return WrittenSentence(text=" ".join(NUMBERS.sub("", text).split()), named=tuple(dict.fromkeys(named)))
 
 
 def shown_text(text: str) -> str:
-    """A sentence of a document as an answer shows it: in one line, and `[12]` as `(12)`, for it is no mark of ours."""
+    """Format a document's sentence for an answer: in one line, and `[12]` as `(12)`, which is not a citation mark."""
     return " ".join(re.sub(r"\[(\d{1,3}|\?)\]", r"(\1)", text).split())
 
 
 class CitationList:
-    """The citations of one answer, each once, in the order of their marks."""
+    """The citations of an answer, each once, in the order of their marks."""
 
     def __init__(self) -> None:
         self.citations: list[Citation] = []
-        self._told = 0
+        self._num_sent = 0
 
     def add(self, citation: Citation) -> int:
-        """Its number, from 0."""
+        """Add a citation; return its number, from 0."""
         if citation not in self.citations:
             self.citations.append(citation)
         return self.citations.index(citation)
 
     def new(self) -> tuple[tuple[int, Citation], ...]:
-        """Those added since the last call, with their numbers."""
-        first, self._told = self._told, len(self.citations)
+        """The citations added since the last call, with their numbers."""
+        first, self._num_sent = self._num_sent, len(self.citations)
         return tuple(enumerate(self.citations[first:], start=first))
 
 
 def marked(sentence: CitedSentence) -> str:
-    """A sentence with its marks behind it."""
+    """Write a sentence's marks behind it."""
     marks = "".join(f"[{number + 1}]" for number in sentence.citations)
     if sentence.supported is False:
         marks += UNSUPPORTED_MARK
@@ -119,15 +119,15 @@ def cite_sentence(
     check: SentenceCheck,
     most: int,
 ) -> CitedSentence:
-    """What a sentence rests on.
+    """Find the evidence of a sentence and cite it.
 
     Args:
         written: the sentence, and the passages it names.
-        by_passage: sentences of the passages in the order of the prompt.
-        sources: texts of their documents.
-        citations: of the answer so far; new ones are added.
-        check: whether evidence supports a sentence.
-        most: sentences of evidence.
+        by_passage: the sentences of each passage, in the order of the prompt.
+        sources: the texts of their documents.
+        citations: those of the answer so far; new citations are added.
+        check: function that checks whether evidence supports a sentence.
+        most: upper limit of the sentences of evidence.
     """
     named = [one for number in written.named if 0 < number <= len(by_passage) for one in by_passage[number - 1]]
     every = [one for sentences in by_passage for one in sentences]
@@ -145,7 +145,7 @@ def cite_sentence(
 def _evidence(
     text: str, pool: Sequence[SourceSentence], check: SentenceCheck, most: int
 ) -> tuple[list[SourceSentence], Support | None]:
-    """The fewest sentences, each the best of those left, that support a sentence; else the last support tried."""
+    """Find the fewest sentences, each the best of those left, that support a sentence; else the last ones tried."""
     chosen: list[SourceSentence] = []
     support: Support | None = None
     for _ in range(most):
@@ -160,7 +160,7 @@ def _evidence(
 
 
 def _next(text: str, pool: Sequence[SourceSentence], chosen: Sequence[SourceSentence]) -> SourceSentence | None:
-    """The sentence with which those chosen have most of a text."""
+    """The sentence that, with those chosen, covers most of a text."""
     left = [one for one in pool if one not in chosen]
     so_far = " ".join(one.text for one in chosen)
     known = best_evidence(text, [so_far]) if chosen else None

@@ -1,4 +1,4 @@
-"""How answers are made."""
+"""The settings of answering."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lavra.base.errors import ConfigError
 
 MOST_CHARACTERS = 10_000
-"""Most characters of a question; a longer one is a document, and is refused."""
+"""The most characters of a question; a longer text is a document, and is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,11 +15,11 @@ class DocumentAnswerConfig:
     """Settings of answers.
 
     Attributes:
-        context_tokens: most tokens of the passages that a model reads; fewer where its context is shorter.
+        context_tokens: most tokens of the passages that a model reads; a shorter context holds fewer.
         sentences: most sentences that are quoted.
-        near: a further sentence is quoted where its score is at least this share of the best one's.
-        duplicate: share of a passage's words in one before it from which it is a duplicate.
-        evidence: most sentences that one sentence of an answer rests on.
+        near: share of the best sentence's score from which a further sentence is quoted.
+        duplicate: share of a passage's words in an earlier passage from which it is a duplicate.
+        evidence: most sentences that support a sentence of an answer.
     """
 
     context_tokens: int = 1000

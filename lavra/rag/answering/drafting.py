@@ -1,4 +1,4 @@
-"""An answer while it is being made: its sentences and citations so far, and the whole at the end."""
+"""A draft of an answer: its sentences and citations so far, and the complete answer at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lavra.base.retrieval import Answer, AnswerDelta, AnswerMode, Citation, CitedSentence, LeftOut, Passage, Question
 from lavra.base.types import Completion
-from lavra.rag.answering.abstaining import Fit, abstention
+from lavra.rag.answering.abstaining import PassageFit, abstention
 from lavra.rag.answering.citing import CitationList, marked
 from lavra.rag.answering.packing import INSTRUCTIONS
 from lavra.rag.answering.ranking import RankedSentence
@@ -17,31 +17,31 @@ from lavra.rag.answering.untrusted import speaks_to_a_model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedQuestion:
-    """What is known of a question before it is answered.
+    """A question with its passages, before it is answered.
 
     Attributes:
-        question: as it was asked.
-        text: understandable without its history.
-        passages: that were found.
-        ranked: their sentences, the best first.
-        fit: how well they fit.
-        rarity: weights of words among the chunks that may be seen.
-        sources: texts of their documents.
-        warnings: so far.
+        question: text as the user asked it.
+        text: the question, understandable without its history.
+        passages: results of the search.
+        ranked: the sentences of the passages, the best first.
+        fit: fit of the passages to the question.
+        rarity: weights of words among the chunks that the asker may see.
+        sources: the texts of the passages' documents.
+        warnings: sentences collected so far.
     """
 
     question: Question
     text: str
     passages: tuple[Passage, ...]
     ranked: tuple[RankedSentence, ...]
-    fit: Fit
+    fit: PassageFit
     rarity: Rarity
     sources: Sources
     warnings: tuple[str, ...]
 
 
 class AnswerDraft:
-    """An answer being made."""
+    """An answer under construction."""
 
     def __init__(self, prepared: PreparedQuestion, mode: AnswerMode, left_out: tuple[LeftOut, ...] = ()) -> None:
         self.prepared = prepared
@@ -54,19 +54,19 @@ class AnswerDraft:
         self._warnings = list(prepared.warnings)
 
     def warn(self, warning: str) -> None:
-        """Tell something with the answer, once."""
+        """Add a warning to the answer, once."""
         if warning not in self._warnings:
             self._warnings.append(warning)
 
     def add(self, sentence: CitedSentence) -> AnswerDelta:
-        """One more sentence."""
+        """Add a sentence."""
         self.sentences.append(sentence)
         piece = f"{' ' if self._text else ''}{marked(sentence)}"
         self._text += piece
         return AnswerDelta(text=piece, citations=self.citations.new())
 
     def end(self, completion: Completion | None = None, short: Citation | None = None) -> AnswerDelta:
-        """The whole answer."""
+        """The complete answer."""
         if self.num_removed:
             self.warn(f"{self.num_removed} sentences that no passage supports were removed")
         suspicious = _suspicious(self.prepared)
@@ -100,13 +100,13 @@ def held_back(
     warnings: tuple[str, ...] | None = None,
     left_out: tuple[LeftOut, ...] = (),
 ) -> AnswerDelta:
-    """The answer that says that the documents have none.
+    """The answer that reports that the documents have none.
 
     Args:
         prepared: the question.
-        mode: how it would have been answered.
-        completion: what a model wrote nevertheless, for its tokens.
-        warnings: instead of those known before.
+        mode: way in which the question would have been answered.
+        completion: the text that a model wrote nevertheless, for its token counts.
+        warnings: sentences that replace the warnings of the prepared question.
         left_out: passages that were not used.
     """
     text = abstention(prepared.question.text)

@@ -1,8 +1,8 @@
-"""Whether a model writes better answers than quoting gives, on questions made from the index.
+"""Decide whether a model's answers are better than quotations, on questions made from the index.
 
 Both answer the same questions, made by rule from documents that everybody may read.  The F1 of their words with the
-known answers is compared (Rajpurkar et al. 2016), each by the few words of its first sentence that have the shape of
-what is asked for.  Quoting wins a draw, for it cannot say what no document says.
+known answers is compared (Rajpurkar et al. 2016), each by the few words of its first sentence that have the wanted
+shape.  Quoting wins a draw, because it cannot state anything that no document states.
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ from lavra.metrics.answers import answer_f1
 from lavra.rag.answering.answerer import DocumentAnswerer
 from lavra.rag.answering.public_chunks import NOBODY, PublicChunks
 from lavra.rag.chunk_table import ChunkTable
-from lavra.rag.questions import MadeQuestion, QuestionKind, make_questions
+from lavra.rag.questions.make import make_questions
+from lavra.rag.questions.question import MadeQuestion, QuestionKind
 from lavra.text.function_words import english_or_portuguese
 
 NUM_QUESTIONS: Final = 40
-_FEWEST: Final = 8  # questions, before which nothing is decided
-_CLEAR: Final = 3.0  # standard errors of the mean difference from which asking on would change nothing
-_SHORT: Final = (QuestionKind.BLANK, QuestionKind.DEFINITION, QuestionKind.WRITTEN)  # with answers of a few words
+_FEWEST: Final = 8  # least number of questions for a decision
+_CLEAR: Final = 3.0  # standard errors of the mean difference from which more questions would change nothing
+_SHORT: Final = (QuestionKind.BLANK, QuestionKind.DEFINITION, QuestionKind.WRITTEN)  # answers of a few words
 _MAX_TOKENS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModeChoice:
-    """How questions to an index are answered, and why.
+    """The mode of answering questions to an index, and its reason.
 
     Attributes:
         model: name of the model that was compared.
-        generated: mean F1 of what it wrote, from 0 to 1.
+        generated: mean F1 of the model's answers, from 0 to 1.
         quoted: mean F1 of quoting.
-        num_questions: that were asked; 0 where no questions could be made.
+        num_questions: number of questions asked; 0 where no questions could be made.
     """
 
     model: str
@@ -55,7 +56,7 @@ class ModeChoice:
 
     @property
     def reason(self) -> str:
-        """Why, in a sentence."""
+        """The reason of the mode, in a sentence."""
         if not self.num_questions:
             return f"{self.mode.value}: no questions could be made from this index to compare {self.model} with quoting"
         return (
@@ -64,7 +65,7 @@ class ModeChoice:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """It as plain data, for a card."""
+        """The choice as plain data, for a card."""
         return {
             "model": self.model,
             "generated": self.generated,
@@ -74,10 +75,10 @@ class ModeChoice:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ModeChoice:
-        """From what a card has.
+        """Read the choice from a card's data.
 
         Raises:
-            InputError: it has other fields than these.
+            InputError: the data has other fields than these.
         """
         try:
             return cls(**values)
@@ -95,16 +96,16 @@ def choose_mode(
     seconds: float = 180.0,
     progress: Progress = silent,
 ) -> ModeChoice:
-    """Ask both ways until the difference is clear, the questions are asked or the time is over.
+    """Answer questions in both modes until the difference is clear, the questions are used up or the time is over.
 
     Args:
-        answerer: of the index, with a writer.
-        table: of the index.
+        answerer: answers questions to the index; it has a writer.
+        table: the chunk table of the index.
         model: name of the writer's model.
-        seed: of what is drawn.
-        count: questions wanted.
-        seconds: from which no further question is asked, once there are eight.
-        progress: is shown how far it is.
+        seed: decides the random choices.
+        count: number of questions wanted.
+        seconds: time after which no further question is asked, once there are eight.
+        progress: shows how far the comparison is.
     """
     made = [one for one in make_questions(PublicChunks(table), count=3 * count, seed=seed) if one.kind in _SHORT]
     asked = made[:count]

@@ -1,8 +1,9 @@
-"""Passages packed into a budget of tokens.
+"""Pack passages into a budget of tokens.
 
 The best passages are taken while there is room.  Passages that overlap in one document become one; a passage whose
-words are nearly all in one before it is a duplicate.  Then the best stand at the edges, first and last, because models
-read the middle of a long context worst (Liu et al. 2023, "Lost in the middle").  What was left out is told.
+words are nearly all in an earlier passage is a duplicate.  Then the best stand at the edges, first and last, because
+models read the middle of a long context worst (Liu et al. 2023, "Lost in the middle").  The passages left out are
+reported.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ class PackedPassage:
     """A stretch of a document that goes into the prompt.
 
     Attributes:
-        passage: its place among the passages that were found.
-        document: name of its document.
-        start: of its first character.
-        end: behind its last.
-        text: that slice.
+        passage: its number among the passages found.
+        document: name of the document.
+        start: place of its first character.
+        end: place behind its last character.
+        text: characters between these places.
     """
 
     passage: int
@@ -40,11 +41,11 @@ class PackedPassage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
-    """What goes into the prompt, and what does not.
+    """The passages that go into the prompt, and those left out.
 
     Attributes:
-        passages: in the order in which they are read.
-        left_out: the others, in the order in which they were found.
+        passages: stretches, in the order in which the model reads them.
+        left_out: the other passages, in the order in which they were found.
     """
 
     passages: tuple[PackedPassage, ...]
@@ -59,18 +60,18 @@ def pack_passages(
     cost: Callable[[str], int],
     duplicate: float = 0.9,
 ) -> Packed:
-    """The passages that a budget holds.
+    """Choose the passages that fit a budget.
 
     Args:
-        passages: the best first.
-        sources: texts of their documents.
-        budget: most tokens of all of them together.
-        cost: tokens of one passage's text as the prompt will have it.
-        duplicate: share of its words in one before it from which a passage is a duplicate.
+        passages: results of the search, the best first.
+        sources: the texts of their documents.
+        budget: most tokens of all passages together.
+        cost: function that counts the tokens of a passage's text in the form of the prompt.
+        duplicate: share of its words in an earlier passage from which a passage is a duplicate.
     """
     taken: list[PackedPassage] = []
     left_out: list[LeftOut] = []
-    room = budget
+    left = budget
     for number, passage in enumerate(passages):
         one = _packed(number, passage)
         overlapped = next((place for place, other in enumerate(taken) if _overlap(one, other)), None)
@@ -78,24 +79,24 @@ def pack_passages(
         before = 0 if overlapped is None else cost(taken[overlapped].text)
         if overlapped is None and _is_duplicate(one, taken, duplicate):
             left_out.append(_left_out(one, DUPLICATE))
-        elif cost(whole.text) - before <= room:
-            room -= cost(whole.text) - before
+        elif cost(whole.text) - before <= left:
+            left -= cost(whole.text) - before
             place = len(taken) if overlapped is None else overlapped
             taken[place : place + 1] = [whole]
-        elif not taken:  # the best one is longer than all the room: its beginning is better than nothing
-            beginning = _beginning(one, room, cost)
+        elif not taken:  # the best passage is longer than the budget: its beginning is better than nothing
+            beginning = _beginning(one, left, cost)
             if beginning is not None:
-                taken, room = [beginning], room - cost(beginning.text)
+                taken, left = [beginning], left - cost(beginning.text)
                 left_out.append(_left_out(one, NO_ROOM, start=beginning.end))
             else:
                 left_out.append(_left_out(one, NO_ROOM))
         else:
             left_out.append(_left_out(one, NO_ROOM))
-    return Packed(passages=tuple(at_the_edges(taken)), left_out=tuple(left_out))
+    return Packed(passages=tuple(best_at_the_edges(taken)), left_out=tuple(left_out))
 
 
-def at_the_edges(best_first: Sequence[PackedPassage]) -> list[PackedPassage]:
-    """The best first, the second last, the third second, and so on inwards."""
+def best_at_the_edges(best_first: Sequence[PackedPassage]) -> list[PackedPassage]:
+    """Order passages with the best first, the second last, the third second, and so on inwards."""
     return [*best_first[::2], *reversed(best_first[1::2])]
 
 
@@ -121,12 +122,12 @@ def _is_duplicate(one: PackedPassage, taken: Sequence[PackedPassage], share: flo
     )
 
 
-def _beginning(one: PackedPassage, room: int, cost: Callable[[str], int]) -> PackedPassage | None:
-    """The passage cut to as many of its first sentences as there is room for."""
+def _beginning(one: PackedPassage, left: int, cost: Callable[[str], int]) -> PackedPassage | None:
+    """Cut the passage to as many of its first sentences as fit."""
     best = None
     for span in text_sentences(one.text):
         text = one.text[: span.end]
-        if cost(text) > room:
+        if cost(text) > left:
             break
         best = PackedPassage(
             passage=one.passage, document=one.document, start=one.start, end=one.start + span.end, text=text

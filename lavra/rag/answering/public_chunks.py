@@ -1,4 +1,4 @@
-"""The chunks of an index that everybody may read: it is calibrated on them, so that no threshold tells of others."""
+"""The chunks of an index that everybody may read: calibration uses only them, so that no threshold reveals others."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lavra.base.retrieval import Chunk, Where
 from lavra.rag.chunk_table import ChunkTable, readable_by
 
 NOBODY: Final[frozenset[str]] = frozenset()
-"""The groups of somebody who belongs to none but everyone's."""
+"""The groups of a person without any group, who reads only public documents."""
 
 
 class PublicChunks:
     """A `ChunkTable` of the chunks that everybody may read.
 
     Args:
-        table: of the whole index.
+        table: the chunk table of the whole index.
     """
 
     def __init__(self, table: ChunkTable) -> None:
@@ -41,7 +41,7 @@ class PublicChunks:
         """See `ChunkTable.documents`."""
         ids = self.ids().tolist()
         names: set[str] = set()
-        for first in range(0, len(ids), 1000):  # texts of chunks come with their names
+        for first in range(0, len(ids), 1000):  # in parts: reading a chunk also reads its text
             names.update(chunk.document for chunk in self._table.chunks(ids[first : first + 1000]))
         return sorted(names)
 

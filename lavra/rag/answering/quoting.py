@@ -1,7 +1,7 @@
-"""Which sentences an answer quotes, and the few words in them that answer.
+"""Choose the sentences that an answer quotes, and the few words in them that answer.
 
 The best sentence is quoted, and others that are nearly as good.  A sentence that leans on the one before it ("It was
-…") is quoted with that one.  Where a head finds short answers, the sentence of its span comes first.
+…") is quoted with that sentence.  Where a head finds short answers, the sentence of its span comes first.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _SURE: Final = 0.2  # probability from which a head's span is believed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotation:
-    """A stretch of a document that is quoted.
+    """A quoted stretch of a document.
 
     Attributes:
-        sentence: one sentence, or two of which the second leans on the first.
+        sentence: a sentence, or two sentences of which the second leans on the first.
         short: the few words in it that answer, if they stand out.
     """
 
@@ -51,21 +51,22 @@ def quote(
     head: Predictor | None,
     config: DocumentAnswerConfig,
 ) -> list[Quotation]:
-    """What is quoted, the best first; at least one where there are sentences.
+    """Choose the quotations, the best first; at least one where there are sentences.
 
     Args:
-        question: what is asked, understandable by itself.
-        passages: that were found.
+        question: text of the question, understandable by itself.
+        passages: results of the search.
         ranked: their sentences, the best first.
-        sources: texts of their documents.
+        sources: the texts of their documents.
         analyzer: turns texts into terms.
-        rarity: weights of words.
-        head: finds short answers, if there is one.
-        config: how many are quoted.
+        rarity: the weights of words.
+        head: a head that finds short answers, if there is any.
+        config: settings: the number of quotations.
     """
     if not ranked:
         return []
     asked = asked_words(question, analyzer)
+    ranked = _without_repeats(ranked)
     chosen = [one.sentence for one in ranked[: config.sentences] if one.score >= config.near * ranked[0].score]
     found = None if head is None else _by_head(head, question, passages, ranked)
     if found is not None:
@@ -77,10 +78,18 @@ def quote(
     return _quotations(chosen, short, [one.sentence for one in ranked], sources)
 
 
+def _without_repeats(ranked: Sequence[RankedSentence]) -> list[RankedSentence]:
+    """Leave out repeated sentences: with copies of a document an answer would be one sentence, several times."""
+    best: dict[str, RankedSentence] = {}
+    for one in ranked:
+        best.setdefault(" ".join(one.sentence.text.casefold().split()), one)
+    return list(best.values())
+
+
 def _by_head(
     head: Predictor, question: str, passages: Sequence[Passage], ranked: Sequence[RankedSentence]
 ) -> tuple[SourceSentence, int, int] | None:
-    """The sentence with a head's span, and the span's place in the document."""
+    """Find the sentence with a head's span, and the span's place in the document."""
     found = span_by_head(head, question, passages, passage_shares(passages).tolist())
     if found is None or found[1].score < _SURE:
         return None
@@ -109,7 +118,7 @@ def _quotations(
 
 
 def _with_leaned_on(one: SourceSentence, sentences: Sequence[SourceSentence], sources: Sources) -> SourceSentence:
-    """A sentence with the one before it where it begins with a word that points back."""
+    """Join a sentence to the sentence before it where it begins with a word that points back."""
     if not _LEANS.match(one.text):
         return one
     text = sources.text(one.document)

@@ -1,12 +1,12 @@
-"""Which sentences of the passages answer a question best.
+"""Rank the sentences of the passages by how well they answer a question.
 
 Each sentence has a few features from 0 to 1 (words it shares with the question, by rarity, in it and around it; the
-score of its passage beside the best one's; nearness of meaning; whether it has a thing of the kind that is asked for),
+score of its passage divided by the best passage's; nearness of meaning; whether it has a thing of the wanted kind),
 and a weighted sum of them orders the sentences, as in the extractive systems of TREC's question-answering tracks
 (Voorhees 2001).
 
 The weights were fitted by a softmax over the sentences of eight passages, on half of the questions of XQuAD and FaQuAD,
-and looked at on the other half: the best sentence has the answer for 0.78 and 0.74 of them.
+and tested on the other half: the best sentence has the answer for 0.78 and 0.74 of them.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from lavra.rag.answering.source_sentences import SourceSentence
 from lavra.rag.answering.untrusted import speaks_to_a_model
 from lavra.rag.words import Analyzer
 
-_INSTRUCTION: Final = 0.5  # a sentence that speaks to a model counts this much of its score
-_EMBEDDED: Final = 16  # sentences, the best by words, that are embedded
-_KEPT: Final = 4096  # sentences whose vectors are kept
+_INSTRUCTION: Final = 0.5  # factor on the score of a sentence that addresses a model
+_EMBEDDED: Final = 16  # number of sentences, the best by words, that are embedded
+_KEPT: Final = 4096  # number of sentences whose vectors are kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentenceWeights:
-    """What each feature of a sentence counts.
+    """The weight of each feature of a sentence.
 
     Attributes:
-        words: the question's words in the sentence, by rarity.
-        around: in the sentence, its neighbours, the titles above it and its document's name.
-        passage: its passage's score beside the best one's.
-        meaning: cosine with the question, where there is an embedder.
-        kind: has a thing of the kind that is asked for.
+        words: weight of the question's words in the sentence, by rarity.
+        around: weight of the words in the sentence, its neighbours, the titles above it and its document's name.
+        passage: weight of its passage's score, divided by the best passage's.
+        meaning: weight of the cosine with the question, where there is an embedder.
+        kind: weight of having a thing of the wanted kind.
     """
 
     words: float = 1.0
@@ -54,10 +54,10 @@ class SentenceWeights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedSentence:
-    """A sentence and how well it answers.
+    """A sentence with its score as an answer.
 
     Attributes:
-        sentence: where it is.
+        sentence: text with its place.
         score: the weighted sum.
         coverage: share of the question's words in it and around it, by rarity.
         meaning: its cosine with the question; 0 without an embedder.
@@ -78,7 +78,7 @@ class SentenceVectors:
     Used by many threads.
 
     Args:
-        embedder: computes them.
+        embedder: computes the vectors.
     """
 
     def __init__(self, embedder: Embedder) -> None:
@@ -87,7 +87,7 @@ class SentenceVectors:
         self._lock = Lock()
 
     def of(self, texts: Sequence[str]) -> Float64s:
-        """(N, D) one row a text."""
+        """(N, D) a row for each text."""
         with self._lock:
             known = {text: self._kept[text] for text in texts if text in self._kept}
         fresh = [text for text in dict.fromkeys(texts) if text not in known]
@@ -115,16 +115,16 @@ def rank_sentences(
     vectors: SentenceVectors | None = None,
     weights: SentenceWeights = _WEIGHTS,
 ) -> list[RankedSentence]:
-    """Sentences, the best first; equal ones in the order of their passages.
+    """Rank sentences, the best first; equal sentences in the order of their passages.
 
     Args:
-        question: what is asked, understandable by itself.
-        passages: the best first.
-        sentences: of these passages.
+        question: text of the question, understandable by itself.
+        passages: results of the search, the best first.
+        sentences: candidates, from these passages.
         analyzer: turns texts into terms.
-        rarity: weights of words.
-        vectors: compares meanings, if there is an embedder.
-        weights: of the features.
+        rarity: the weights of words.
+        vectors: embeddings that compare meanings, if there is an embedder.
+        weights: factors of the features.
     """
     if not sentences:
         return []
@@ -161,15 +161,15 @@ def _language(passage: Passage) -> str:
 
 
 def _near(place: int, sentences: Sequence[SourceSentence], words: Sequence[set[str]]) -> set[str]:
-    """Words of a sentence and of those before and behind it in its passage."""
+    """The words of a sentence and of its neighbours in its passage."""
     beside = range(max(0, place - 1), min(len(sentences), place + 2))
     return set().union(*(words[one] for one in beside if sentences[one].passage == sentences[place].passage))
 
 
 def passage_shares(passages: Sequence[Passage]) -> Float64s:
-    """(P,) each passage's score beside the best one's.
+    """(P,) each passage's score divided by the best passage's.
 
-    BM25's are used where there are any: sums of words' weights can be compared, ranks that were fused hardly differ.
+    BM25's scores are used where there are any: sums of words' weights can be compared, fused ranks hardly differ.
     """
     scores = np.array([one.scores.get("bm25", 0.0) for one in passages])
     if not scores.max(initial=0.0) > 0:
@@ -181,7 +181,7 @@ def passage_shares(passages: Sequence[Passage]) -> Float64s:
 
 
 def _cosines(question: str, sentences: Sequence[SourceSentence], score: Float64s, vectors: SentenceVectors) -> Float64s:
-    """(N,) cosines of the sentences that are best so far; the others have the least of these."""
+    """(N,) cosines of the sentences that are best so far; the other sentences get the least of these."""
     taken = np.argsort(-score, kind="stable")[:_EMBEDDED]
     rows = vectors.of([question, *(sentences[place].text for place in taken)])
     near = rows[1:] @ rows[0]

@@ -1,8 +1,8 @@
-"""How rare words are among the chunks that a question may see.
+"""The rarity of words among the chunks that a question may see.
 
 A word's weight is its inverse document frequency (Robertson and Spärck Jones 1976) over at most `SAMPLE` chunks, evenly
 spread over those that the conditions let through.  Chunks that the asker may not read are not counted, so that weights
-tell nothing of them.
+reveal nothing of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lavra.rag.chunk_table import ChunkTable
 from lavra.rag.words import Analyzer, runs
 
 SAMPLE: Final = 4000
-_KEPT: Final = 16  # sets of conditions whose counts are kept
+_KEPT: Final = 16  # number of sets of conditions whose counts are kept
 
 AskedWord = frozenset[str]
 """The terms of one word of a question, as each language of the corpus stems it, whole and in parts; any counts."""
@@ -30,15 +30,15 @@ class Rarity:
     """Weights of words for one set of chunks.
 
     Args:
-        counts: of how many chunks have each term.
-        total: chunks that were looked at.
+        counts: the number of chunks that have each term.
+        total: number of chunks counted.
     """
 
     def __init__(self, counts: Mapping[str, int], total: int) -> None:
         self._counts, self._total = counts, total
 
     def weight(self, word: AskedWord) -> float:
-        """About 0 for a word of nearly every chunk, more the rarer it is."""
+        """The weight of a word: about 0 where nearly every chunk has it, and higher the rarer it is."""
         count = max((self._counts.get(term, 0) for term in word), default=0)
         return math.log(1 + (self._total - count + 0.5) / (count + 0.5))
 
@@ -53,7 +53,7 @@ class Rarities:
     """Weights of words of an index by the conditions of a question; the last few are kept.
 
     Args:
-        table: of the index.
+        table: the chunk table of the index.
         analyzer: turns texts into terms.
     """
 
@@ -62,7 +62,7 @@ class Rarities:
         self._kept: OrderedDict[Where, Rarity] = OrderedDict()
 
     def of(self, where: Where) -> Rarity:
-        """Weights among the chunks that meet conditions.
+        """The weights among the chunks that meet conditions.
 
         Raises:
             InputError: a condition names a field that no document has.
@@ -82,7 +82,7 @@ class Rarities:
 
 
 def asked_words(question: str, analyzer: Analyzer) -> list[AskedWord]:
-    """The words of a question that say what it is about; all of them where it has no others."""
+    """The words of a question that carry its topic; all its words where none does."""
     every = runs(question)
     return _analysed([word for word in every if word.casefold() not in COMMON_WORDS], analyzer) or _analysed(
         every, analyzer

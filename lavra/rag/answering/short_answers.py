@@ -1,8 +1,8 @@
-"""The few words of a sentence that answer a question: a name, a date, a number.
+"""Find the few words of a sentence that answer a question: a name, a date, a number.
 
-With a head of the task `answer` (SQuAD's), its span.  Without one, by rule: of the stretches that have the shape of
-what is asked for and that the question does not name itself, the one nearest to the question's own words.  Where
-nothing has the shape, there is no short answer, and the sentence stands for itself.
+With a head of the task `answer` (SQuAD's), they are its span.  Without a head, a rule chooses: of the stretches that
+have the shape of the wanted kind and that the question does not name itself, it takes the stretch nearest to the
+question's own words.  Where nothing has the shape, there is no short answer, and the sentence stands for itself.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from lavra.rag.answering.asked import COMMON_WORDS, shapes_of, wanted
 from lavra.rag.answering.rarity import AskedWord, Rarity
 from lavra.rag.words import Analyzer
 
-_READ: Final = 5  # passages a head reads
+_READ: Final = 5  # number of passages that a head reads
 _WORD: Final = re.compile(r"\w[\w'’-]*")
 
 
 def short_span(
     question: str, sentence: str, asked: Sequence[AskedWord], *, analyzer: Analyzer, rarity: Rarity
 ) -> tuple[int, int] | None:
-    """The characters of a sentence that answer, by rule.
+    """Find the characters of a sentence that answer, by rule.
 
     Args:
-        question: what is asked.
-        sentence: that answers it.
+        question: text of the user's question.
+        sentence: text that answers the question.
         asked: the question's words, analysed.
         analyzer: turns texts into terms.
-        rarity: weights of words.
+        rarity: the weights of words.
     """
     found = [
         span
@@ -49,13 +49,13 @@ def short_span(
 def span_by_head(
     head: Predictor, question: str, passages: Sequence[Passage], shares: Sequence[float]
 ) -> tuple[int, SpanAnswer] | None:
-    """The likeliest span of the first passages, by its probability and its passage's score.
+    """Find the likeliest span of the first passages, by its probability and its passage's score.
 
     Args:
-        head: of the task `answer`.
-        question: what is asked.
-        passages: the best first.
-        shares: (P,) what each passage counts, from 0 to 1.
+        head: a head of the task `answer`.
+        question: text of the user's question.
+        passages: results of the search, the best first.
+        shares: (P,) weight of each passage, from 0 to 1.
 
     Returns:
         The place of the passage and the span in its text; nothing where no passage has one.
@@ -67,7 +67,7 @@ def span_by_head(
 
 
 def _without_asked(sentence: str, span: tuple[int, int], question: str) -> tuple[int, int] | None:
-    """A stretch without the words at its ends that the question has already; nothing where it has no others."""
+    """Strip from a stretch the words at its ends that the question has already; nothing where it has no others."""
     known = {word.casefold() for word in _WORD.findall(question)} | COMMON_WORDS
     words = [
         (span[0] + match.start(), span[0] + match.end(), match[0].casefold() in known)
@@ -81,7 +81,7 @@ def _without_asked(sentence: str, span: tuple[int, int], question: str) -> tuple
 
 
 def _places(sentence: str, asked: Sequence[AskedWord], analyzer: Analyzer, rarity: Rarity) -> list[tuple[int, float]]:
-    """Where the question's words stand in a sentence, and what each counts."""
+    """The places of the question's words in a sentence, and the weight of each."""
     found = []
     for match in _WORD.finditer(sentence):
         terms = frozenset(analyzer.query_words(match[0]))

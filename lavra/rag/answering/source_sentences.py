@@ -1,8 +1,8 @@
 """The sentences of passages, with their exact places in their documents.
 
 A chunk may begin or end in the middle of a sentence.  A sentence is looked for in the document's text, a little around
-the chunk, so that a quotation is whole.  Blank lines, list items and headings end a sentence too; what has no end for
-long (tables, code) is cut at line breaks or spaces.
+the chunk, so that a quotation is whole.  Blank lines, list items and headings end a sentence too; a text without an end
+for long (a table, code) is cut at line breaks or spaces.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lavra.rag.chunk_table import ChunkTable
 from lavra.text.sentences import SentenceSpan, sentence_spans
 
 _AROUND: Final = 400  # characters beside a chunk in which the rest of its first and last sentence is looked for
-_LONGEST: Final = 600  # characters of a sentence; longer ones are tables or lists without marks
+_LONGEST: Final = 600  # most characters of a sentence; longer ones are tables or lists without marks
 _BLOCK_END: Final = re.compile(
     r"\n[^\S\n]*\n\s*|\n(?=[^\S\n]*(?:(?:[-*•+–]|\d{1,3}[.)]|#{1,6})\s|\|))|(?<=\n)(?=#{1,6}\s)"
 )
@@ -29,7 +29,7 @@ class HasPages(Protocol):
     """A table of chunks that knows where each page begins."""
 
     def document_pages(self, name: str) -> Sequence[int]:
-        """Where each page of a document begins, in characters; none where it has no pages."""
+        """The place where each page of a document begins, in characters; none where it has no pages."""
         ...
 
 
@@ -38,13 +38,13 @@ class SourceSentence:
     """A sentence of a passage.
 
     Attributes:
-        passage: its place among the passages, from 0.
-        document: name of its document.
-        start: of its first character in the document's text.
-        end: behind its last.
-        text: that slice.
-        line: on which it begins.
-        page: on which it begins, if there are pages.
+        passage: number of its passage among the passages, from 0.
+        document: name of the document.
+        start: place of its first character in the document's text.
+        end: place behind its last character.
+        text: characters between these places.
+        line: number of the line on which it begins.
+        page: number of the page on which it begins, if there are pages.
     """
 
     passage: int
@@ -56,17 +56,17 @@ class SourceSentence:
     page: int | None
 
     def citation(self) -> Citation:
-        """It as a citation."""
+        """The sentence as a citation."""
         return Citation(
             document=self.document, start=self.start, end=self.end, text=self.text, line=self.line, page=self.page
         )
 
 
 class Sources:
-    """Texts of the documents that one question's passages come from, each read once.
+    """The texts of the documents that a question's passages come from, each read once.
 
     Args:
-        table: of the index.
+        table: the chunk table of the index.
     """
 
     def __init__(self, table: ChunkTable) -> None:
@@ -80,7 +80,7 @@ class Sources:
         return self._texts[document]
 
     def sentences(self, passages: Sequence[Passage]) -> list[SourceSentence]:
-        """The sentences of passages, in their order; a sentence that two passages share is the first one's."""
+        """The sentences of passages, in their order; a sentence that two passages share belongs to the first."""
         found: list[SourceSentence] = []
         seen: set[tuple[str, int, int]] = set()
         for number, passage in enumerate(passages):
@@ -92,7 +92,7 @@ class Sources:
         return found
 
     def sentence(self, number: int, passage: Passage, start: int, end: int) -> SourceSentence:
-        """A stretch of a passage's document."""
+        """Make a stretch of a passage's document."""
         chunk = passage.chunk
         text = self.text(chunk.document)
         line = chunk.line + text.count("\n", chunk.start, start) - text.count("\n", start, chunk.start)
@@ -130,7 +130,7 @@ class Sources:
 
 
 def text_sentences(text: str, start: int = 0, end: int | None = None) -> list[SentenceSpan]:
-    """Sentences between two places; blank lines, list items and headings end them, and none is longer than 600."""
+    """Split the text between two places at sentence ends, blank lines, list items, headings, and at 600 characters."""
     stop = len(text) if end is None else end
     found: list[SentenceSpan] = []
     begin = start
@@ -164,7 +164,7 @@ def _trim(text: str, start: int, end: int) -> SentenceSpan:
 
 
 def merged(sentences: Sequence[SourceSentence], sources: Sources) -> list[SourceSentence]:
-    """Sentences that follow one another in a document as one stretch; the order is that of the first given of each."""
+    """Merge sentences that follow one another in a document, in the order of each stretch's first given sentence."""
     found: list[SourceSentence] = []
     for one in sorted(sentences, key=lambda one: (one.document, one.start)):
         last = found[-1] if found else None

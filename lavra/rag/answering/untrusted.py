@@ -1,16 +1,17 @@
-"""Text of documents is data: what could make a model take it for something else is made harmless.
+"""Treat text of documents as data: text that a model could take for anything else is made harmless.
 
-Whoever writes a document that is indexed may put instructions to the model into it (Greshake et al. 2023, "Not what
+The author of an indexed document may put instructions to the model into it (Greshake et al. 2023, "Not what
 you've signed up for").  Three defences, from the surest to the least sure:
 
 1. Every line of a document stands behind `| ` in the prompt, and every character that any reader takes for a line
    break becomes one.  So no document can end its own block.
 2. Marks that chat templates use (`<|im_start|>`, `[INST]`, the model's own special tokens, `User:` at the beginning of
    a line) are broken by a space; invisible characters are dropped, so that no mark hides behind them.
-3. Sentences that speak to a model ("ignore the instructions above") are left out of the prompt, and it is said.
+3. Sentences that speak to a model ("ignore the instructions above") are left out of the prompt, and a warning reports
+   that.
 
-The third is a list of phrases in English and Portuguese.  It is no proof: an instruction in other words gets through,
-and is then one sentence of a block that the prompt calls data.
+The third is a list of phrases in English and Portuguese.  It is not a proof: an instruction in other words gets
+through, and is then one sentence of a block that the prompt calls data.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from collections.abc import Sequence
 from typing import Final
 
 LINE_MARK: Final = "| "
-"""Begins every line of a document in a prompt."""
+"""The mark before every line of a document in a prompt.
+
+With `> ` in its place SmolLM2 gave 2 right answers of 14, and 5 with `| ` (docs/log.md)."""
 
 # Zero-width and direction marks, soft hyphens, variation selectors, Unicode's tag characters and noncharacters.
 _INVISIBLE: Final = re.compile(
@@ -42,7 +45,7 @@ _ROLE: Final = re.compile(
 )
 _HEADER: Final = re.compile(r"^(\s*)#+", re.MULTILINE)
 
-# Where an order begins: at the beginning, behind a mark, or behind a word that presses.
+# The places where an order begins: the beginning of a sentence, behind a mark, or behind a word that presses.
 _ORDER: Final = (
     r"(?:^|[.:;,!?\"'“(—-]|\b(?:must|should|please|always|now|then|and|instead|you|favor|agora|deve|e)\b)\W*"
 )
@@ -76,33 +79,33 @@ _SPEAKS_TO_A_MODEL: Final = re.compile("|".join(f"(?:{phrase})" for phrase in _P
 
 
 def neutral_text(text: str, special_tokens: Sequence[str] = ()) -> str:
-    """A text that no chat template and no special token stands in.
+    """Neutralise a text: no chat template's mark and no special token is left in it.
 
     Args:
-        text: of a document.
-        special_tokens: of the model that will read it.
+        text: part of a document.
+        special_tokens: special tokens of the model that will read it.
     """
     plain = _LINE_BREAKS.sub("\n", _INVISIBLE.sub("", text)).translate(_WIDE)
     plain = _TEMPLATE_MARKS.sub(lambda found: f"{found[0]} ", plain)
     plain = _HEADER.sub(r"\1", _ROLE.sub(r"\1 -", plain))
     for token in sorted(special_tokens, key=len, reverse=True):
-        # A token of white space or one letter is no mark of a template, and breaking it would break the text.
+        # A token of white space or one letter is not a mark of a template, and breaking it would break the text.
         while len(token.strip()) > 1 and token in plain:
             plain = plain.replace(token, f"{token[0]} {token[1:]}")
     return plain
 
 
 def quoted_block(text: str, special_tokens: Sequence[str] = ()) -> str:
-    """A neutral text with `LINE_MARK` before each line; lines without anything are left out."""
+    """Neutralise a text and put `LINE_MARK` before each line; empty lines are left out."""
     lines = neutral_text(text, special_tokens).split("\n")
     return "\n".join(f"{LINE_MARK}{line.strip()}" for line in lines if line.strip())
 
 
 def neutral_line(text: str, special_tokens: Sequence[str] = ()) -> str:
-    """A neutral text in one line, for names and questions."""
+    """Neutralise a text into a single line, for names and questions."""
     return " ".join(neutral_text(text, special_tokens).split())
 
 
 def speaks_to_a_model(text: str) -> bool:
-    """Whether a sentence looks like an instruction to whoever reads documents by machine."""
+    """Whether a sentence looks like an instruction to a model that reads documents."""
     return _SPEAKS_TO_A_MODEL.search(" ".join(_INVISIBLE.sub("", text).split())) is not None

@@ -1,4 +1,4 @@
-"""How a model is asked to write an answer: a prompt file, the passages as data, and their places in it."""
+"""Ask a model to write an answer: a prompt file, the passages as data, and their places in it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from lavra.rag.answering.untrusted import neutral_line, quoted_block, speaks_to_
 from lavra.text.function_words import english_or_portuguese
 
 PROMPT_FILE: Final = Path(__file__).with_name("answer.yaml")
-_FRAME: Final = 64  # tokens for the names of passages and the chat template's own marks, besides what is counted
+_FRAME: Final = 64  # tokens for the names of passages and the chat template's own marks, beyond those counted
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerWriter:
-    """A language model, and what must be known of it to ask it.
+    """A language model with the settings that requests to it need.
 
     Attributes:
-        model: what writes.
-        name: what people call it.
-        lay_out: turns a conversation into what the model reads.
-        count: tokens of a text.
-        context: most tokens that it reads and writes, where that is known.
-        special_tokens: texts of its special tokens, which no document may have in the prompt.
+        model: the language model.
+        name: the model's name, for people.
+        lay_out: turns a conversation into the model's prompt.
+        count: counts the tokens of a text.
+        context: most tokens that the model reads and writes, where that is known.
+        special_tokens: texts of the model's special tokens, which no document may have in the prompt.
     """
 
     model: LanguageModel
@@ -42,16 +42,16 @@ class AnswerWriter:
     special_tokens: tuple[str, ...] = ()
 
     def passage_cost(self, text: str) -> int:
-        """Tokens of one passage in the prompt."""
+        """The number of tokens of a passage in the prompt."""
         return self.count(quoted_block(text, self.special_tokens)) + _FRAME // 2
 
-    def room(self, question: str, most: int, max_tokens: int) -> int:
-        """Tokens that are left for passages.
+    def tokens_for_passages(self, question: str, most: int, max_tokens: int) -> int:
+        """The number of tokens left for passages.
 
         Args:
-            question: what is asked.
-            most: tokens of passages wanted at most.
-            max_tokens: of the answer.
+            question: text of the user's question.
+            most: upper limit of the passages' tokens.
+            max_tokens: most tokens of the answer.
         """
         if self.context is None:
             return most
@@ -77,7 +77,7 @@ class AnswerWriter:
 
 
 def without_instructions(text: str) -> str:
-    """A text without the sentences that speak to a model."""
+    """Remove the sentences that address a model from a text."""
     kept, place = [], 0
     for span in text_sentences(text):
         if speaks_to_a_model(text[span.start : span.end]):

@@ -9,7 +9,7 @@ from lavra.base.errors import ConfigError
 
 
 class Weighting(Enum):
-    """Which writing of BM25; the order of the passages is the same, the scores differ by the factor k1 + 1."""
+    """The variant of BM25's formula; the order of the passages is the same, the scores differ by the factor k1 + 1."""
 
     LUCENE = "lucene"
     ROBERTSON = "robertson"
@@ -17,11 +17,11 @@ class Weighting(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bm25Config:
-    """BM25 (Robertson and Zaragoza 2009, section 3), with Lucene's idf, which is never below 0.
+    """Settings of BM25 (Robertson and Zaragoza 2009, section 3), with Lucene's idf, which is never below 0.
 
     Attributes:
-        k1: how soon further occurrences of a word count for less; 0 asks only whether it occurs.
-        b: how much long chunks are marked down, from 0 to 1.
+        k1: weight of further occurrences of a word; with 0 only its presence counts.
+        b: penalty for long chunks, from 0 to 1.
         weighting: `robertson` multiplies by k1 + 1, `lucene` does not.
     """
 

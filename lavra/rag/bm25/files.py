@@ -41,7 +41,7 @@ class Columns:
         ids: (N,) numbers of the chunks, rising.
         lengths: (N,) terms of each chunk.
         terms: V terms in UTF-8, end to end, in the order of their bytes.
-        term_ends: (V,) where each ends.
+        term_ends: (V,) place where each term ends.
         starts: (V + 1,) where the postings of each term begin.
         rows: (P,) places in `ids`.
         counts: (P,) how often the term stands in the chunk.
@@ -56,12 +56,12 @@ class Columns:
     counts: npt.NDArray[np.uint16] | npt.NDArray[np.int32]
 
     def term(self, number: int) -> bytes:
-        """One term in UTF-8."""
+        """A term in UTF-8."""
         start = int(self.term_ends[number - 1]) if number else 0
         return self.terms[start : int(self.term_ends[number])].tobytes()
 
     def find(self, term: str) -> int | None:
-        """The number of a term, by bisection; `None` where no chunk has it."""
+        """Find the number of a term, by bisection; `None` where no chunk has it."""
         wanted = term.encode()
         low, high = 0, len(self.term_ends)
         while low < high:
@@ -78,7 +78,7 @@ _ARRAYS: Final = ("ids", "lengths", "term_ends", "starts", "rows", "counts")
 
 @contextmanager
 def new_folder(folder: Path, config: Bm25Config, languages: Sequence[str]) -> Iterator[Path]:
-    """A folder to write the arrays and terms into; it becomes `folder` whole, or not at all."""
+    """Make a folder to write the arrays and terms into; it becomes `folder` whole, or not at all."""
     head = {
         "version": VERSION,
         "languages": list(languages),
@@ -90,10 +90,10 @@ def new_folder(folder: Path, config: Bm25Config, languages: Sequence[str]) -> It
 
 
 def open_columns(folder: Path) -> tuple[Columns, Bm25Config, tuple[str, ...]]:
-    """The postings of a folder, memory-mapped; the settings; the languages.
+    """Open the postings of a folder, memory-mapped, with the settings and the languages.
 
     Raises:
-        InputError: the folder has no postings, or ones of another version, or damaged ones.
+        InputError: the folder has no postings, or postings of another version, or damaged postings.
     """
     if not (folder / HEAD).is_file():
         raise InputError(f"{folder} has no postings; index the documents again")
@@ -122,7 +122,7 @@ def _check(folder: Path, columns: Columns) -> None:
     """Refuse files that do not belong together.
 
     Raises:
-        InputError: a file is shorter or longer than the others say.
+        InputError: a file is shorter or longer than the other files require.
     """
     bytes_of_terms = int(columns.term_ends[-1]) if len(columns.term_ends) else 0
     whole = (

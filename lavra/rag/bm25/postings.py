@@ -5,10 +5,10 @@ The score of a chunk is the sum over the question's terms of
     idf(t) · tf / (tf + k1 · (1 - b + b · length / mean length)),    idf(t) = ln(1 + (N - df + 1/2) / (df + 1/2))
 
 (Robertson and Zaragoza 2009, with Lucene's idf).  Where only some chunks are allowed, N, df and the mean length are
-those of the allowed chunks: a word in a chunk that the user may not read changes neither what is found nor any score.
+those of the allowed chunks: a word in a chunk that the user may not read changes neither the results nor any score.
 bm25s and its kin store each term's share ready-made, over all chunks, which is why they are not used here.
 
-Deliberately absent: compressed postings, and positions of words (phrases are not searched for).
+Deliberately absent: compressed postings, and positions of words (there is no search for phrases).
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from lavra.rag.words import Analyzer
 
 TermCounts = npt.NDArray[np.uint16] | Int32s
 _Term = tuple[float, Int32s, TermCounts]
-"""The weight of a term, the rows of its chunks, and how often each has it."""
-_FEW: Final = 8  # times k chunks: fewer are not worth looking through for those that can be left out
-_OFTEN: Final = 16  # a term in more than a sixteenth of the chunks is worth it
+"""The weight of a term, the rows of its chunks, and its count in each."""
+_FEW: Final = 8  # times k chunks: with fewer, a search for chunks that can be left out does not pay
+_OFTEN: Final = 16  # a term in more than a sixteenth of the chunks makes that search pay
 
 
 class Postings:
-    """Postings that were written; used by many threads.
+    """The postings of an index; used by many threads.
 
     Attributes:
         columns: the files, memory-mapped.
-        config: of BM25.
-        analyzer: makes terms of questions, as it did of the chunks.
+        config: settings of BM25.
+        analyzer: turns questions into terms, as it did the chunks.
     """
 
     def __init__(self, columns: Columns, config: Bm25Config, analyzer: Analyzer) -> None:
@@ -48,27 +48,27 @@ class Postings:
 
     @classmethod
     def open(cls, folder: Path) -> Postings:
-        """The postings of a folder, memory-mapped.
+        """Open the postings of a folder, memory-mapped.
 
         Raises:
-            InputError: the folder has none, or ones of another version, or damaged ones.
+            InputError: the folder has no postings, or postings of another version, or damaged postings.
         """
         columns, config, languages = open_columns(folder)
         return cls(columns, config, Analyzer(languages))
 
     def __len__(self) -> int:
-        """Chunks, those without any term included."""
+        """The number of chunks, those without any term included."""
         return len(self.columns.ids)
 
     def search(self, query: str, k: int, allowed: npt.NDArray[np.int64] | None = None) -> tuple[Int64s, Float64s]:
-        """At most k chunks that share a term with the query: their numbers and scores, the best first.
+        """Find at most k chunks that share a term with the query: their numbers and scores, the best first.
 
         Equal scores are ordered by number.
 
         Args:
-            query: in a person's words.
+            query: search text, in a person's words.
             k: most chunks wanted.
-            allowed: numbers of the only chunks that are looked at and counted; all where it is `None`.
+            allowed: numbers of the only chunks that are searched and counted; all chunks where it is `None`.
 
         Raises:
             InputError: k is below 1.
@@ -81,11 +81,11 @@ class Postings:
         return np.asarray(self.columns.ids[rows[best]]), scores[best]
 
     def _scored(self, query: str, mask: npt.NDArray[np.bool_] | None, k: int) -> tuple[Int64s, Float64s]:
-        """Rows that may be among the best k, rising, and their scores; 0 where no term is shared.
+        """Score the rows that may be among the best k: rows, rising, and their scores; 0 where no term is shared.
 
-        Terms come by falling weight, a term's weight being more than it can add to any score.  Once the weights still
-        to come add up to less than the kth best score so far, only chunks that can still reach it are looked at
-        (MaxScore, Turtle and Flood 1995): the words that nearly every chunk has then cost little.
+        Terms come by falling weight; a term's weight is more than it can add to any score.  Once the weights still
+        to come add up to less than the kth best score so far, only chunks that can still reach it are scored
+        (MaxScore, Turtle and Flood 1995): words that nearly every chunk has then cost little.
         """
         lengths = self.columns.lengths
         count = len(lengths) if mask is None else int(mask.sum())
@@ -106,7 +106,7 @@ class Postings:
                 kept, found = _shared(rows, term_rows)
                 scores[kept] += weight * tf[found] / (tf[found] + brake[kept])
             else:
-                scores[term_rows] += weight * tf / (tf + brake[term_rows])  # the rows of a term differ
+                scores[term_rows] += weight * tf / (tf + brake[term_rows])  # each row of a term occurs once
         return rows, scores
 
     def _weighed(self, query: str, mask: npt.NDArray[np.bool_] | None, count: int) -> list[_Term]:
@@ -121,7 +121,7 @@ class Postings:
         return sorted(found, key=lambda term: -term[0])
 
     def _term(self, term: str, mask: npt.NDArray[np.bool_] | None) -> tuple[Int32s, TermCounts]:
-        """Rows of the allowed chunks that have a term, rising, and how often each has it."""
+        """The rows of the allowed chunks that have a term, rising, and the count of the term in each."""
         number = self.columns.find(term)
         span = slice(0, 0)
         if number is not None:
@@ -135,17 +135,17 @@ class Postings:
 
 
 def _reachable(scores: Float64s, to_come: float, k: int) -> Int64s | None:
-    """Places whose score can still come among the best k; `None` where that may be any place."""
+    """The places whose score can still come among the best k; `None` where any place may."""
     above = scores[scores > 0]
     if len(above) <= k:
         return None
     kth = float(np.partition(above, len(above) - k)[len(above) - k])
-    bound = kth - to_come * (1 + 1e-9)  # a little lower, for sums are rounded
+    bound = kth - to_come * (1 + 1e-9)  # a little lower, because sums are rounded
     return np.flatnonzero(scores >= bound) if bound > 0 else None
 
 
 def _shared(rows: Int64s, term_rows: Int32s) -> tuple[Int64s, Int64s]:
-    """Places in two rising lists of what is in both."""
+    """The places of the common elements in two rising lists."""
     places = np.searchsorted(term_rows, rows)
     places[places == len(term_rows)] = 0
     kept = np.flatnonzero(term_rows[places] == rows)

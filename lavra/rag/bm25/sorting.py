@@ -1,7 +1,7 @@
-"""Postings put in the order of their terms, in files, so that memory does not grow with their number.
+"""Sort postings by term, in files, so that memory does not grow with their number.
 
-They come by chunk and go to scratch files as they come.  Then they are counted by term, which says where each term's
-postings begin, and copied block by block to their places (a counting sort).
+Postings arrive by chunk and go straight to scratch files.  Then they are counted by term, which gives the place where
+each term's postings begin, and copied block by block to their places (a counting sort).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _SCRATCH: Final = ("terms", "rows", "counts")
 
 
 class PostingSorter:
-    """Takes postings and writes them by term into a folder; close it, whatever happens.
+    """A sorter that takes postings and writes them by term into a folder; close it in any case.
 
     Args:
-        folder: to write.
+        folder: path to write to.
 
     Attributes:
-        vocabulary: number of each term, in the order they came.
+        vocabulary: number of each term, in the order of arrival.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,7 +36,7 @@ class PostingSorter:
         self._folder = folder
         self._files = {name: self._scratch(name).open("wb") for name in _SCRATCH}
         self._terms, self._counts = array("i"), array("i")
-        self._chunks, self._sizes = array("i"), array("i")  # rows not written yet, and how many postings each has
+        self._chunks, self._sizes = array("i"), array("i")  # rows not written yet, and the number of postings of each
         self._most = 0
 
     def close(self) -> None:
@@ -45,7 +45,7 @@ class PostingSorter:
             file.close()
 
     def add(self, row: int, counted: Mapping[int, int]) -> None:
-        """Take how often terms, by their numbers, stand in a chunk."""
+        """Add the counts of terms, given by their numbers, in a chunk."""
         self._terms.extend(counted.keys())
         self._counts.extend(counted.values())
         self._chunks.append(row)
@@ -54,7 +54,7 @@ class PostingSorter:
             self._flush()
 
     def add_block(self, terms: Int32s, rows: Int32s, counts: Int32s) -> None:
-        """Take many postings."""
+        """Add many postings."""
         for name, values in zip(_SCRATCH, (terms, rows, counts), strict=True):
             self._files[name].write(values.astype(np.int32).tobytes())
         self._most = max(self._most, int(counts.max(initial=0)))
@@ -113,7 +113,7 @@ class PostingSorter:
         np.save(self._folder / "term_ends.npy", ends)
 
     def _copy(self, places: Int32s, starts: Int64s, *, rising: bool) -> None:
-        """Each posting to the next free place of its term."""
+        """Copy each posting to the next free place of its term."""
         small = self._most <= np.iinfo(np.uint16).max  # half the bytes
         rows_out = self._new("rows", int(starts[-1]), np.int32)
         counts_out = self._new("counts", int(starts[-1]), np.uint16 if small else np.int32)

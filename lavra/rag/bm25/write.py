@@ -1,4 +1,4 @@
-"""Postings made of texts, or of earlier postings and the texts that are new.
+"""Write postings from texts, or from earlier postings and the new texts.
 
 Each distinct run of characters is analysed once, as long as it is remembered; the postings go to files as they are
 made (`lavra.rag.bm25.sorting`).  `merge_postings` gives the files that `write_postings` would give for all the texts,
@@ -23,7 +23,7 @@ from lavra.rag.bm25.postings import Postings
 from lavra.rag.bm25.sorting import BLOCK, PostingSorter
 from lavra.rag.words import Analyzer, runs
 
-_REMEMBERED: Final = 1 << 15  # runs, some seven megabytes; frequent ones soon come again
+_REMEMBERED: Final = 1 << 15  # number of runs, some seven megabytes; frequent runs soon come again
 
 
 def write_postings(
@@ -38,15 +38,15 @@ def write_postings(
     """Write the postings of chunks into a folder, replacing it whole.
 
     Args:
-        folder: to write.
+        folder: path to write to.
         ids: numbers of the chunks, in any order.
-        texts: of the chunks, in the order of the ids; read once.
-        analyzer: makes terms of them.
-        config: of BM25.
+        texts: content of each chunk, in the order of the ids; read once.
+        analyzer: turns them into terms.
+        config: settings of BM25.
         languages: ISO 639-1 code of each chunk, empty where it is not known; by default none is known.
 
     Raises:
-        InputError: two chunks have one number, or there are not as many texts as numbers.
+        InputError: two chunks have the same number, or the numbers of texts and ids differ.
     """
     every = _checked(ids)
     rows = _rows(every)
@@ -65,15 +65,15 @@ def merge_postings(
     *,
     languages: Iterable[str] | None = None,
 ) -> None:
-    """Write what `write_postings` would for the chunks that stay and the new ones, by reading only the new.
+    """Write the same files as `write_postings` for the chunks that stay and the new ones, by reading only the new.
 
     Args:
-        folder: to write; it may be the old one.
+        folder: path to write to; it may be that of the old postings.
         old: earlier postings, whose analysis and settings stay.
-        keep: numbers of its chunks that stay.
+        keep: numbers of the old chunks that stay.
         ids: numbers of the new chunks.
-        texts: of the new chunks.
-        languages: as in `write_postings`.
+        texts: content of each new chunk.
+        languages: languages, as in `write_postings`.
 
     Raises:
         InputError: as `write_postings`; or the old postings do not have a chunk that is to stay.
@@ -100,7 +100,7 @@ def _checked(ids: Sequence[int] | Int64s) -> Int64s:
 
 
 def _rows(ids: Int64s) -> Int32s:
-    """(N,) the place of each number among the sorted ones."""
+    """(N,) the place of each number among the sorted numbers."""
     rows = np.empty(len(ids), dtype=np.int32)
     rows[np.argsort(ids)] = np.arange(len(ids), dtype=np.int32)
     return rows
@@ -122,10 +122,10 @@ def _read(
 ) -> None:
     """Count the terms of texts, and note the lengths of their chunks."""
     numbers: dict[str, Callable[[str], tuple[int, ...]]] = {}
-    told: Iterator[str] | None = iter(languages) if languages is not None else None
+    given_languages: Iterator[str] | None = iter(languages) if languages is not None else None
     count = 0
     for text in texts:
-        language = next(told, "") if told is not None else ""
+        language = next(given_languages, "") if given_languages is not None else ""
         if language not in numbers:
             numbers[language] = _numbering(analyzer, language, sorter.vocabulary)
         if count < len(rows):
@@ -146,7 +146,7 @@ def _count_terms(text: str, numbers: Callable[[str], tuple[int, ...]]) -> dict[i
 
 
 def _numbering(analyzer: Analyzer, language: str, vocabulary: dict[str, int]) -> Callable[[str], tuple[int, ...]]:
-    """Numbers of the terms of a run; runs are remembered, and forgotten all at once when they are many."""
+    """Give the numbers of a run's terms; runs are remembered, and all forgotten at once when they are many."""
     known: dict[str, tuple[int, ...]] = {}
 
     def numbers(run: str) -> tuple[int, ...]:
@@ -162,13 +162,13 @@ def _numbering(analyzer: Analyzer, language: str, vocabulary: dict[str, int]) ->
 
 
 def _take(sorter: PostingSorter, old: Columns, kept: Int64s, rows: Int32s) -> None:
-    """Hand on the postings of some chunks, in the order of their terms.
+    """Pass on the postings of some chunks, in the order of their terms.
 
     Args:
-        sorter: takes them; it has taken nothing yet.
-        old: has them.
+        sorter: takes the postings; still empty.
+        old: the postings that hold them.
         kept: numbers of the chunks.
-        rows: their new places.
+        rows: the new places of the chunks.
     """
     for number in range(len(old.term_ends)):
         sorter.vocabulary[old.term(number).decode()] = number

@@ -1,4 +1,4 @@
-"""Who may read which document: rules that name groups for files, and what a document says about itself.
+"""Access to documents: rules that name groups for files, and the groups that a document itself names.
 
     lavra index docs --access "docs/hr/*=hr,board" --access "docs/salaries.csv=board"
 
@@ -8,8 +8,8 @@ are relative to that folder:
     "hr/*": [hr, board]
     "salaries.csv": [board]
 
-A document without a rule is everyone's.  A document may itself name groups (the column `access` of a table, the front
-matter of a Markdown file): that narrows what a rule says and never widens it.  What cannot be understood is refused:
+Everyone may read a document without a rule.  A document may itself name groups (the column `access` of a table, the
+front matter of a Markdown file): that narrows a rule and never widens it.  A rule that cannot be understood is refused:
 a mistake in a rule must not open a document.
 """
 
@@ -33,11 +33,11 @@ _GROUP: Final = re.compile(r"[\w.@+-]+")
 
 @dataclass(frozen=True, kw_only=True)
 class AccessRule:
-    """Groups that may read the files of a pattern.
+    """A rule: the groups that may read the files of a pattern.
 
     Attributes:
-        pattern: of a file's name as indexed, with `*` and `?` as a shell has them; `*` fits `/` too.
-        groups: that may read them.
+        pattern: pattern of a file's name as indexed, with `*` and `?` as a shell has them; `*` fits `/` too.
+        groups: the groups that may read the files.
     """
 
     pattern: str
@@ -52,19 +52,19 @@ class AccessRule:
             _check_group(group, f"access for {self.pattern!r}")
 
     def fits(self, name: str) -> bool:
-        """Whether a file of that name is meant."""
+        """Whether the pattern fits a file's name."""
         return fnmatch.fnmatchcase(name, self.pattern)
 
 
 class NoAccessError(InputError):
-    """A document says about its readers what cannot be understood, or leaves nobody who may read it."""
+    """A document names its readers in a way that cannot be understood, or leaves no reader."""
 
 
 def parse_access(written: str) -> AccessRule:
-    """A rule as the command line has it, `PATTERN=group,group`.
+    """Read a rule of the command line, `PATTERN=group,group`.
 
     Raises:
-        ConfigError: it is not of that form.
+        ConfigError: the text is not of that form.
     """
     pattern, equals, groups = written.rpartition("=")
     if not equals:
@@ -73,7 +73,7 @@ def parse_access(written: str) -> AccessRule:
 
 
 def read_access_file(folder: Path, name: str) -> list[AccessRule]:
-    """The rules of a folder's own file, their patterns made those of names as indexed; none where there is no file.
+    """Read the rules of a folder's own file, with patterns made relative to the index; none where there is no file.
 
     Raises:
         InputError: the file is not a table of patterns and groups.
@@ -85,7 +85,7 @@ def read_access_file(folder: Path, name: str) -> list[AccessRule]:
         table = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path} is not YAML: {' '.join(str(error).split())}; mend it, or nobody's access is known"
+            f"{path} is not YAML: {' '.join(str(error).split())}; correct it: access rules are not known without it"
         ) from None
     if not isinstance(table, Mapping):
         raise InputError(f'{path} is not a table; write lines such as: "hr/*": [hr, board]')
@@ -106,15 +106,15 @@ def groups_of(file: str, meta: Mapping[str, MetaValue], rules: Sequence[AccessRu
     """The groups that may read a document, in the order of the alphabet.
 
     Args:
-        file: name of its file, as indexed.
-        meta: what the document says about itself.
-        rules: the last one that fits the file holds.
+        file: name of the document's file, as indexed.
+        meta: facts that the document states about itself.
+        rules: access rules; the last that fits the file holds.
 
     Raises:
-        NoAccessError: the document names no groups in its `access`, or none that its rule has too.
+        NoAccessError: the document names no groups in its `access`, or no group that its rule also names.
     """
     ruled = next((rule.groups for rule in reversed(rules) if rule.fits(file)), (EVERYONE,))
-    if meta.get(ACCESS, "") in ("", ()):  # an empty cell says nothing
+    if meta.get(ACCESS, "") in ("", ()):  # an empty cell states nothing
         return tuple(sorted(set(ruled)))
     own = _own_groups(meta[ACCESS])
     both = set(ruled) & set(own)
@@ -133,7 +133,7 @@ def _own_groups(value: MetaValue) -> tuple[str, ...]:
         raise NoAccessError(f"its {ACCESS} is {value!r}, which names no groups")
     for group in groups:
         if group != EVERYONE and not _GROUP.fullmatch(group):
-            raise NoAccessError(f"its {ACCESS} is {value!r}, and {group!r} is no name of a group")
+            raise NoAccessError(f"its {ACCESS} is {value!r}, and {group!r} is not a name of a group")
     return groups
 
 

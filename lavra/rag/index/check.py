@@ -1,4 +1,4 @@
-"""Is an index whole: every text, chunk, vector and posting is looked at, and compared with what made it."""
+"""Check an index: every text, chunk, vector and posting is compared with its source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SOME: Final = 1000
 
 
 def check_index(folder: Path) -> list[Check]:
-    """Look at everything an index holds.
+    """Check everything that an index holds.
 
     Raises:
         InputError: there is no index, or it cannot be opened at all.
@@ -43,13 +43,13 @@ def check_index(folder: Path) -> list[Check]:
 
 
 def store_recall(folder: Path, *, k: int = 10, queries: int = 100, seed: int = 0) -> RecallTable | None:
-    """How many of the nearest chunks the index's store finds; `None` where the index has no vectors.
+    """Measure the recall of the index's store; `None` where the index has no vectors.
 
     Args:
-        folder: of the index.
-        k: nearest chunks asked for.
-        queries: how many are made of the vectors.
-        seed: of the queries.
+        folder: path of the index.
+        k: number of nearest chunks asked for.
+        queries: number of queries made from the vectors.
+        seed: decides the queries.
     """
     with open_index(folder) as index:
         if index.space is None or index.store is None:
@@ -71,12 +71,12 @@ def _found(name: str, wrong: list[str], detail: str) -> Check:
 
 
 def _database(connection: sqlite3.Connection) -> Check:
-    said = [row[0] for row in connection.execute("PRAGMA quick_check")]
-    return _found("database", [] if said == ["ok"] else said, "its pages are whole")
+    found = [row[0] for row in connection.execute("PRAGMA quick_check")]
+    return _found("database", [] if found == ["ok"] else found, "its pages are whole")
 
 
 def _texts(index: Index) -> Check:
-    """Each document's text is the one that was read."""
+    """Check that each document's text is the text that was read."""
     wrong, names = [], index.table.documents()
     for name in names:
         text, digest = index.table.document_text(name), index.table.text_digest(name)
@@ -86,7 +86,7 @@ def _texts(index: Index) -> Check:
 
 
 def _chunks(index: Index, connection: sqlite3.Connection) -> Check:
-    """Each chunk is the slice of its document that was embedded."""
+    """Check that each chunk is the slice of its document that was embedded."""
     ids, wrong = index.table.ids(), []
     hashes = dict(connection.execute("SELECT id, hash FROM contents"))
     for first in range(0, len(ids), _SOME):
@@ -98,7 +98,7 @@ def _chunks(index: Index, connection: sqlite3.Connection) -> Check:
 
 
 def _vectors(index: Index, connection: sqlite3.Connection) -> Check:
-    """Each chunk has a row of unit length whose bytes are those that were written."""
+    """Check that each chunk has a row of unit length with the bytes that were written."""
     if index.space is None:
         return Check(name="vectors", passed=False, tested=False, detail="the index has no encoder")
     space = find_space(connection, index.folder, index.space)
@@ -126,7 +126,7 @@ def _postings(index: Index) -> Check:
 
 
 def _store(index: Index) -> Check:
-    """Each chunk is found by its own vector's store."""
+    """Check that each chunk is found in its own vector's store."""
     if index.raw_store is None:
         return Check(name="vector store", passed=False, tested=False, detail="the index has no encoder")
     held, wanted = index.raw_store.count(), len(index.table.ids())

@@ -1,4 +1,4 @@
-"""Stores that hold something open until they are closed; the port asks for no such thing."""
+"""Close stores that hold a resource open; the port has no such method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of an index: all that decides what is found in it."""
+"""The settings of an index: everything that decides its search results."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from lavra.text.wholes.config import WholeConfig
 
 @dataclass(frozen=True, kw_only=True)
 class IndexConfig:
-    """How documents become an index.
+    """Settings that turn documents into an index.
 
     Attributes:
-        read: how files become documents.
-        chunking: how documents become chunks.
-        encoder: makes the vectors; without one, words alone are searched.
-        store: where vectors are searched.
+        read: settings of reading files into documents.
+        chunking: settings of cutting documents into chunks.
+        encoder: model that makes the vectors; without it, only words are searched.
+        store: settings of the vector store.
         languages: ISO 639-1 codes of the languages whose words are stemmed; empty takes those of the documents.
-        access: who may read which files; the last rule that fits a file holds.
+        access: rules of the groups that may read files; the last rule that fits a file holds.
         meta: facts that every document has.
     """
 
@@ -46,4 +46,4 @@ class IndexConfig:
 
 
 DOCUMENT = "document"
-"""The fact that every document has: its name."""
+"""The name of the fact that every document has: its name."""

@@ -1,8 +1,8 @@
-"""Documents and chunks as the writer keeps them: what is equal stays, what changed is retired and written anew.
+"""Write documents and chunks: equal documents stay, changed ones are retired and written anew.
 
-A document is known by its name and by the hash of all that decides its chunks and the facts about it.  Where the hash
-is the same, nothing is written.  Otherwise the old document dies in the generation being made and a new one is born in
-it; readers of the published generation go on with the old one.
+A document is identified by its name and by the hash of everything that decides its chunks and its facts.
+is the same, nothing is written.  Otherwise the old document dies in the generation being made and a new document is
+born in it; readers of the published generation go on with the old one.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from lavra.text.chunking.tokens import word_tokens
 from lavra.text.whole import ChunkSpan, WholeText
 
 CHUNKING_VERSION = 1
-"""Raised by hand when chunkers give other chunks for the same settings."""
+"""The version of chunking, raised by hand when chunkers give other chunks for the same settings."""
 
 MODIFIED = "modified"
-"""The fact that says when a document's file was changed."""
+"""The name of the fact with the time when a document's file was changed."""
 _CHUNK = "start, stop, line, page, headings, content"
 
 Chunker = Callable[[WholeText], list[ChunkSpan]]
@@ -37,11 +37,11 @@ Chunker = Callable[[WholeText], list[ChunkSpan]]
 
 @dataclass(frozen=True, kw_only=True)
 class Chunking:
-    """How documents become chunks, and what tells one way from another.
+    """A way of cutting documents into chunks, with its hash.
 
     Attributes:
-        cut: gives the chunks of a document.
-        key: hash of what decides them.
+        cut: function that gives the chunks of a document.
+        key: hash of everything that decides the chunks.
     """
 
     cut: Chunker
@@ -49,7 +49,7 @@ class Chunking:
 
 
 def chunking_of(config: IndexConfig, embedder: NamedEmbedder | None) -> Chunking:
-    """The chunker of an index; its tokens are the encoder's where those are known."""
+    """The chunker of an index; it counts in the encoder's tokens where those are known."""
     tokens = word_tokens if embedder is None or embedder.tokens is None else embedder.tokens
     encoder = None if config.encoder is None else config.encoder.hash
 
@@ -60,12 +60,12 @@ def chunking_of(config: IndexConfig, embedder: NamedEmbedder | None) -> Chunking
 
 
 class GenerationWriter:
-    """Writes the documents of one generation.
+    """A writer of the documents of one generation.
 
     Args:
-        connection: the writer's; every method is called inside a transaction.
-        generation: being made.
-        chunking: how documents become chunks.
+        connection: the writer's connection; every method is called inside a transaction.
+        generation: number of the generation being made.
+        chunking: the way documents become chunks.
     """
 
     def __init__(self, connection: sqlite3.Connection, generation: int, chunking: Chunking) -> None:
@@ -74,12 +74,12 @@ class GenerationWriter:
         self._chunking = chunking
 
     def alive_in(self, file: str) -> dict[str, tuple[int, str]]:
-        """Number and key of a file's documents, by name."""
+        """The number and key of each document of a file, by name."""
         found = self._connection.execute("SELECT name, id, key FROM documents WHERE file = ? AND died IS NULL", (file,))
         return {name: (number, key) for name, number, key in found}
 
     def key(self, whole: WholeText, meta: Mapping[str, MetaValue]) -> str:
-        """Hash of all that decides a document's chunks and what is known of them."""
+        """The hash of everything that decides a document's chunks and facts."""
         chunks = hash_json([text_hash(whole.text).hex(), whole.kind, layout_of(whole), self._chunking.key])
         return f"{chunks}-{hash_text(facts_text(meta))}"
 
@@ -129,7 +129,7 @@ class GenerationWriter:
         )
 
     def retire(self, document: int) -> None:
-        """A document is no longer part of the index; one that no reader ever saw goes at once."""
+        """Take a document out of the index; a document that no reader ever saw is deleted at once."""
         born = self._connection.execute("SELECT born FROM documents WHERE id = ?", (document,)).fetchone()[0]
         if born == self._generation:
             forget_chunks(self._connection, "document = ?", (document,))
@@ -139,23 +139,23 @@ class GenerationWriter:
 
 
 def forget_chunks(connection: sqlite3.Connection, which: str, values: Sequence[Any] = ()) -> None:
-    """Delete chunks, and remember their numbers until the vector store has let go of them too."""
+    """Delete chunks, and remember their numbers until the vector store has deleted them too."""
     connection.execute(f"INSERT OR IGNORE INTO gone SELECT id FROM chunks WHERE {which}", values)
     connection.execute(f"DELETE FROM chunks WHERE {which}", values)
 
 
 def layout_of(whole: WholeText) -> list[Any]:
-    """Pages and headings as plain data."""
+    """The pages and headings of a document as plain data."""
     return [list(whole.page_starts), [[one.level, one.start, one.title] for one in whole.headings]]
 
 
 def meta_of(written: str) -> dict[str, MetaValue]:
-    """Facts as they were before they were written."""
+    """Read facts back from their written form."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(written).items()}
 
 
 def line_starts(text: str) -> list[int]:
-    """Where each line of a text begins, in order."""
+    """The places where each line of a text begins, in order."""
     starts, place = [0], text.find("\n")
     while place >= 0:
         starts.append(place + 1)

@@ -1,7 +1,8 @@
-"""The vectors of chunks that have none yet: the second part of an update.
+"""Embed the chunks that have no vectors yet: the second part of an update.
 
-Each distinct text is embedded once, in batches that are committed one by one: what a killed update has embedded stays
-embedded.  A new encoder's vectors stand in a file of their own, and the old ones go on answering until all are there.
+Each distinct text is embedded once, in batches that are committed one by one: the vectors of a killed update are
+kept.  A new encoder's vectors stand in a file of their own, and the old vectors stay in use until all new ones are
+there.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ WHERE content = ? AND died IS NULL LIMIT 1
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """What embedding came to.
+    """The result of embedding.
 
     Attributes:
-        space: of the encoder's vectors; `None` where there is nothing to embed.
-        count: texts that the encoder read.
+        space: number of the encoder's vectors; `None` where there is nothing to embed.
+        count: number of texts that the encoder read.
     """
 
     space: Space | None
@@ -48,7 +49,7 @@ def embed_missing(
     """Give every chunk of a living document a vector.
 
     Raises:
-        InputError: the encoder gave vectors of another width than before, or none that can be used.
+        InputError: the encoder gave vectors of another width than before, or unusable vectors.
     """
     space = find_space(connection, folder, embedder.identity.hash)
     missing = [content for (content,) in connection.execute(_MISSING, (-1 if space is None else space.id,))]

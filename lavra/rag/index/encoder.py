@@ -1,7 +1,7 @@
-"""The encoder of an index: what makes the vectors, and what tells it from every other.
+"""The encoder of an index: it makes the vectors, and has an identity that differs from every other encoder's.
 
-Vectors of two encoders say nothing about one another, so an index remembers which one made its vectors and refuses
-another.  The retrieval packages ask models through ports and open none: whoever has a model hands in a `NamedEmbedder`.
+Vectors of two encoders cannot be compared, so an index remembers the encoder that made its vectors and refuses
+another.  The retrieval packages call models through ports and open none: the caller gives a `NamedEmbedder`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from lavra.text.chunking.tokens import TokenSpans
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderIdentity:
-    """What tells one encoder from another.
+    """The identity of an encoder.
 
     Attributes:
-        name: a folder, a hub id, or the URL of an API and the model's name behind `#`; a key is never part of it.
-        hash: of the files that decide its vectors, or of URL and model; encoders of one hash are equal, whatever their
-            names.
-        key_variable: environment variable with the key of an API.
+        name: name of the encoder: a folder, a hub id, or the URL of an API and the model's name behind `#`; never a
+            key.
+        hash: hash of the files that decide its vectors, or of URL and model; encoders of equal hash are equal,
+            whatever their names.
+        key_variable: environment variable that holds the key of an API.
     """
 
     name: str
@@ -38,9 +39,10 @@ class NamedEmbedder:
 
     Args:
         embedder: computes the vectors.
-        identity: of the encoder.
-        tokens: places of its tokens in a text; chunks are measured in them.  Without it they are measured in words.
-        max_tokens: most tokens of a text that it reads; `None` where that is not known.
+        identity: name and hash of the encoder.
+        tokens: function that gives the places of its tokens in a text; chunks are measured in them, or without it
+            in words.
+        max_tokens: most tokens of a text that it reads; `None` where this is not known.
     """
 
     def __init__(
@@ -57,10 +59,10 @@ class NamedEmbedder:
         self.max_tokens = max_tokens
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """(N, D) float32 rows of unit length.
+        """Embed texts: (N, D) float32 rows of unit length.
 
         Raises:
-            InputError: the encoder gave something else than one finite row a text, none of them zero.
+            InputError: the encoder did not give a finite, nonzero row for each text.
         """
         rows = np.asarray(self._embedder.embed(texts), dtype=np.float32)
         if rows.ndim != 2 or len(rows) != len(texts):

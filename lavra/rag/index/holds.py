@@ -1,6 +1,6 @@
-"""Generations that are being read: a reader holds the one it opened, and what is held is not removed.
+"""Hold generations that are being read: a reader holds the generation it opened, and a held generation is not removed.
 
-A hold is a shared lock (`flock(2)`) on a file in the generation's folder; it goes with its process, however that dies.
+A hold is a shared lock (`flock(2)`) on a file in the generation's folder; it ends with its process, however that dies.
 Where a file system has no locks, every older generation counts as held and nothing is removed.
 """
 
@@ -18,7 +18,7 @@ _HELD: Final = "held"
 
 
 def generation_folder(folder: Path, generation: int) -> Path:
-    """Where the files of a generation are."""
+    """The folder of a generation's files."""
     return folder / PARTS / str(generation)
 
 
@@ -40,14 +40,14 @@ class Hold:
         self._file: int | None = file
 
     def release(self) -> None:
-        """Let it go; more than once does no harm."""
+        """Release the hold; a second call does no harm."""
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
 
 
 def hold(folder: Path, generation: int) -> Hold | None:
-    """Hold a generation; `None` where it was removed meanwhile."""
+    """Hold a generation; `None` where it has been removed."""
     path = generation_folder(folder, generation) / _HELD
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -64,12 +64,12 @@ def hold(folder: Path, generation: int) -> Hold | None:
 
 
 @contextmanager
-def if_unheld(folder: Path, generation: int) -> Iterator[bool]:
-    """Whether nobody reads a generation; if so, nobody can begin to within the block."""
+def when_unheld(folder: Path, generation: int) -> Iterator[bool]:
+    """Whether a generation has no reader; if so, none can open it within the block."""
     path = generation_folder(folder, generation) / _HELD
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:  # half made, so never published
+    except FileNotFoundError:  # half made, so it was never published
         yield True
         return
     try:
@@ -79,7 +79,7 @@ def if_unheld(folder: Path, generation: int) -> Iterator[bool]:
 
 
 def _lock(file: int, how: int) -> bool:
-    """Whether the lock was had; a file system without locks has none to give."""
+    """Try to lock a file; whether that succeeded.  A file system without locks gives none."""
     try:
         fcntl.flock(file, how)
     except OSError:
@@ -88,6 +88,6 @@ def _lock(file: int, how: int) -> bool:
 
 
 def generations_on_disk(folder: Path) -> list[int]:
-    """Generations with a folder, in order."""
+    """The generations that have a folder, in order."""
     places = (folder / PARTS).glob("*") if (folder / PARTS).is_dir() else ()
     return sorted(int(place.name) for place in places if place.name.isdecimal())

@@ -1,4 +1,4 @@
-"""An index that is read: one generation of it, whatever a writer does meanwhile."""
+"""Read an index: one generation of it, independent of a concurrent writer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lavra.base.convert import from_mapping
 from lavra.base.errors import InputError
 from lavra.base.files import hash_file
 from lavra.base.ports import VectorStore
-from lavra.rag.bm25 import Postings
+from lavra.rag.bm25.postings import Postings
 from lavra.rag.index.closing import close_store
 from lavra.rag.index.config import IndexConfig
 from lavra.rag.index.holds import Hold, generation_folder, hold
@@ -21,7 +21,7 @@ from lavra.rag.index.parts import POSTINGS, index_store
 from lavra.rag.index.report import IndexCounts
 from lavra.rag.index.schema import connect_reader, published
 from lavra.rag.index.seen_store import SeenStore
-from lavra.rag.index.table import DiskChunks, FileFate
+from lavra.rag.index.table import DiskChunks, FileState
 from lavra.rag.index.vectors import find_space
 
 
@@ -31,7 +31,7 @@ class UnfinishedError(InputError):
 
 @dataclass(frozen=True, kw_only=True)
 class _Opened:
-    """All of one generation."""
+    """The open parts of one generation."""
 
     generation: int
     held: Hold
@@ -44,7 +44,7 @@ class _Opened:
     counts: IndexCounts
 
     def close(self) -> None:
-        """Let it go."""
+        """Release the generation."""
         if self.raw_store is not None:
             close_store(self.raw_store)
         self.held.release()
@@ -53,10 +53,10 @@ class _Opened:
 class Index:
     """An index open for reading; close it, or use it as a context.
 
-    A writer beside it changes nothing that is seen, until `refresh`.  Used by many threads.
+    A concurrent writer changes nothing in it until `refresh`.  Used by many threads.
 
     Args:
-        folder: of the index.
+        folder: path of the index.
 
     Raises:
         InputError: there is no index, it was never finished, or it is damaged.
@@ -73,12 +73,12 @@ class Index:
 
     @property
     def generation(self) -> int:
-        """That is seen; it rises with each update that changed something."""
+        """The generation in use; it rises with each update that changed the index."""
         return self._opened.generation
 
     @property
     def table(self) -> DiskChunks:
-        """Its chunks and documents."""
+        """The chunks and documents of the index."""
         return self._opened.table
 
     @property
@@ -88,32 +88,32 @@ class Index:
 
     @property
     def store(self) -> VectorStore | None:
-        """Where vectors are searched; `None` where the index has no encoder."""
+        """The store in which vectors are searched; `None` where the index has no encoder."""
         return self._opened.store
 
     @property
     def raw_store(self) -> VectorStore | None:
-        """The store itself, which may have chunks of other generations too."""
+        """The store itself, which may also have chunks of other generations."""
         return self._opened.raw_store
 
     @property
     def space(self) -> int | None:
-        """Number of the encoder's vectors in the database."""
+        """The number of the encoder's vectors in the database."""
         return self._opened.space
 
     @property
     def config(self) -> IndexConfig:
-        """The settings it was made with."""
+        """The settings that the index was made with."""
         return self._opened.config
 
     def report(self) -> IndexCounts:
-        """How much it holds."""
+        """The size of the index."""
         return self._opened.counts
 
     def refresh(self) -> bool:
-        """Move on to the newest generation; whether there was a newer one.
+        """Move to the newest generation; return whether there was a newer one.
 
-        What was taken from the index before (`table`, `store`, `postings`) is no longer to be used then.
+        Objects taken from the index before (`table`, `store`, `postings`) must not be used afterwards.
         """
         if published(self._connection) == self.generation:
             return False
@@ -123,17 +123,17 @@ class Index:
         return True
 
     def stale(self, names: Sequence[str]) -> dict[str, str]:
-        """Documents whose files are no longer what was indexed, each with `deleted` or `changed`."""
+        """The documents whose files differ from the index, each with `deleted` or `changed`."""
         fates = {name: self.table.fate(name) for name in dict.fromkeys(names)}
         found = {name: _what_became(fate) for name, fate in fates.items() if fate is not None}
         return {name: became for name, became in found.items() if became}
 
     def sources(self) -> dict[str, Path]:
-        """The files and folders that it was made of, by name."""
+        """The files and folders that the index was made of, by name."""
         return {name: Path(path) for name, path in self._connection.execute("SELECT name, path FROM sources")}
 
     def close(self) -> None:
-        """Let it go."""
+        """Release the generation."""
         self._opened.close()
         self._connection.close()
 
@@ -149,14 +149,14 @@ class Index:
             if not generation:
                 raise UnfinishedError(f"{self.folder} was never finished; run the same `lavra index` again to go on")
             held = hold(self.folder, generation)
-            if held is None:  # a writer removed it between the two lines
+            if held is None:  # a writer removed the generation between the two lines
                 continue
             try:
                 opened = self._read(generation, held)
             except BaseException:
                 held.release()
                 raise
-            if published(self._connection) == generation:  # else its store may have lost chunks already
+            if published(self._connection) == generation:  # otherwise its store may have lost chunks already
                 return opened
             opened.close()
 
@@ -181,8 +181,8 @@ class Index:
         )
 
 
-def _what_became(fate: FileFate) -> str:
-    """`deleted`, `changed`, or nothing."""
+def _what_became(fate: FileState) -> str:
+    """The fate of a file: `deleted`, `changed`, or nothing."""
     if fate.is_retired:
         return "changed" if fate.is_replaced else "deleted"
     if fate.stamp is None:

@@ -1,8 +1,8 @@
-"""What is derived from the database for a generation: postings and the vector store; the third part of an update.
+"""The parts of a generation derived from the database: postings and the vector store; the third part of an update.
 
-Postings are files of a generation: they are made beside those in use, from the earlier ones and the chunks that are
-new.  A vector store is one for all generations of an encoder: new chunks are added before a generation is published,
-and dead ones removed after it.  A reader sees its own generation in it, whichever moment it opened the store
+Postings are files of a generation: they are made beside those in use, from the earlier postings and the new chunks.
+A vector store serves all generations of an encoder: new chunks are added before a generation is published,
+and dead chunks removed after it.  A reader sees its own generation in it, whichever moment it opened the store
 (`seen_store.py`).
 """
 
@@ -22,7 +22,8 @@ from lavra.base.convert import to_mapping
 from lavra.base.errors import InputError
 from lavra.base.files import hash_json
 from lavra.base.ports import Progress, VectorStore
-from lavra.rag.bm25 import Postings, merge_postings, write_postings
+from lavra.rag.bm25.postings import Postings
+from lavra.rag.bm25.write import merge_postings, write_postings
 from lavra.rag.index.holds import generation_folder, make_holdable
 from lavra.rag.index.table import DiskChunks
 from lavra.rag.index.vectors import Space, rows_of
@@ -33,15 +34,16 @@ from lavra.rag.words import STEMMERS, Analyzer
 STORES: Final = "stores"
 POSTINGS: Final = "postings"
 SERVED: Final = frozenset({StoreKind.MILVUS, StoreKind.PINECONE})
-"""Stores whose vectors may lie outside the index's folder."""
-_ADDED: Final = 4096  # vectors at once: with the facts of as many documents, some ten megabytes
-_STEMMED_SHARE: Final = 0.05  # of the documents that a language needs for its words to be stemmed
+"""The stores whose vectors may lie outside the index's folder."""
+_ADDED: Final = 4096  # vectors at once: with the facts of as many documents they take some ten megabytes
+_STEMMED_SHARE: Final = 0.05  # share of the documents that a language needs for its words to be stemmed
 
 
 def stemmed_languages(languages: Mapping[str, int]) -> tuple[str, ...]:
-    """Languages whose words are stemmed, the most frequent first: those with a twentieth of the documents.
+    """The languages whose words are stemmed, the most frequent first: those with a twentieth of the documents.
 
-    A question is stemmed by each of them, so languages that a detector saw in a few short documents are left out.
+    A question is stemmed by each of these languages, so languages that a detector found in a few short documents are
+    left out.
     """
     known = {language: number for language, number in languages.items() if language in STEMMERS}
     least = _STEMMED_SHARE * sum(known.values())
@@ -54,10 +56,10 @@ def build_postings(
     """Write the postings of a generation.
 
     Args:
-        folder: of the index.
-        generations: the published one, whose postings are taken over where they fit, and the one being made.
-        table: the chunks of the one being made.
-        languages: that are stemmed.
+        folder: path of the index.
+        generations: the published generation, whose postings are reused where they fit, and the generation being made.
+        table: the chunks of the generation being made.
+        languages: the languages that are stemmed.
         progress: shows how far it is.
     """
     published, generation = generations
@@ -77,13 +79,13 @@ def build_postings(
 def _earlier_postings(folder: Path, generation: int, languages: Sequence[str]) -> Postings | None:
     try:
         old = Postings.open(generation_folder(folder, generation) / POSTINGS)
-    except InputError:  # there are none, or ones of an older lavra
+    except InputError:  # there are no postings, or those of an older lavra
         return None
     return old if old.analyzer.languages == tuple(languages) else None
 
 
 def store_name(config: StoreConfig, space: Space, generation: int, published: str) -> str:
-    """What to call the store of a generation: as that of the published one if it is the same, else a new name."""
+    """The name for the store of a generation: the published generation's if the store is the same, else a new name."""
     stem = f"{space.id}-{hash_json(to_mapping(config))[:8]}-"
     return published if published.startswith(stem) else f"{stem}{generation}"
 
@@ -94,7 +96,7 @@ def index_store(
     """The vector store of an index; on a server it has a namespace of its own.
 
     Raises:
-        InputError: it cannot be reached, or holds something else.
+        InputError: the store cannot be reached, or holds other data.
     """
     if config.kind in SERVED and config.namespace == StoreConfig().namespace:
         own = connection.execute("SELECT value FROM settings WHERE key = 'index'").fetchone()[0]
@@ -113,7 +115,7 @@ def add_to_store(
 
 
 def fresh_ids(connection: sqlite3.Connection, generation: int, table: DiskChunks, *, is_new: bool) -> Int64s:
-    """Chunks that a store does not have yet: all of a new one, else those born in the generation being made."""
+    """The chunks that a store does not have yet: all for a new store, else those born in the generation being made."""
     if is_new:
         return table.ids()
     found = connection.execute(

@@ -1,7 +1,8 @@
-"""From files to documents in the database: the first part of an update.
+"""Read files into documents of the database: the first part of an update.
 
-A file whose size and time are those of the last update is not opened; one whose bytes are is not parsed.  What a killed
-update read stays read: documents are committed every few seconds, and a file is ticked off with its last document.
+A file whose size and time are those of the last update is not opened; a file with the same bytes is not parsed.
+Documents that a killed update read stay: documents are committed every few seconds, and a file is ticked off with its
+last document.
 """
 
 from __future__ import annotations
@@ -26,43 +27,43 @@ from lavra.rag.index.config import DOCUMENT, IndexConfig
 from lavra.rag.index.documents import Chunking, GenerationWriter
 from lavra.rag.index.report import SkippedFile
 from lavra.text.moment import iso_time
-from lavra.text.sources import FileSource, FolderSource, Source
+from lavra.text.sources.source import FileSource, FolderSource, Source
 from lavra.text.tally import Tally
 from lavra.text.whole import WholeText
 from lavra.text.wholes.read import SourceFile, list_files, read_file
 
 READING_VERSION: Final = 1
-"""Raised by hand when readers give other documents for the same bytes."""
+"""The version of reading, raised by hand when readers give other documents for the same bytes."""
 
 _COMMIT_SECONDS: Final = 5.0
 _COMMIT_DOCUMENTS: Final = 500
-_RACY_NS: Final = 2_000_000_000  # a file changed so shortly before it was looked at may change again unnoticed
+_RACY_NS: Final = 2_000_000_000  # a file that changed this shortly before the look at it may change again unnoticed
 _RETRIED: Final = frozenset({"a package is missing", "vanished before it was read"})
 
 
 @dataclass(kw_only=True)
 class FilesRead:
-    """What reading came to.
+    """The result of reading.
 
     Attributes:
-        skipped: what was not read, and why.
-        troubles: what was mended or left out inside files, by reason.
-        warnings: one sentence each.
+        skipped: the files and rows that were not read, and the reasons.
+        issues: parts of files that were mended or left out, by reason.
+        warnings: unexpected events, a sentence each.
     """
 
     skipped: list[SkippedFile] = field(default_factory=list)
-    troubles: Counter[str] = field(default_factory=Counter)
+    issues: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
 
 
 class SourceReader:
-    """Brings the documents of the database to what the files say.
+    """A reader that brings the documents of the database up to date with the files.
 
     Args:
-        connection: the writer's.
-        config: of the index.
-        chunking: how documents become chunks.
-        generation: being made.
+        connection: the writer's connection.
+        config: settings of the index.
+        chunking: the way documents become chunks.
+        generation: number of the generation being made.
         progress: shows how far it is.
     """
 
@@ -84,10 +85,10 @@ class SourceReader:
         self._since = (0, time.monotonic())  # documents since the last commit, and when that was
 
     def read(self, sources: Sequence[Source]) -> FilesRead:
-        """Read what changed, and retire what is gone.
+        """Read changed files, and retire documents whose files are gone.
 
         Raises:
-            InputError: two sources have one name, or a source's access rules cannot be understood.
+            InputError: two sources have the same name, or a source's access rules cannot be understood.
         """
         self._rules = [*self._folder_rules(sources), *self._config.access]
         files = [(source, file) for source in sources for file in self._list(source)]
@@ -146,7 +147,7 @@ class SourceReader:
     def _bring(self, source: Source, file: SourceFile) -> None:
         reading, looked = self._reading(file), time.time_ns()
         known = self._connection.execute(
-            "SELECT size, modified_ns, read_ns, hash, skipped, troubles FROM files WHERE name = ? AND reading = ?",
+            "SELECT size, modified_ns, read_ns, hash, skipped, issues FROM files WHERE name = ? AND reading = ?",
             (file.name, reading),
         ).fetchone()
         if known is not None and _is_untouched(file, *known[:3]):
@@ -174,15 +175,15 @@ class SourceReader:
             self._writer.restamp(file.name, old, new)
 
     def _reading(self, file: SourceFile) -> str:
-        """Hash of all but its bytes that decides what a file gives."""
+        """The hash of everything except its bytes that decides a file's documents."""
         ruled = [rule.groups for rule in self._rules if rule.fits(file.name)][-1:]
         config = self._config
         return hash_json([READING_VERSION, to_mapping(config.read), self._chunking.key, dict(config.meta), ruled])
 
-    def _recall(self, skipped: str, troubles: str) -> None:
-        """Say again what was said when the file was read."""
+    def _recall(self, skipped: str, issues: str) -> None:
+        """Report again the warnings and issues from when the file was read."""
         self._found.skipped += [_skipped(*one) for one in json.loads(skipped)]
-        self._found.troubles.update(json.loads(troubles))
+        self._found.issues.update(json.loads(issues))
 
     def _parse(self, source: Source, file: SourceFile, stamp: tuple[str, int, str]) -> None:
         skipped: list[list[str]] = []
@@ -195,22 +196,22 @@ class SourceReader:
         for name, (number, _) in before.items():
             if name not in seen:
                 self._writer.retire(number)
-        troubles = tally.rows_skipped + tally.file_troubles + tally.encoding_troubles
+        issues = tally.rows_skipped + tally.file_issues + tally.encoding_issues
         self._found.skipped += [_skipped(*one) for one in skipped]
-        self._found.troubles.update(troubles)
+        self._found.issues.update(issues)
         if any(reason in _RETRIED for _, reason, _ in skipped) or _changed(file):
-            return  # to be read again next time
+            return  # the file is read again next time
         reading, looked, digest = stamp
         values = (file.name, source.name, str(file.path), file.size, file.modified_ns, looked, digest, reading)
         self._connection.execute(
             "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*values, json.dumps(skipped, ensure_ascii=False), json.dumps(troubles, ensure_ascii=False)),
+            (*values, json.dumps(skipped, ensure_ascii=False), json.dumps(issues, ensure_ascii=False)),
         )
 
     def _take(
         self, whole: WholeText, file: str, before: dict[str, tuple[int, str]], seen: set[str], tally: Tally
     ) -> None:
-        """Keep a document, unless the very same is there."""
+        """Write a document, unless the same one is there."""
         try:
             meta = self._meta(whole, file)
             key = self._writer.key(whole, meta)
@@ -272,7 +273,7 @@ def _skipped(name: str, reason: str, detail: str) -> SkippedFile:
 
 
 def _is_untouched(file: SourceFile, size: int, modified_ns: int, read_ns: int) -> bool:
-    """Whether a file is as it was when it was last looked at; a time close to that look proves nothing."""
+    """Whether a file is unchanged since the last look at it; a time close to that look proves nothing."""
     return (file.size, file.modified_ns) == (size, modified_ns) and modified_ns < read_ns - _RACY_NS
 
 

@@ -1,4 +1,4 @@
-"""What became of an update, in numbers and names."""
+"""The report of an update, in numbers and names."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexCounts:
-    """How much an index holds.
+    """The size of an index.
 
     Attributes:
-        documents: names that can be cited.
-        chunks: parts of them that can be found.
-        distinct: different texts among the chunks; each is embedded once.
-        characters: of the documents' texts.
-        languages: documents by language (ISO 639-1); empty is not known.
+        documents: number of names that can be cited.
+        chunks: number of document parts that can be found.
+        distinct: number of different texts among the chunks; each is embedded once.
+        characters: number of characters of the documents' texts.
+        languages: number of documents by language (ISO 639-1); an empty language is unknown.
     """
 
     documents: int
@@ -30,9 +30,9 @@ class SkippedFile:
     """A file, or a row of one, that is not in the index.
 
     Attributes:
-        name: as a user would name it.
-        reason: a phrase to count by.
-        detail: particulars, and what to do.
+        name: path as a user would write it.
+        reason: a short phrase, by which skipped files are counted.
+        detail: details, and the remedy.
     """
 
     name: str
@@ -42,21 +42,26 @@ class SkippedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexReport:
-    """What an update did.
+    """The result of an update.
 
     Attributes:
-        generation: that readers see now.
-        counts: how much the index holds now.
-        added: documents that are new.
-        changed: documents whose text, facts or chunks are others.
-        removed: documents that are gone.
-        unchanged: documents that stayed as they were.
-        embedded: distinct texts of chunks that the encoder read now.
-        reused: distinct texts of chunks whose vectors were there.
-        skipped: what was not indexed, and why.
-        troubles: what was mended or left out inside files, by reason.
-        warnings: what the caller might not expect, one sentence each.
-        seconds: that it took.
+        generation: the generation that readers see now.
+        counts: the size of the index now.
+        added: number of new documents.
+        changed: number of documents with other text, facts or chunks than before.
+        removed: number of documents removed.
+        unchanged: number of documents that stayed the same.
+        embedded: number of distinct chunk texts that the encoder read now.
+        reused: number of distinct chunk texts whose vectors were there.
+        skipped: the files and rows that were not indexed, and the reasons.
+        issues: parts of files that were mended or left out, by reason.
+        warnings: unexpected results, a sentence each.
+        seconds: duration of the update.
+
+    Example:
+        >>> report = lavra.index("documents", name="handbook", encoder="none", progress=False).report
+        >>> report.counts.documents, report.unchanged
+        (2, 2)
     """
 
     generation: int
@@ -68,6 +73,6 @@ class IndexReport:
     embedded: int
     reused: int
     skipped: tuple[SkippedFile, ...] = ()
-    troubles: Mapping[str, int] = field(default_factory=dict)
+    issues: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0

@@ -1,9 +1,9 @@
-"""The database of an index: its tables, and how it is opened.
+"""The database of an index: its tables, and the functions that open it.
 
-SQLite in write-ahead mode is the truth about an index.  Two numbers make it readable beside a writer: a document has
-the generation it was born in, and the one it died in.  A reader of generation g sees the documents with
-`born <= g < died` and their chunks, whatever a writer adds or removes meanwhile; the writer works on generation
-`published + 1`, and one transaction publishes it.
+The SQLite database, in write-ahead mode, is the authority about an index.  Two numbers make it readable beside a
+writer: a document has the generation it was born in, and the generation it died in.  A reader of generation g sees the
+documents with `born <= g < died` and their chunks, whatever a writer adds or removes meanwhile; the writer works on
+generation `published + 1`, and one transaction publishes it.
 
 Texts stand in pieces of `PIECE` characters, so that a passage of a long document is read without the rest.  SQLite maps
 the file into memory: texts take no memory of the process.
@@ -29,11 +29,11 @@ from lavra.base.errors import InputError
 DATABASE: Final = "index.sqlite"
 SCHEMA_VERSION: Final = 1
 PIECE: Final = 16_384
-"""Characters of a piece of text."""
+"""The characters of a piece of text."""
 
 _WAIT: Final = 30.0  # seconds for another connection's transaction
-_SHARED_MEMORY: Final = 1 << 16  # bytes beside the database that write-ahead mode wants
-_MAPPED: Final = 1 << 40  # bytes of the database that may be mapped; SQLite takes the most it can
+_SHARED_MEMORY: Final = 1 << 16  # bytes beside the database that write-ahead mode needs
+_MAPPED: Final = 1 << 40  # most bytes of the database to map; SQLite takes fewer where it cannot map them
 _TABLES: Final = """
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE generations (
@@ -54,7 +54,7 @@ CREATE TABLE files (
     hash TEXT NOT NULL,       -- of its bytes
     reading TEXT NOT NULL,    -- of the settings it was read with
     skipped TEXT NOT NULL,    -- JSON: [[name, reason, detail], ...] of what was not read
-    troubles TEXT NOT NULL    -- JSON: {reason: number} of what was mended
+    issues TEXT NOT NULL    -- JSON: {reason: number} of what was mended
 ) WITHOUT ROWID;
 CREATE TABLE texts (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, length INTEGER NOT NULL);
 CREATE TABLE pieces (text INTEGER NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (text, number));
@@ -106,10 +106,10 @@ CREATE TABLE vectors (
 
 
 def connect_writer(folder: Path) -> sqlite3.Connection:
-    """The database of an index, made where it is not there; the caller holds the index's lock.
+    """Open the database of an index, or make it; the caller holds the index's lock.
 
     Raises:
-        InputError: the file is no index, or a newer lavra's.
+        InputError: the file is not an index, or an index of a newer lavra.
         DiskFullError: there is no room for it.
     """
     path = folder / DATABASE
@@ -125,7 +125,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA synchronous = FULL")  # a committed document survives a loss of power too
         connection.execute("PRAGMA secure_delete = ON")  # the text of a deleted document is not left in the file
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            named = secrets.token_hex(4)  # tells this index from others in a store that they share
+            named = secrets.token_hex(4)  # distinguishes this index from others in a shared store
             first = f"('schema', '{SCHEMA_VERSION}'), ('published', '0'), ('index', '{named}')"
             connection.executescript(f"BEGIN; {_TABLES} INSERT INTO settings VALUES {first}; COMMIT;")
         _check_schema(connection, path)
@@ -138,14 +138,14 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def connect_reader(folder: Path) -> sqlite3.Connection:
-    """A connection that only reads, for use by several threads in turn.
+    """Open a read-only connection, for use by several threads in turn.
 
     Raises:
-        InputError: there is no index, the file is none, or it is a newer lavra's.
+        InputError: there is no index, the file is not an index, or the index is of a newer lavra.
     """
     path = folder / DATABASE
     if not path.exists():
-        raise InputError(f"{folder} is no index; make one: lavra index FOLDER --index {folder}")
+        raise InputError(f"{folder} is not an index; make one: lavra index FOLDER --index {folder}")
     uri = path.absolute().as_uri()
     try:
         connection = _opened(f"{uri}?mode=ro", path)
@@ -153,7 +153,7 @@ def connect_reader(folder: Path) -> sqlite3.Connection:
             _check_schema(connection, path)
         except (
             sqlite3.OperationalError
-        ):  # write-ahead mode wants a file beside it; a disk that cannot be written has none
+        ):  # write-ahead mode needs a file beside the database, which a read-only disk cannot have
             connection.close()
             connection = _opened(f"{uri}?mode=ro&immutable=1", path)
             _check_schema(connection, path)
@@ -173,7 +173,7 @@ def _opened(uri: str, path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def full_disk_named(path: Path) -> Iterator[None]:
-    """Turn what SQLite says of a full disk into an error that names the path and the room there is.
+    """Turn SQLite's errors of a full disk into an error that names the path and the free space.
 
     Raises:
         DiskFullError: the disk is full.
@@ -188,7 +188,7 @@ def full_disk_named(path: Path) -> Iterator[None]:
 
 
 def _says_full(path: Path, error: sqlite3.Error) -> bool:
-    """SQLite has a word for a full disk, and none for one where its shared memory finds no room."""
+    """Whether an error means a full disk; SQLite has no error code for a disk without room for its shared memory."""
     name = getattr(error, "sqlite_errorname", "")
     return name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and free_bytes(path) < _SHARED_MEMORY)
 
@@ -210,13 +210,13 @@ def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def published(connection: sqlite3.Connection) -> int:
-    """The generation that readers see; 0 before the first one is published."""
+    """The generation that readers see; 0 before the first is published."""
     return int(connection.execute("SELECT value FROM settings WHERE key = 'published'").fetchone()[0])
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of a block or nothing of it."""
+    """Run a block as one transaction: all of it, or nothing."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

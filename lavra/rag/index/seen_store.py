@@ -1,4 +1,4 @@
-"""A vector store as one generation sees it: chunks that a writer adds or has not removed yet are not there."""
+"""A vector store as one generation sees it: chunks that a writer has added or not yet removed are hidden."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class SeenStore:
     """A `VectorStore` that only searches.
 
     Args:
-        store: has the generation's chunks, and perhaps others.
-        table: the generation's chunks.
+        store: holds the generation's chunks, and perhaps others.
+        table: the chunks of the generation.
     """
 
     def __init__(self, store: VectorStore, table: DiskChunks) -> None:
@@ -30,7 +30,7 @@ class SeenStore:
         self._ids = table.ids()
 
     def search(self, queries: Float32s, k: int, where: Where = ()) -> tuple[Int64s, Float32s]:
-        """See `VectorStore.search`; where others stand among the nearest, more are asked for until k are left."""
+        """See `VectorStore.search`; where hidden chunks are among the nearest, it asks for more until k are left."""
         wanted = k
         while True:
             ids, products = self._store.search(queries, wanted, where)
@@ -55,16 +55,16 @@ class SeenStore:
         return len(self._table.ids(where))
 
     def add(self, ids: Int64s, vectors: Float32s, metadata: Sequence[Mapping[str, MetaValue]]) -> None:
-        """Refused: documents are added by updating the index."""
+        """Refuse: documents are added by updating the index."""
         raise InputError("an index that was opened is only read; update it with `lavra index`")
 
     def delete(self, ids: Int64s) -> None:
-        """Refused: documents are removed by updating the index."""
+        """Refuse: documents are removed by updating the index."""
         raise InputError("an index that was opened is only read; update it with `lavra index`")
 
 
 def _first(ids: Int64s, products: Float32s, seen: _Flags, k: int) -> tuple[Int64s, Float32s]:
-    """The first k seen ones of each row, in their order."""
+    """The first k visible chunks of each row, in their order."""
     found = np.full((len(ids), k), -1, dtype=np.int64)
     scores = np.full((len(ids), k), -np.inf, dtype=np.float32)
     for row in range(len(ids)):

@@ -1,7 +1,7 @@
-"""What no reader sees any more is removed: dead documents, generations, vectors and stores.
+"""Remove data that no reader sees any more: dead documents, generations, vectors and stores.
 
-It runs after a generation was published and at the end of every update, so that what an update left because it was
-killed, or because a reader was still there, goes with a later one.
+It runs after a generation was published and at the end of every update, so that the remains of an update that was
+killed, or that a reader still used, are removed by a later update.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from lavra.base.convert import from_mapping
 from lavra.base.ports import VectorStore
 from lavra.rag.index.closing import close_store
-from lavra.rag.index.holds import generation_folder, generations_on_disk, if_unheld
+from lavra.rag.index.holds import generation_folder, generations_on_disk, when_unheld
 from lavra.rag.index.parts import SERVED, STORES, index_store, remove_store
 from lavra.rag.index.schema import published, transaction
 from lavra.rag.index.vectors import compact, find_space
@@ -37,12 +37,12 @@ def clear_store(connection: sqlite3.Connection, store: VectorStore) -> None:
 
 
 def sweep(connection: sqlite3.Connection, folder: Path) -> None:
-    """Remove generations that nobody reads, and what only they saw."""
+    """Remove generations without readers, and the data that only they saw."""
     last = published(connection)
     oldest = last
     for generation in generations_on_disk(folder):
         if generation < last:
-            with if_unheld(folder, generation) as unheld:
+            with when_unheld(folder, generation) as unheld:
                 if unheld:
                     shutil.rmtree(generation_folder(folder, generation), ignore_errors=True)
                 else:
@@ -58,7 +58,7 @@ def sweep(connection: sqlite3.Connection, folder: Path) -> None:
 
 
 def _empty_served_stores(connection: sqlite3.Connection, folder: Path, oldest: int) -> None:
-    """Remove from a server the vectors that only generations before the oldest had."""
+    """Remove from a server the vectors that only generations before the oldest generation had."""
     kept = {name for (name,) in connection.execute("SELECT store FROM generations WHERE number >= ?", (oldest,))}
     found = connection.execute("SELECT store, config, space FROM generations WHERE number < ?", (oldest,)).fetchall()
     last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
@@ -86,7 +86,7 @@ def _remove_stores(connection: sqlite3.Connection, folder: Path) -> None:
 
 
 def _remove_spaces(connection: sqlite3.Connection, folder: Path) -> None:
-    """Vectors of encoders that no generation uses, and of texts that no chunk has."""
+    """Remove vectors of encoders that no generation uses, and of texts that no chunk has."""
     used = {space for (space,) in connection.execute("SELECT space FROM generations")}
     for (number,) in connection.execute("SELECT id FROM spaces").fetchall():
         space = find_space(connection, folder, number)

@@ -1,4 +1,4 @@
-"""The chunks of an index on disk, as one generation has them: the `ChunkTable` that searches and answers read."""
+"""The chunks of an index on disk, as one generation has them: the `ChunkTable` of searches and answers."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from lavra.rag.index.texts import read_text
 from lavra.rag.stores.facts import FactColumns, check_conditions
 
 _Read = TypeVar("_Read")
-_ASKED: Final = 500  # numbers a query
+_ASKED: Final = 500  # most numbers in a query
 LANGUAGE: Final = "language"
-"""The fact that says in which language a document is."""
-_NAMES: Final = 50_000  # names among which a near one is looked for
+"""The name of the fact with the language of a document."""
+_NAMES: Final = 50_000  # most names among which a near name is looked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileFate:
-    """What a writer knows of a document that a reader sees.
+class FileState:
+    """The writer's newest state of a document that a reader sees.
 
     Attributes:
-        is_retired: whether the index no longer has it.
-        is_replaced: whether it has another of that name, or still this one.
-        stamp: path, size in bytes, time of change in ns and hash of its file; `None` where it will be read again.
+        is_retired: whether the document has left the index.
+        is_replaced: whether the index has a document of that name, another one or still this one.
+        stamp: path, size in bytes, time of change in ns and hash of its file; `None` where the file will be read again.
     """
 
     is_retired: bool
@@ -52,7 +52,7 @@ class DiskChunks:
 
     Args:
         connection: reads the database; used by one thread at a time.
-        generation: whose documents are seen.
+        generation: number of the generation whose documents are seen.
     """
 
     def __init__(self, connection: sqlite3.Connection, generation: int) -> None:
@@ -66,7 +66,7 @@ class DiskChunks:
 
     @cached_property
     def _places(self) -> Int64s:
-        """(N, 2): number of each chunk and of its document, in the order of the chunks."""
+        """(N, 2): the number of each chunk and of its document, in the order of the chunks."""
         asked = (
             f"SELECT chunks.id, document FROM chunks JOIN documents ON documents.id = document WHERE {self._seen} "
             "ORDER BY chunks.id"
@@ -77,7 +77,7 @@ class DiskChunks:
 
     @cached_property
     def _facts(self) -> tuple[Int64s, Int64s, FactColumns, set[str]]:
-        """Number of each document and code of its facts, the facts, and the names of all."""
+        """The number of each document and the code of its facts, the facts, and all names."""
         found = self._all(f"SELECT id, meta FROM documents WHERE {self._seen} ORDER BY id")
         facts = FactColumns()
         codes, fresh = facts.codes([meta for _, meta in found])
@@ -102,7 +102,7 @@ class DiskChunks:
         """See `ChunkTable.chunks`.
 
         Raises:
-            InputError: a number is of no chunk of this generation.
+            InputError: a number belongs to no chunk of this generation.
         """
         wanted = [int(id) for id in ids]
         found: dict[int, Chunk] = {}
@@ -136,7 +136,7 @@ class DiskChunks:
             )
 
     def texts(self, ids: Int64s) -> Iterator[str]:
-        """Texts of chunks whose numbers rise; one document is held at a time."""
+        """Yield the texts of chunks whose numbers rise; one document is held at a time."""
         last, whole = -1, ""
         for first in range(0, len(ids), _ASKED):
             some = ids[first : first + _ASKED].tolist()
@@ -162,7 +162,7 @@ class DiskChunks:
         return self._of_documents(ids, meta_of)
 
     def _of_documents(self, ids: Int64s, read: Callable[[str], _Read]) -> list[_Read]:
-        """What is read from the written facts of each chunk's document; no other document's facts are held."""
+        """Read a value from the written facts of each chunk's document; no other document's facts are held."""
         with self._lock:
             places = self._places
         documents = places[np.searchsorted(places[:, 0], ids), 1].tolist()
@@ -176,7 +176,7 @@ class DiskChunks:
         return [found[document] for document in documents]
 
     def counts(self) -> IndexCounts:
-        """How much there is."""
+        """The size of the index in this generation."""
         documents, characters = self._all(
             f"SELECT count(*), coalesce(sum(length), 0) FROM documents JOIN texts ON texts.id = text WHERE {self._seen}"
         )[0]
@@ -205,7 +205,7 @@ class DiskChunks:
         return self.chunks([id for (id,) in found])
 
     def contents(self, ids: Int64s) -> Int64s:
-        """Number of the distinct text of each chunk; the numbers rise."""
+        """The number of each chunk's distinct text; the numbers rise."""
         found: list[int] = []
         for first in range(0, len(ids), _ASKED):
             some = ids[first : first + _ASKED].tolist()
@@ -229,7 +229,7 @@ class DiskChunks:
             return read_text(self._connection, found[0][0])
 
     def text_digest(self, name: str) -> bytes:
-        """The hash that a document's text had when it was read; empty where there is no such document."""
+        """The hash that a document's text had when it was read; empty where the document does not exist."""
         asked = f"SELECT hash FROM documents JOIN texts ON texts.id = text WHERE name = ? AND {self._seen}"
         found = self._all(asked, (name,))
         return bytes(found[0][0]) if found else b""
@@ -239,26 +239,26 @@ class DiskChunks:
         return [name for (name,) in self._all(f"SELECT name FROM documents WHERE {self._seen} ORDER BY name")]
 
     def document_facts(self, name: str) -> dict[str, MetaValue]:
-        """The facts of a document; none where there is no such document."""
+        """The facts of a document; none where it does not exist."""
         found = self._all(f"SELECT meta FROM documents WHERE name = ? AND {self._seen}", (name,))
         return meta_of(found[0][0]) if found else {}
 
     def document_pages(self, name: str) -> tuple[int, ...]:
-        """Where each page of a document begins in its text; none where it has no pages."""
+        """The place where each page of a document begins in its text; none where it has no pages."""
         found = self._all(f"SELECT pages FROM documents WHERE name = ? AND {self._seen}", (name,))
         return tuple(json.loads(found[0][0])) if found else ()
 
-    def fate(self, name: str) -> FileFate | None:
-        """What is known by now of a document and its file; `None` where there is no such document."""
+    def fate(self, name: str) -> FileState | None:
+        """The newest state of a document and its file; `None` where the document does not exist."""
         found = self._all(f"SELECT file, died FROM documents WHERE name = ? AND {self._seen}", (name,))
         if not found:
             return None
         file, died = found[0]
         alive = self._all("SELECT 1 FROM documents WHERE name = ? AND died IS NULL", (name,))
         stamp = self._all("SELECT path, size, modified_ns, hash FROM files WHERE name = ?", (file,))
-        return FileFate(is_retired=died is not None, is_replaced=bool(alive), stamp=stamp[0] if stamp else None)
+        return FileState(is_retired=died is not None, is_replaced=bool(alive), stamp=stamp[0] if stamp else None)
 
 
 def language_of(meta: str) -> str:
-    """The language that written facts tell; empty where they do not."""
+    """The language in written facts; empty where they name none."""
     return str(meta_of(meta).get(LANGUAGE, ""))

@@ -1,4 +1,4 @@
-"""Texts of documents in the database, in pieces: a passage is read without the rest of its document."""
+"""Texts of documents in the database, stored in pieces: a passage is read without the rest of its document."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from lavra.rag.index.schema import PIECE
 
 
 def text_hash(text: str) -> bytes:
-    """16 bytes that tell one text from another."""
+    """The hash of a text, 16 bytes."""
     return hashlib.sha256(text.encode()).digest()[:16]
 
 
 def keep_text(connection: sqlite3.Connection, text: str) -> int:
-    """The number of a text, which is written where it is new; inside a transaction."""
+    """Store a text if it is new, and return its number; inside a transaction."""
     digest = text_hash(text)
     known = connection.execute("SELECT id FROM texts WHERE hash = ?", (digest,)).fetchone()
     if known is not None:
@@ -30,7 +30,7 @@ def keep_text(connection: sqlite3.Connection, text: str) -> int:
 
 
 def read_text(connection: sqlite3.Connection, text: int, start: int = 0, stop: int | None = None) -> str:
-    """Characters `start` to `stop` of a text; to its end unless said otherwise."""
+    """Read characters `start` to `stop` of a text; to its end unless given otherwise."""
     last = (1 << 62) if stop is None else max(stop - 1, 0) // PIECE
     first = start // PIECE
     found = connection.execute(

@@ -1,14 +1,14 @@
 """Bring an index up to date with its files.
 
-    files ─▶ documents and chunks ─▶ vectors ─▶ postings, vector store ─▶ published ─▶ what is dead is removed
+    files ─▶ documents and chunks ─▶ vectors ─▶ postings, vector store ─▶ published ─▶ dead data removed
              (committed as it goes)  (batches)  (beside those in use)    (one transaction)
 
-Readers see the published generation until the last but one step, whatever happens before it.  An update that is killed
-loses what it did not commit, a few seconds of work; the same command goes on from there.  The result is the index that
-building from scratch gives, numbers of chunks aside.
+Readers see the published generation until the last step but one, whatever happens before it.  A killed update
+loses the work that it did not commit, a few seconds of it; the same command goes on from there.  The result is the
+index that building from scratch gives, numbers of chunks aside.
 
 A change of the encoder, the chunking or the store is an update like any other: the new vectors stand beside the old
-ones, which answer until the switch.
+vectors, which stay in use until the switch.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from lavra.rag.index.schema import DATABASE, connect_writer, full_disk_named, pu
 from lavra.rag.index.sweeping import clear_store, sweep
 from lavra.rag.index.table import DiskChunks
 from lavra.rag.index.vectors import find_space
-from lavra.text.sources import Source, as_source
+from lavra.text.sources.source import Source, as_source
 
 KIND = "index"
-"""What the card of an index calls it."""
+"""The kind of an index on its card."""
 
 
 def update_index(
@@ -55,21 +55,21 @@ def update_index(
     progress: Progress = silent,
     wait: bool = False,
 ) -> IndexReport:
-    """Make an index of files, or bring one up to date.
+    """Make an index of files, or bring an index up to date.
 
     Args:
-        folder: of the index.
-        sources: all its files and folders; documents of others are removed.
-        config: all that decides what is found in it.
-        embedder: of `config.encoder`; `None` where that is.
+        folder: path of the index.
+        sources: all its files and folders; documents of other sources are removed.
+        config: settings that decide the search results.
+        embedder: the embedder of `config.encoder`; `None` where the settings have no encoder.
         progress: shows how far it is.
-        wait: wait for another process that updates it, instead of an error.
+        wait: whether to wait for another process that updates the index, instead of an error.
 
     Raises:
-        InputError: a source is not there, nothing in them can be read, another process updates the index, or it is
-            damaged.
-        ConfigError: the embedder is not the one of the settings, or a chunk is larger than it reads.
-        DiskFullError: there is no room; readers go on with what was published.
+        InputError: a source does not exist, nothing in the sources can be read, another process updates the index,
+            or it is damaged.
+        ConfigError: the embedder is not the settings' encoder, or a chunk is larger than it reads.
+        DiskFullError: there is no room; readers go on with the published generation.
     """
     _check_encoder(config, embedder)
     given = [as_source(source) for source in sources]
@@ -84,9 +84,9 @@ def update_index(
 
 
 def _refuse_other_folder(folder: Path) -> None:
-    """An index is made in a new or an empty folder."""
+    """Refuse a folder that is neither new nor empty nor an index."""
     if folder.is_dir() and not (folder / DATABASE).exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} exists and is no index; name another folder with `index`")
+        raise InputError(f"{folder} exists and is not an index; name another folder with `index`")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder with `index`")
 
@@ -94,7 +94,7 @@ def _refuse_other_folder(folder: Path) -> None:
 def _check_encoder(config: IndexConfig, embedder: NamedEmbedder | None) -> None:
     given = None if embedder is None else embedder.identity
     if (given is None) != (config.encoder is None) or (given and config.encoder and given.hash != config.encoder.hash):
-        raise ConfigError(f"encoder is {config.encoder}, and the one that was opened is {given}; hand in the same")
+        raise ConfigError(f"encoder is {config.encoder}, and the one that was opened is {given}; give the same encoder")
     most = None if embedder is None else embedder.max_tokens
     if most is not None and config.chunking.size > most:
         raise ConfigError(
@@ -136,7 +136,7 @@ class _Update:
         self._finish()
         return self._report(read, embedded, changes)
 
-    # ---- what is there ----------------------------------------------------------------------------------------
+    # ---- the current state -------------------------------------------------------------------------------------
 
     def _refuse_nothing(self, sources: Sequence[Source], read: FilesRead) -> None:
         if self._connection.execute("SELECT 1 FROM documents WHERE died IS NULL LIMIT 1").fetchone() is not None:
@@ -149,7 +149,7 @@ class _Update:
         raise InputError(f"{names}: none of {len(read.skipped)} files could be indexed ({some}){had}")
 
     def _changes(self) -> Mapping[str, int]:
-        """Documents that were added, changed, removed, and those that stayed."""
+        """The documents that were added, changed and removed, and those that stayed."""
         count = "SELECT count(*) FROM documents AS new WHERE born = :now AND died IS NULL"
         old = "EXISTS (SELECT 1 FROM documents AS old WHERE old.name = new.name AND old.died = :now)"
         alive = "EXISTS (SELECT 1 FROM documents AS alive WHERE alive.name = old.name AND alive.died IS NULL)"
@@ -186,7 +186,7 @@ class _Update:
             self._connection.execute("UPDATE settings SET value = ? WHERE key = 'published'", (str(self._generation),))
 
     def _fill_store(self, embedded: Embedded, table: DiskChunks) -> str:
-        """Add what is new to the vector store; its name, empty without vectors."""
+        """Add the new chunks to the vector store; return its name, empty without vectors."""
         if embedded.space is None:
             return ""
         found = self._connection.execute("SELECT store FROM generations WHERE number = ?", (self._before,)).fetchone()
@@ -201,7 +201,7 @@ class _Update:
     # ---- the end ----------------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        """Write the card, and remove what nobody sees."""
+        """Write the card, and remove data that no reader sees."""
         now = published(self._connection)
         number, name = self._connection.execute(
             "SELECT space, store FROM generations WHERE number = ?", (now,)
@@ -244,7 +244,7 @@ class _Update:
             embedded=embedded.count,
             reused=held.distinct - embedded.count if self._embedder is not None else 0,
             skipped=tuple(read.skipped),
-            troubles=dict(read.troubles),
+            issues=dict(read.issues),
             warnings=tuple(read.warnings),
             seconds=time.monotonic() - self._started,
         )

@@ -1,8 +1,8 @@
 """The vectors of an index: rows of a file that only grows, mapped into memory.
 
 Each distinct text of a chunk has one row, found by the hash of the text: a chunk that moved, or that stands in ten
-files, is embedded once.  Float32s are on the disk before the transaction that names them, so what the database knows is
-always there; what a killed writer left behind the last known row is cut off by the next one.
+files, is embedded once.  Float32s are on the disk before the transaction that names them, so every vector that the
+database knows is always there; the next writer cuts off the bytes that a killed writer left behind the last known row.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Space:
     """The vectors of one encoder.
 
     Attributes:
-        id: its number in the database.
-        name: of the encoder.
-        dimension: of a vector.
+        id: number of the space in the database.
+        name: name of the encoder.
+        dimension: numbers of a vector.
         path: the file of rows, float32.
     """
 
@@ -44,7 +44,7 @@ class Space:
 
 
 def find_space(connection: sqlite3.Connection, folder: Path, encoder: str | int) -> Space | None:
-    """The vectors of an encoder, by its hash or by their number; `None` where there are none yet."""
+    """Find the vectors of an encoder, by its hash or by their number; `None` where there are none yet."""
     column = "id" if isinstance(encoder, int) else "encoder"
     row = connection.execute(f"SELECT id, name, dimension, file FROM spaces WHERE {column} = ?", (encoder,)).fetchone()
     if row is None:
@@ -53,7 +53,7 @@ def find_space(connection: sqlite3.Connection, folder: Path, encoder: str | int)
 
 
 def make_space(connection: sqlite3.Connection, folder: Path, encoder: EncoderIdentity, dimension: int) -> Space:
-    """A place for the vectors of a new encoder."""
+    """Make a place for the vectors of a new encoder."""
     with transaction(connection):
         number = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM spaces").fetchone()[0]
         file = f"vectors-{number}-1.f32"
@@ -65,7 +65,7 @@ def make_space(connection: sqlite3.Connection, folder: Path, encoder: EncoderIde
 
 
 def open_rows(space: Space, count: int) -> Float32s:
-    """The first rows of a file, mapped; (count, D)."""
+    """Map the first rows of a file; (count, D)."""
     if not count:
         return np.zeros((0, space.dimension), dtype=np.float32)
     needed = count * space.dimension * 4
@@ -85,16 +85,16 @@ def rows_of(connection: sqlite3.Connection, space: Space, contents: Int64s) -> F
 
 
 def checksum(row: Float32s) -> int:
-    """CRC-32 of a row's bytes."""
+    """The CRC-32 of a row's bytes."""
     return zlib.crc32(row.tobytes())
 
 
 class VectorWriter:
-    """Appends rows to the vectors of one encoder.
+    """A writer that appends rows to the vectors of one encoder.
 
     Args:
-        connection: the writer's.
-        space: whose vectors.
+        connection: the writer's connection.
+        space: file and encoder of the vectors.
     """
 
     def __init__(self, connection: sqlite3.Connection, space: Space) -> None:
@@ -109,11 +109,11 @@ class VectorWriter:
             file.truncate(self._count * self._width)
 
     def append(self, contents: list[int], rows: Float32s) -> None:
-        """Keep one row a content, all of them or none."""
+        """Append one row for each content, all of them or none."""
         if rows.shape[1] != self._space.dimension:
             raise InputError(
                 f"{self._space.name} gave vectors of {rows.shape[1]} numbers, and gave {self._space.dimension} before; "
-                "it is another encoder by now: name it anew"
+                "it is now another encoder: name it again"
             )
         with naming_full_disk(self._space.path), self._space.path.open("r+b") as file:
             file.seek(self._count * self._width)
@@ -130,9 +130,9 @@ class VectorWriter:
 
 
 def compact(connection: sqlite3.Connection, folder: Path, space: Space) -> None:
-    """Leave out rows whose text no chunk has any more, where they are more than half of all.
+    """Remove rows whose text no chunk has any more, where they are more than half of all.
 
-    The rows are copied to a new file; readers go on with the one they have mapped.
+    The rows are copied to a new file; readers go on with the file they have mapped.
     """
     used = "EXISTS (SELECT 1 FROM chunks WHERE chunks.content = vectors.content)"
     kept = connection.execute(

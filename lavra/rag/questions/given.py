@@ -1,4 +1,4 @@
-"""A user's own questions, and the places in the documents that answer them.
+"""Read a user's own questions, and find the places in the documents that answer them.
 
 A file of lines of JSON, or a CSV with a heading, has the column `question` and one or both of `document` (its name as
 indexed, or the end of it) and `answer` (words that stand in the document).  With both, the answer's places in that
@@ -19,19 +19,19 @@ from lavra.base.errors import InputError, nearest
 from lavra.rag.chunk_table import ChunkTable
 from lavra.rag.questions.question import MadeQuestion, QuestionKind
 
-_SHORTEST_ANSWER = 3  # characters that are looked for in every document
-_MOST_PLACES = 50  # of an answer; one that stands in more places tells little
+_SHORTEST_ANSWER = 3  # least characters of an answer to look for in every document
+_MOST_PLACES = 50  # most places of an answer; an answer with more places tells little
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenQuestion:
-    """A question of the user's.
+    """A question of the user.
 
     Attributes:
-        question: as it is asked.
-        document: name of the document that answers it, or its end; `None` where any may.
-        answer: words that answer it; `None` where only the document is known.
-        line: of the file, from 1.
+        question: text as the user asked it.
+        document: name of the answering document, or the end of the name; `None` where any document may answer.
+        answer: words of the answer; `None` where only the document is known.
+        line: its place in the file, from 1.
     """
 
     question: str
@@ -45,9 +45,9 @@ class AnswerPlace:
     """A part of a document.
 
     Attributes:
-        document: its name, as indexed.
-        start: of the first character.
-        end: behind the last.
+        document: name of the document, as indexed.
+        start: place of its first character.
+        end: place behind its last character.
     """
 
     document: str
@@ -57,12 +57,12 @@ class AnswerPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedQuestion:
-    """A question, and where its answer stands.
+    """A question with the places of its answer.
 
     Attributes:
-        question: as it is asked.
-        places: any of which answers it; at least one.
-        kind: how it was made.
+        question: text as the user asked it.
+        places: stretches of documents, any of which answers the question; at least one.
+        kind: origin of the question.
     """
 
     question: str
@@ -71,10 +71,11 @@ class JudgedQuestion:
 
 
 def read_questions(path: Path) -> list[GivenQuestion]:
-    """The questions of a JSONL or CSV file.
+    """Read the questions of a JSONL or CSV file.
 
     Raises:
-        InputError: it cannot be read, a line has no question, or neither a document nor an answer, naming the line.
+        InputError: the file cannot be read, or a line has no question, or neither a document nor an answer; the
+            message names the line.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
@@ -87,7 +88,7 @@ def read_questions(path: Path) -> list[GivenQuestion]:
 
 
 def judge_questions(given: Sequence[GivenQuestion], table: ChunkTable) -> tuple[list[JudgedQuestion], list[str]]:
-    """The questions whose answers stand in the documents, and a sentence about each of the others.
+    """Find the questions whose answers stand in the documents, and write a sentence about each other question.
 
     Raises:
         InputError: a question names a document that is not indexed.
@@ -106,12 +107,12 @@ def judge_questions(given: Sequence[GivenQuestion], table: ChunkTable) -> tuple[
         if 0 < len(places[one.line]) <= _MOST_PLACES
     ]
     return judged, [
-        _trouble(one, len(places[one.line])) for one in given if not 0 < len(places[one.line]) <= _MOST_PLACES
+        _issue(one, len(places[one.line])) for one in given if not 0 < len(places[one.line]) <= _MOST_PLACES
     ]
 
 
 def judged(made: Sequence[MadeQuestion]) -> list[JudgedQuestion]:
-    """Made questions with their one place each."""
+    """Turn made questions into judged questions, each with its single place."""
     return [
         JudgedQuestion(
             question=one.question,
@@ -152,7 +153,7 @@ def _given(path: Path, line: int, row: Mapping[str, Any]) -> GivenQuestion:
 
 
 def _document(given: GivenQuestion, names: Sequence[str]) -> str | None:
-    """The name of the document a question means, or `None` where it names none."""
+    """Find the document that a question names; `None` where it names none."""
     if given.document is None or given.document in names:
         return given.document
     ends = [name for name in names if name.endswith(f"/{given.document}")]
@@ -173,8 +174,8 @@ def _places(given: GivenQuestion, name: str, text: str) -> list[AnswerPlace]:
     return [AnswerPlace(document=name, start=one.start(), end=one.end()) for one in found]
 
 
-def _trouble(given: GivenQuestion, number: int) -> str:
+def _issue(given: GivenQuestion, number: int) -> str:
     if number:
-        return f"line {given.line}: {given.answer!r} stands in {number} places, which tells little; name its document"
+        return f"line {given.line}: {given.answer!r} stands in {number} places, so the document is not known; name it"
     where = given.document or "any document"
     return f"line {given.line}: {given.answer!r} does not stand in {where}; the question is left out"

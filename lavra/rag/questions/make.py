@@ -1,11 +1,11 @@
-"""A set of questions made from the documents of an index.
+"""Make a set of questions from the documents of an index.
 
 Documents take turns, in an order drawn by the seed, and each gives one question at a turn from a sentence drawn at
 random: so a set of n questions reads about n documents, however many there are.  Questions do not depend on how
-documents are cut into chunks, but for those of titles, which the chunks hold.
+documents are cut into chunks, except questions of titles, which the chunks hold.
 
-Questions by rule share words with their answers, which favours a search by words over one by vectors.  What is chosen
-by them should be checked with questions that people asked (`read_questions`) or a model wrote.
+Questions by rule share words with their answers, which favours a search by words over a search by vectors.  A choice
+made with them should be checked with questions that people asked (`read_questions`) or a model wrote.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from lavra.text.sentences import SentenceSpan, sentence_spans
 
 _WINDOW = 4000  # characters of a document that are cut into sentences at once
 _TRIES = 25  # sentences of a document that are tried at its turn
-_LONGEST_SHOWN, _LEAST_LETTERS = 800, 100  # characters of a passage that a model is shown; letters among them
+_LONGEST_SHOWN, _LEAST_LETTERS = 800, 100  # most characters of a passage shown to a model; least letters in it
 _PARAGRAPH: Final = re.compile(r"\n\s*\n")
 _TURNS: Final = (QuestionKind.BLANK, QuestionKind.BLANK, QuestionKind.TOPIC)  # where there is no definition
-_SHOWN_A_QUESTION = 3  # passages a model is shown for each question wanted
-_HEADING_SHARE = 5  # one question in so many is a title, where chunks have them
+_SHOWN_A_QUESTION = 3  # number of passages a model is shown for each question wanted
+_HEADING_SHARE = 5  # one question in this many is a title, where chunks have titles
 
 
 def make_questions(
     table: ChunkTable, *, count: int = 50, seed: int = 0, generator: LanguageModel | None = None
 ) -> list[MadeQuestion]:
-    """Questions about documents, each with the place of its answer; the same for the same table and seed.
+    """Make questions about documents, each with the place of its answer; the same for the same table and seed.
 
     Args:
-        table: the chunks of an index and the documents they are parts of.
-        count: questions wanted; there are fewer where the documents do not give as many.
-        seed: of what is drawn.
+        table: the chunks of an index and their documents.
+        count: number of questions wanted; there are fewer where the documents do not give as many.
+        seed: decides the random choices.
         generator: writes questions; without one, or where it writes none that is kept, they are made by rule.
 
     Raises:
@@ -67,7 +67,7 @@ def make_questions(
 
 
 def _taking_turns(table: ChunkTable, seed: int) -> Iterator[MadeQuestion]:
-    """Questions by rule: one a document, then another of each, until no document gives one."""
+    """Make questions by rule: one for each document, then another for each, until no document gives one."""
     names = sorted(table.documents(), key=lambda name: hash_json([seed, name]))
     running: list[Iterator[MadeQuestion]] = [_of_document(table, name, seed) for name in names]
     while running:
@@ -81,7 +81,7 @@ def _taking_turns(table: ChunkTable, seed: int) -> Iterator[MadeQuestion]:
 
 
 def _shown(table: ChunkTable, count: int, seed: int) -> list[ShownPassage]:
-    """Chunks that a model is to write questions about, drawn at random, but for those of little prose."""
+    """Draw at random the chunks that a model writes questions about; chunks of little prose are left out."""
     ids = [int(id) for id in table.ids()]
     random.Random(seed).shuffle(ids)
     return [
@@ -120,7 +120,7 @@ def _of_document(table: ChunkTable, name: str, seed: int) -> Iterator[MadeQuesti
 
 
 def _sentences(text: str, draw: random.Random) -> Iterator[SentenceSpan]:
-    """The sentences of a document, from windows in random order; one that a window's edge may cut is left out."""
+    """Yield the sentences of a document, from windows in random order, without those that a window's edge may cut."""
     starts = list(range(0, max(1, len(text)), _WINDOW))
     draw.shuffle(starts)
     for start in starts:
@@ -141,7 +141,7 @@ def _paragraphs(text: str, start: int, end: int) -> Iterator[SentenceSpan]:
 
 
 def _heading_questions(table: ChunkTable, count: int, seed: int) -> list[MadeQuestion]:
-    """Titles as questions, from chunks that begin below a title of their own."""
+    """Make questions from titles, of chunks that begin below a title of their own."""
     ids = [int(id) for id in table.ids()]
     random.Random(seed).shuffle(ids)
     made: dict[str, MadeQuestion] = {}

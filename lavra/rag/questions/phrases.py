@@ -1,6 +1,6 @@
-"""The words that making questions by rule needs, in English and Portuguese.
+"""The words for making questions by rule, in English and Portuguese.
 
-Function words tell the two languages apart and are no topic of a sentence.  In another language questions are made of a
+Function words distinguish the two languages and carry no topic.  In another language questions are made of a
 sentence's rarest words alone.
 
 Deliberately absent: a parser.  A rule that does not fit a sentence makes no question of it.
@@ -18,19 +18,19 @@ from lavra.text.function_words import FUNCTION_WORDS, word_set
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phrases:
-    """One language's words.
+    """The words of a language.
 
     Attributes:
-        function_words: that carry no topic.
-        who: asks for a name.
-        when: asks for a date.
-        how_many: asks for a number.
-        what_is: asks for a definition; `{}` is the subject.
-        what_are: the same of several.
-        definition: matches a sentence `SUBJECT is a …`; groups `subject`, `verb` and `meaning`.
-        plural_verbs: of definitions whose subject is several.
-        date: matches dates and years.
-        pronouns: with which a sentence begins that is not understood alone.
+        function_words: words that carry no topic.
+        who: words that ask for a name.
+        when: words that ask for a date.
+        how_many: words that ask for a number.
+        what_is: question for a definition; `{}` is the subject.
+        what_are: question for a definition of several things; `{}` is the subject.
+        definition: pattern of a sentence `SUBJECT is a …`; groups `subject`, `verb` and `meaning`.
+        plural_verbs: verbs of definitions whose subject is plural.
+        date: pattern of dates and years.
+        pronouns: words that begin a sentence that is not understood alone.
     """
 
     function_words: frozenset[str]
@@ -105,6 +105,6 @@ WORD: Final = re.compile(r"\w+(?:[-'’]\w+)*")
 
 
 def content_words(text: str, language: str) -> list[str]:
-    """Words of a text that carry its topic, as they are written, in order; those of one letter are left out."""
+    """The words of a text that carry its topic, as written, in order; words of one letter are left out."""
     known = PHRASES[language].function_words if language in PHRASES else frozenset()
     return [word for word in WORD.findall(text) if len(word) > 1 and word.lower() not in known]

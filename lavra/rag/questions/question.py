@@ -7,14 +7,14 @@ from enum import Enum
 
 
 class QuestionKind(Enum):
-    """How a question was made."""
+    """The origin of a question."""
 
     BLANK = "blank"  # a name, number or date of a sentence is asked for
-    DEFINITION = "definition"  # what the subject of a sentence is
+    DEFINITION = "definition"  # the question asks for a definition of a sentence's subject
     HEADING = "heading"  # a title, asked as a person would type it into a search box
-    TOPIC = "topic"  # the rarest words of a sentence
-    WRITTEN = "written"  # by a language model
-    GIVEN = "given"  # by the user
+    TOPIC = "topic"  # the question is the rarest words of a sentence
+    WRITTEN = "written"  # written by a language model
+    GIVEN = "given"  # given by the user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,12 +22,12 @@ class MadeQuestion:
     """A question made from a document.
 
     Attributes:
-        question: as a person would ask it.
+        question: text as a person would ask it.
         document: name of the document, as indexed.
-        start: of the first character of the place that answers it, in the document's text.
-        end: behind the last.
+        start: first character of the place that answers it, in the document's text.
+        end: place behind the last character.
         answer: a short answer that stands between them; for a title or a topic, the whole sentence.
-        kind: how it was made.
+        kind: origin of the question.
     """
 
     question: str

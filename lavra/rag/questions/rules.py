@@ -1,9 +1,9 @@
-"""Questions from a sentence by rule.
+"""Make questions from a sentence by rule.
 
 A blank is the cloze of Lewis et al. (2019, "Unsupervised Question Answering by Cloze Translation", section 2.2): a
 date, number or name of the sentence is the answer, a question word takes its place at the front, and some of the
-words are dropped, so that a search does not only compare equal texts. A definition asks for what the subject of
-`SUBJECT is a …` is. A topic is the rarest words of the sentence.
+words are dropped, so that a search does not only compare equal texts. A definition asks for the meaning of the subject
+of `SUBJECT is a …`. A topic is the rarest words of the sentence.
 
 Deliberately absent: grammar.  These are the questions of a hurried person; `written` has those of a language model.
 """
@@ -21,8 +21,8 @@ from lavra.rag.questions.phrases import PHRASES, WORD, Phrases, content_words
 from lavra.rag.questions.question import QuestionKind
 
 LEAST_WORDS, MOST_WORDS = 7, 60
-_BEFORE, _AFTER = 9, 6  # words of the sentence that a blank's question keeps on either side
-_DROPPED = 0.2  # share of a blank's words that carry a topic and are dropped
+_BEFORE, _AFTER = 9, 6  # number of words that a blank's question keeps on either side
+_DROPPED = 0.2  # share of a blank's topic words that are dropped
 _LEAST_TOPIC, _MOST_TOPIC = 3, 5  # words
 
 _NUMBER: Final = re.compile(r"(?<![\w.,/-])\d[\d.,]*\d(?:\s?%)?(?![\w/-])|(?<![\w.,/-])\d(?:\s?%)?(?![\w/.,-]\w)")
@@ -33,12 +33,12 @@ _JUNK: Final = re.compile(r"https?://|\[\w*\]|[|{}<>=\\_*#`]|\.{3,}|\s{4,}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionDraft:
-    """A question of one sentence.
+    """A question about one sentence.
 
     Attributes:
-        question: as it is asked.
-        answer: a part of the sentence.
-        kind: how it was made.
+        question: text as the user asked it.
+        answer: part of the sentence that answers.
+        kind: origin of the question.
     """
 
     question: str
@@ -59,14 +59,14 @@ def is_askable(sentence: str, language: str) -> bool:
 def draft_question(
     sentence: str, language: str, kind: QuestionKind, draw: random.Random, counts: Mapping[str, int]
 ) -> QuestionDraft | None:
-    """A question of a kind about a sentence, or nothing where the kind does not fit it.
+    """Draft a question of a kind about a sentence, or nothing where the kind does not fit the sentence.
 
     Args:
-        sentence: one that `is_askable`.
-        language: `en`, `pt`, or another, of which only topics are made.
+        sentence: a sentence that `is_askable`.
+        language: `en`, `pt`, or another language, which gives only topics.
         kind: `DEFINITION`, `BLANK` or `TOPIC`.
-        draw: of what is chosen and dropped.
-        counts: how often each word, in small letters, stands in the document.
+        draw: random numbers for choices and dropped words.
+        counts: count of each word, in small letters, in the document.
     """
     phrases = PHRASES.get(language)
     if kind is QuestionKind.TOPIC:
@@ -77,7 +77,7 @@ def draft_question(
 
 
 def word_counts(text: str) -> Counter[str]:
-    """How often each word, in small letters, stands in a text."""
+    """Count each word, in small letters, in a text."""
     return Counter(word.lower() for word in WORD.findall(text))
 
 
@@ -121,7 +121,7 @@ def _blank(sentence: str, phrases: Phrases, draw: random.Random) -> QuestionDraf
 
 
 def _kept_words(sentence: str, place: re.Match[str], phrases: Phrases, draw: random.Random) -> list[str]:
-    """Words on both sides of a blank, some of those that carry a topic dropped."""
+    """The words on both sides of a blank, without some that carry a topic."""
     before = WORD.findall(sentence[: place.start()])[-_BEFORE:]
     after = WORD.findall(sentence[place.end() :])[:_AFTER]
     while before and before[-1].lower() in phrases.function_words:

@@ -1,8 +1,8 @@
-"""Questions that a language model writes about passages, and which of them are kept.
+"""Write questions about passages with a language model, and choose those that are kept.
 
-A small model writes many bad questions.  One is kept where it is a question of some words, copies no long run of the
-passage, shares words with it, and finds it: among all passages that were shown, its own is one of the first three by
-their common words, the rare ones counting most (a round trip, as Alberti et al. 2019 filter with a reader).
+A small model writes many bad questions.  A question is kept where it has enough words, copies no long run of the
+passage, shares words with it, and finds it: among all passages shown, its own is one of the first three by
+their common words, with rare words counting most (a round trip, as Alberti et al. 2019 filter with a reader).
 
 Deliberately absent: a chat template.  The prompt is two examples and a beginning, which base models continue too.
 """
@@ -23,8 +23,8 @@ from lavra.rag.questions.question import MadeQuestion, QuestionKind
 from lavra.text.sentences import sentence_spans
 
 _LEAST_WORDS, _MOST_WORDS = 4, 30
-_MOST_COPIED = 6  # words in a row
-_FIRST = 3  # ranks at which the passage must be found
+_MOST_COPIED = 6  # most copied words in a row
+_FIRST = 3  # worst rank at which the passage must be found
 _MAX_TOKENS = 40
 
 _PROMPTS: Final[Mapping[str, str]] = {
@@ -49,13 +49,13 @@ _PROMPTS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownPassage:
-    """A part of a document that a model is shown.
+    """A part of a document shown to a model.
 
     Attributes:
-        document: its name, as indexed.
-        text: of the part.
-        start: of its first character in the document's text.
-        language: `en`, `pt` or nothing.
+        document: name of the document, as indexed.
+        text: content of the part.
+        start: place of its first character in the document's text.
+        language: code `en` or `pt`, or nothing.
     """
 
     document: str
@@ -65,11 +65,11 @@ class ShownPassage:
 
 
 def write_questions(shown: Sequence[ShownPassage], generator: LanguageModel) -> list[MadeQuestion]:
-    """One question about each passage at most: those that are kept, in the order of the passages.
+    """Write at most one question about each passage; return those that are kept, in the order of the passages.
 
     Args:
-        shown: passages; the more, the harder it is for a vague question to find its own.
-        generator: writes greedily, so that the questions are the same each time.
+        shown: the passages; with more of them, a vague question is less likely to find its own.
+        generator: the model, which writes greedily, so that the questions are the same each time.
     """
     requests = [
         GenerateRequest(
@@ -91,14 +91,14 @@ def write_questions(shown: Sequence[ShownPassage], generator: LanguageModel) -> 
 
 
 def _first_question(written: str) -> str:
-    """The text up to its first question mark, or nothing where it is no usable question."""
+    """The text up to its first question mark, or nothing where it is not a usable question."""
     question, mark, _ = written.strip().partition("?")
     words = WORD.findall(question)
     return f"{question.strip()}?" if mark and _LEAST_WORDS <= len(words) <= _MOST_WORDS else ""
 
 
 def _made(question: str, passage: ShownPassage) -> MadeQuestion:
-    """The question with the sentence of its passage that shares most words with it."""
+    """Make the question's record, with the sentence of its passage that shares most words with it."""
     asked = {word.lower() for word in content_words(question, passage.language)}
     spans = sentence_spans(passage.text)
     best = max(spans, key=lambda one: len(asked & _words(passage.text[one.start : one.end], passage.language)))
@@ -113,7 +113,7 @@ def _made(question: str, passage: ShownPassage) -> MadeQuestion:
 
 
 class _RoundTrip:
-    """Whether a question leads back to the passage it was written about."""
+    """A check whether a question leads back to the passage it was written about."""
 
     def __init__(self, shown: Sequence[ShownPassage]) -> None:
         self._shown = shown
@@ -135,7 +135,7 @@ def _words(text: str, language: str) -> set[str]:
 
 def _copies(question: str, passage: str) -> bool:
     """Whether a question repeats more than `_MOST_COPIED` words of a passage in a row."""
-    asked, said = ([word.lower() for word in WORD.findall(text)] for text in (question, passage))
+    asked, passage_words = ([word.lower() for word in WORD.findall(text)] for text in (question, passage))
     runs = (" ".join(asked[at : at + _MOST_COPIED + 1]) for at in range(len(asked) - _MOST_COPIED))
-    whole = f" {' '.join(said)} "
+    whole = f" {' '.join(passage_words)} "
     return any(re.search(rf" {re.escape(run)} ", whole) for run in runs)

@@ -1,8 +1,8 @@
 """The `Reranker` port over a model with a head for reranking (a cross-encoder: Nogueira and Cho 2019).
 
-`lavra finetune --task rerank` makes such a model; the predictor is it, in this process or behind a batch worker.  One
-that learnt from short passages reads a long text in windows and takes the best of them (MaxP: Dai and Callan 2019).
-Without windows, a text that is longer than the model reads is cut, and that is logged once.
+`lavra finetune --task rerank` makes such a model; the predictor is that model, in this process or behind a batch
+worker.  A model trained on short passages reads a long text in windows and takes the best score (MaxP: Dai and Callan
+2019). Without windows, a text that is longer than the model reads is cut, and that is logged once.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 class PredictorReranker:
-    """Reads a query and each text together.
+    """A reranker that reads a query and each text together.
 
     Args:
-        predictor: made for the task `rerank`.
-        window: words of a text that are read at once; half of a window overlaps the next.  `None` reads texts whole.
+        predictor: a predictor of the task `rerank`.
+        window: number of words that are read at once; half of a window overlaps the next.  `None` reads texts whole.
 
     Raises:
         InputError: the predictor was made for another task.
@@ -43,24 +43,24 @@ class PredictorReranker:
         if window is not None and window < _LEAST_WINDOW:
             raise ConfigError(f"window is {window} words; it must be at least {_LEAST_WINDOW}, or None for whole texts")
         self._predictor, self._window = predictor, window
-        self._told = False
+        self._warned = False
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[Ranked]:
-        """Every text with its score from 0 to 1, the best first; equal ones in the order they were given.
+        """Score every text from 0 to 1, the best first; equal scores in the order of the texts given.
 
         Raises:
             InputError: the query is blank.
         """
         if not query.strip():
-            raise InputError("the query is blank; say what is looked for")
+            raise InputError("the query is blank; give a text to search for")
         if not texts:
             return []
         parts = [(index, part) for index, text in enumerate(texts) for part in windows(text, self._window)]
         request = RankRequest(query=query, texts=tuple(part for _, part in parts), truncate=True)
         (found,) = self._predictor.predict([request])
-        if found.warnings and not self._told:
-            self._told = True
-            logger.warning("reranking: %s (said once)", found.warnings[0])
+        if found.warnings and not self._warned:
+            self._warned = True
+            logger.warning("reranking: %s (logged once)", found.warnings[0])
         best = [0.0] * len(texts)
         for one in found.value:
             index = parts[one.index][0]
@@ -70,7 +70,7 @@ class PredictorReranker:
 
 
 def windows(text: str, words: int | None) -> list[str]:
-    """Parts of a text of at most so many words, each overlapping the next by half; the text itself where it is short.
+    """Split a text into parts of at most `words` words, each overlapping the next by half; a short text stays whole.
 
     >>> windows("a b c d e", 4)
     ['a b c d', 'b c d e']

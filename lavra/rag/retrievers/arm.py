@@ -1,6 +1,6 @@
-"""What an arm of a search is: it gives numbers of chunks with scores, and knows nothing of their text.
+"""An arm of a search: it gives numbers of chunks with scores, and does not know their texts.
 
-A request is looked at once, in `Lookup.of`: the chunks that it allows are taken from the table before any arm ranks
+A request is resolved once, in `Lookup.of`: its allowed chunks are taken from the table before any arm ranks
 anything.
 """
 
@@ -16,19 +16,19 @@ from lavra.base.retrieval import Found, Passage, SearchRequest, Where
 from lavra.rag.chunk_table import ChunkTable, readable_by
 
 MOST_CHARACTERS: Final = 10_000
-"""Longest question that is searched for."""
+"""The most characters of a question."""
 NOTHING_ALLOWED: Final = "no passage meets the conditions, so nothing was searched"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """A request and the chunks it allows.
+    """A request with its allowed chunks.
 
     Attributes:
-        query: in a person's words.
-        depth: most chunks that are wanted.
-        where: conditions of the request and of the access of its groups.
-        allowed: numbers of the chunks that meet them, rising.
+        query: search text, in a person's words.
+        depth: most chunks wanted.
+        where: conditions of the request and of its groups' access.
+        allowed: numbers of the chunks that meet the conditions, rising.
     """
 
     query: str
@@ -38,7 +38,7 @@ class Lookup:
 
     @classmethod
     def of(cls, table: ChunkTable, request: SearchRequest, depth: int) -> Lookup:
-        """A request looked at.
+        """Check a request and find its allowed chunks.
 
         Raises:
             InputError: the question is empty or too long, k is below 1, or a condition asks for an unknown field.
@@ -50,12 +50,12 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """What an arm found.
+    """The chunks that an arm found.
 
     Attributes:
-        ids: (n,) numbers of chunks, the best first, equal scores by number.
-        scores: (n,) of each.
-        warnings: what was not done as asked.
+        ids: (n,) numbers of the chunks, the best first, equal scores by number.
+        scores: (n,) score of each chunk.
+        warnings: parts of the request that were not fulfilled.
     """
 
     ids: Int64s
@@ -64,23 +64,23 @@ class Candidates:
 
 
 class Arm(Protocol):
-    """One way of finding chunks; its name is the key of its scores in `Passage.scores`."""
+    """A way of finding chunks; its name is the key of its scores in `Passage.scores`."""
 
     @property
     def name(self) -> str:
-        """What its scores are called."""
+        """The name of its scores."""
         ...
 
     def candidates(self, lookup: Lookup) -> Candidates:
-        """At most `lookup.depth` of the allowed chunks."""
+        """Find at most `lookup.depth` of the allowed chunks."""
         ...
 
 
 def check_request(request: SearchRequest) -> None:
-    """Refuse what cannot be searched for.
+    """Refuse an invalid request.
 
     Raises:
-        InputError: naming what is wrong and what to do.
+        InputError: the request is invalid; the message names the fault and the remedy.
     """
     if not request.query.strip():
         raise InputError("the question is empty; ask in a few words")
@@ -98,7 +98,7 @@ def check_request(request: SearchRequest) -> None:
 def passages(
     table: ChunkTable, ids: Sequence[int] | Int64s, scores: Float64s, arms: Mapping[str, Candidates]
 ) -> tuple[Passage, ...]:
-    """Chunks with their scores, and those of the arms that found them."""
+    """Turn chunks into passages with their scores and those of the arms that found them."""
     by_arm = {name: dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True)) for name, found in arms.items()}
     return tuple(
         Passage(
@@ -111,7 +111,7 @@ def passages(
 
 
 def search_one(table: ChunkTable, arm: Arm, request: SearchRequest) -> Found:
-    """Search with one arm alone."""
+    """Search with a single arm."""
     lookup = Lookup.of(table, request, request.k)
     if not len(lookup.allowed):
         return Found(passages=(), warnings=(NOTHING_ALLOWED,))

@@ -1,10 +1,10 @@
-"""A retriever made of an index's parts, as its settings say."""
+"""Build a retriever of an index's parts, by its settings."""
 
 from __future__ import annotations
 
 from lavra.base.errors import ConfigError
 from lavra.base.ports import Embedder, Reranker, Retriever, VectorStore
-from lavra.rag.bm25 import Postings
+from lavra.rag.bm25.postings import Postings
 from lavra.rag.chunk_table import ChunkTable
 from lavra.rag.retrievers.config import Arms, Expansion, RetrievalConfig
 from lavra.rag.retrievers.dense import DenseRetriever
@@ -23,18 +23,18 @@ def build_retriever(
     config: RetrievalConfig | None = None,
     reranker: Reranker | None = None,
 ) -> Retriever:
-    """Arms, then their fusion, then a reranker, then what differs, then what stands around.
+    """Build the arms, then their fusion, a reranker, the choice of different passages, and the widening of passages.
 
     Args:
         table: the chunks.
-        postings: their words.
-        store: their vectors; `None` where the index has none.
-        embedder: makes the vectors of questions; `None` where there is none.
-        config: which arms and stages.
-        reranker: reads the first passages where `config.rerank_depth` is above 0.
+        postings: the words of the chunks.
+        store: vectors of the chunks; `None` where the index has none.
+        embedder: embeds questions; `None` where there is no embedder.
+        config: settings of the arms and stages.
+        reranker: reads the first passages, where `config.rerank_depth` is above 0.
 
     Raises:
-        ConfigError: meaning or a reranker is asked for and there is none.
+        ConfigError: the settings ask for meaning or a reranker, and it is missing.
     """
     config = config or RetrievalConfig()
     found = _first(table, postings, store, embedder, config)

@@ -1,4 +1,4 @@
-"""How an index is searched."""
+"""The settings of a search in an index."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lavra.base.errors import ConfigError
 
 
 class Arms(Enum):
-    """Which arms look for passages."""
+    """The arms that look for passages."""
 
     WORDS = "bm25"
     DENSE = "dense"
@@ -17,14 +17,14 @@ class Arms(Enum):
 
 
 class Fusion(Enum):
-    """How the passages of two arms become one list."""
+    """The way two arms' passages become one list."""
 
     RANKS = "ranks"  # reciprocal rank fusion
     WEIGHTS = "weights"  # a weighted mean of scaled scores
 
 
 class Expansion(Enum):
-    """How much of a passage's document is shown with it."""
+    """The extent of a document that is shown with a passage."""
 
     NONE = "none"
     NEIGHBOURS = "neighbours"
@@ -33,26 +33,29 @@ class Expansion(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrievalConfig:
-    """The arms, their fusion, and the stages behind it.
+    """Settings of the arms, their fusion, and the stages behind it.
 
     Attributes:
-        arms: which look; `None` is both where the index has vectors, else words alone.
-        fusion: of two arms.  Ranks lose much where one arm is blind (FaQuAD, nDCG@10: words 91.1, ranks 72.7).
-        dense_weight: of meaning beside words, from 0 to 1, for `WEIGHTS`; an arm of weight 0 is not asked.  The default
-            is better than either arm on the four sets of `benchmarks/retrieval_quality.py`, English and Portuguese;
-            `learn_weights` finds the best one where there are questions with known passages.
-        rank_constant: of reciprocal rank fusion; the larger, the less the first ranks stand out.
-        depth: passages that each arm gives to a fusion.
-        rerank_depth: passages that a reranker reads; 0 leaves it off.
-        rerank_weight: of the reranker's score beside the order before it, from 0 to 1.
-        relevance: of a passage beside its difference from those before it, from 0 to 1; 1 leaves differences out.
-        expansion: how much of its document each passage is widened to.
-        neighbours: chunks on each side, for `NEIGHBOURS`.
-        most_characters: that a passage is widened to.
+        arms: ways of searching; `None` is both where the index has vectors, else words alone.
+        fusion: way of joining two arms; ranks lose much where one arm is blind (FaQuAD, nDCG@10: words 91.1, ranks
+            72.7).
+        dense_weight: weight of meaning against words, from 0 to 1, for `WEIGHTS`; an arm of weight 0 is not used.
+            The default is better than either arm on the four sets of `benchmarks/retrieval_quality.py`, English and
+            Portuguese; `learn_weights` finds the best weight where there are questions with known passages.
+        rank_constant: constant of reciprocal rank fusion; the larger, the less the first ranks stand out.
+        depth: number of passages that each arm gives to a fusion.
+        rerank_depth: number of passages that a reranker reads; 0 turns it off.
+        rerank_weight: weight of the reranker's score against the order before it, from 0 to 1.
+        relevance: weight of a passage's fit against its difference from those before it, from 0 to 1; 1 ignores
+            differences.
+        expansion: extent of the document to which each passage is widened.
+        neighbours: number of chunks on each side, for `NEIGHBOURS`.
+        most_characters: most characters of a widened passage.
     """
 
     arms: Arms | None = None
     fusion: Fusion = Fusion.WEIGHTS
+    # Equal voices lose to words alone where the encoder is weak: nDCG@10 on FaQuAD 72.7 against 91.1 (docs/log.md).
     dense_weight: float = 0.25
     rank_constant: int = 60
     depth: int = 100

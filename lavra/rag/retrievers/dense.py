@@ -13,12 +13,12 @@ from lavra.rag.retrievers.arm import Candidates, Lookup, search_one
 
 
 class DenseRetriever:
-    """Finds passages whose vectors are nearest to the question's.
+    """A retriever of the passages whose vectors are nearest to the question's.
 
     Args:
         table: the chunks.
-        store: their vectors, of the same moment as the table.
-        embedder: makes the question's vector, in the space of the store's.
+        store: vectors of the chunks, of the same moment as the table.
+        embedder: embeds the question, in the space of the store's vectors.
     """
 
     name = "dense"
@@ -36,24 +36,26 @@ class DenseRetriever:
         return search_one(self._table, self, request)
 
     def candidates(self, lookup: Lookup) -> Candidates:
-        """See `Arm.candidates`; a chunk that the store should not have found is left out, and it is said."""
+        """See `Arm.candidates`; a chunk that the store should not have found is left out, with a warning."""
         vector = query_vector(self._embedder, lookup.query)
         found, products = self._store.search(vector[None], min(lookup.depth, len(lookup.allowed)), lookup.where)
         ids, scores = found[0][found[0] >= 0], products[0][found[0] >= 0].astype(np.float64)
         right = _among(ids, lookup.allowed)
         wrong = int((~right).sum())
-        told = (
+        warnings = (
             f"the vector store gave {wrong} passages that are not in the index or may not be shown; they were left out",
         )
         order = np.lexsort((ids[right], -scores[right]))
-        return Candidates(ids=ids[right][order], scores=_plain(scores[right][order]), warnings=told if wrong else ())
+        return Candidates(
+            ids=ids[right][order], scores=_plain(scores[right][order]), warnings=warnings if wrong else ()
+        )
 
 
 def query_vector(embedder: Embedder, query: str) -> Float32s:
-    """(D,) the direction of a question, of length 1.
+    """Compute the direction of a question, (D,), of length 1.
 
     Raises:
-        InputError: it is not finite, or has no direction.
+        InputError: the vector is not finite, or has no direction.
     """
     vector: Float32s = np.asarray(embedder.embed([query]), dtype=np.float32)[0]
     length = float(np.linalg.norm(vector))
@@ -63,7 +65,7 @@ def query_vector(embedder: Embedder, query: str) -> Float32s:
 
 
 def _among(ids: Int64s, allowed: Int64s) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which ids are among the allowed ones, which rise."""
+    """Whether each id is among the allowed ids, which rise."""
     places = np.searchsorted(allowed, ids)
     inside = places < len(allowed)
     inside[inside] = allowed[places[inside]] == ids[inside]
@@ -71,5 +73,5 @@ def _among(ids: Int64s, allowed: Int64s) -> np.ndarray[tuple[int], np.dtype[np.b
 
 
 def _plain(scores: Float64s) -> Float64s:
-    """Products of unit vectors, with what rounding added beyond 1 taken off."""
+    """Clip products of unit vectors to 1, which rounding may exceed."""
     return np.clip(scores, -1.0, 1.0)

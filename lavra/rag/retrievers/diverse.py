@@ -16,20 +16,20 @@ from lavra.rag.retrievers.arm import check_request
 from lavra.rag.retrievers.fusion import scale
 from lavra.rag.words import Analyzer
 
-DEPTH: Final = 4  # passages that are chosen among, for each that is wanted
+DEPTH: Final = 4  # number of candidate passages for each passage wanted
 
 Likeness = Callable[[Sequence[str]], Float64s]
-"""(N, N) how alike texts are, from 0 to 1."""
+"""A function that gives the likeness of texts, (N, N), from 0 to 1."""
 
 
 class Diverse:
-    """Chooses among the passages of a retriever, each time the one with the greatest λ · fit - (1 - λ) · likeness.
+    """A retriever that chooses among passages, each time the passage with the greatest λ · fit - (1 - λ) · likeness.
 
-    Fit is its scaled score; likeness is its greatest to a passage chosen before.
+    Fit is a passage's scaled score; likeness is its greatest likeness to a passage chosen before.
 
     Args:
-        inner: finds the passages.
-        likeness: of texts; `word_likeness` needs no model.
+        inner: the retriever of the passages.
+        likeness: function of the likeness of texts; `word_likeness` needs no model.
         relevance: λ, from 0 to 1.
 
     Raises:
@@ -59,7 +59,7 @@ class Diverse:
         chosen: list[Passage] = []
         while left.any() and len(chosen) < k:
             gain = np.where(left, self._relevance * fit - (1 - self._relevance) * nearest, -np.inf)
-            place = int(gain.argmax())  # the first of equal ones, which stood higher before
+            place = int(gain.argmax())  # the first of equal passages, which stood higher before
             chosen.append(replace(passages[place], score=float(gain[place])))
             left[place] = False
             nearest = np.maximum(nearest, alike[place])

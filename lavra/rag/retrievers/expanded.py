@@ -1,4 +1,4 @@
-"""Parent documents: a passage is found by a small chunk and shown with what stands around it.
+"""Parent documents: a passage is found by a small chunk and shown with the text around it.
 
 The text shown is a slice of the document as indexed, so that every place in it can still be cited.  Passages of one
 document that overlap after widening become one, at the rank of the better.
@@ -17,12 +17,12 @@ from lavra.rag.retrievers.config import Expansion
 
 @dataclass(slots=True)
 class _Stretch:
-    """A passage and the chunks it is shown with.
+    """A passage with the chunks around it.
 
     Attributes:
-        passage: that was found.
-        first: chunk of the stretch, whose line and page are the stretch's.
-        end: behind its last character.
+        passage: result of the search.
+        first: first chunk of the stretch, which gives its line and page.
+        end: place behind its last character.
     """
 
     passage: Passage
@@ -30,25 +30,25 @@ class _Stretch:
     end: int
 
     def meets(self, other: _Stretch) -> bool:
-        """Whether both are of one document and share a character."""
+        """Whether both stretches are of one document and share a character."""
         same = self.first.document == other.first.document
         return same and self.first.start < other.end and other.first.start < self.end
 
     def take(self, other: _Stretch) -> None:
-        """Become both."""
+        """Merge another stretch into this one."""
         self.first = min(self.first, other.first, key=lambda chunk: chunk.start)
         self.end = max(self.end, other.end)
 
 
 class Expanded:
-    """Widens the passages of a retriever.
+    """A retriever that widens the passages of another.
 
     Args:
-        inner: finds the passages.
-        table: has their documents.
-        expansion: to what.
-        neighbours: chunks on each side, for `NEIGHBOURS`.
-        most_characters: that one passage is widened to; a passage that is longer by itself stays as it is.
+        inner: the retriever of the passages.
+        table: chunks and documents of the index.
+        expansion: extent to which passages are widened.
+        neighbours: number of chunks on each side, for `NEIGHBOURS`.
+        most_characters: most characters of a widened passage; a passage that is longer by itself stays the same.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class Expanded:
         self._neighbours, self._most = neighbours, most_characters
 
     def search(self, request: SearchRequest) -> Found:
-        """See `Retriever.search`; fewer passages than wanted where some became one.
+        """See `Retriever.search`; there are fewer passages than wanted where some were merged.
 
-        A document is readable whole or not at all, so that no neighbour is of another group.
+        A document is readable as a whole or not at all, so no neighbour belongs to another group.
 
         Raises:
             InputError: as the inner retriever.
@@ -79,7 +79,7 @@ class Expanded:
         return replace(found, passages=tuple(self._shown(stretch) for stretch in stretches))
 
     def _widened(self, passage: Passage, chunks: Sequence[Chunk]) -> _Stretch:
-        """Chunks are taken from both sides in turn while they belong to the passage and there is room."""
+        """Take chunks from both sides in turn while they belong to the passage and there is room."""
         place = next((at for at, chunk in enumerate(chunks) if chunk.id == passage.chunk.id), None)
         if place is None or self._expansion is Expansion.NONE:
             return _Stretch(passage, passage.chunk, passage.chunk.end)
@@ -104,7 +104,7 @@ class Expanded:
         return abs(at - place) <= self._neighbours
 
     def _add(self, stretches: list[_Stretch], new: _Stretch) -> None:
-        """Add a stretch, or make it part of the better ones it meets."""
+        """Add a stretch, or merge it into the better stretches that it meets."""
         first = next((old for old in stretches if old.meets(new)), None)
         if first is None:
             stretches.append(new)

@@ -1,4 +1,4 @@
-"""Words and meaning together."""
+"""Search by words and meaning together."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lavra.rag.retrievers.fusion import fuse_ranks, fuse_scores
 
 
 class HybridRetriever:
-    """Asks two arms and fuses what they find.
+    """A retriever that asks two arms and fuses their candidates.
 
     Args:
         table: the chunks.
         words: the arm of words.
         dense: the arm of meaning.
-        config: how they are fused.
+        config: settings of the fusion.
     """
 
     def __init__(self, table: ChunkTable, words: Arm, dense: Arm, config: RetrievalConfig | None = None) -> None:
@@ -30,7 +30,7 @@ class HybridRetriever:
     def search(self, request: SearchRequest) -> Found:
         """See `Retriever.search`.
 
-        A question longer than the embedder reads is searched for by its words alone, and it is said.
+        A question longer than the embedder reads is searched for by its words alone, with a warning.
 
         Raises:
             InputError: as `Lookup.of`.
@@ -44,7 +44,7 @@ class HybridRetriever:
         return Found(passages=passages(self._table, ids[: request.k], scores[: request.k], found), warnings=warnings)
 
     def _ask(self, lookup: Lookup) -> dict[str, Candidates]:
-        """What each arm finds; one of weight 0 is not asked."""
+        """Ask each arm for candidates; an arm of weight 0 is not asked."""
         by_weight = self._config.fusion is Fusion.WEIGHTS
         found = {}
         if not by_weight or self._config.dense_weight < 1:
@@ -53,9 +53,9 @@ class HybridRetriever:
             try:
                 found[self._dense.name] = self._dense.candidates(lookup)
             except ContextLengthError as error:
-                told = f"the question was searched for by its words alone: {error}"
+                warning = f"the question was searched for by its words alone: {error}"
                 found[self._words.name] = self._words.candidates(lookup)
-                found[self._dense.name] = Candidates(ids=lookup.allowed[:0], scores=np.zeros(0), warnings=(told,))
+                found[self._dense.name] = Candidates(ids=lookup.allowed[:0], scores=np.zeros(0), warnings=(warning,))
         return found
 
     def _fuse(self, found: dict[str, Candidates]) -> tuple[Int64s, Float64s]:

@@ -14,13 +14,13 @@ from lavra.rag.retrievers.fusion import scale
 
 
 class Reranked:
-    """Orders the first passages of a retriever by a reranker.
+    """A retriever that orders another's first passages with a reranker.
 
     Args:
-        inner: finds the passages.
-        reranker: reads them.
-        depth: how many it reads.
-        weight: of its score beside the scaled score of the order before, from 0 to 1.
+        inner: the retriever of the passages.
+        reranker: reads the first passages.
+        depth: number of passages that it reads.
+        weight: share of its score against the scaled score of the earlier order, from 0 to 1.
 
     Raises:
         ConfigError: the weight is not from 0 to 1, or the depth below 1.

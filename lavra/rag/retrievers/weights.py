@@ -1,9 +1,9 @@
-"""The weight of meaning beside words, learned from questions whose passages are known.
+"""Learn the weight of meaning against words from questions whose passages are known.
 
-A corpus whose language the encoder does not read well gets a small weight, down to 0: that arm is then blind there, and
-is not asked.  The weight is the one of a grid with the best mean nDCG@10; what it is worth is measured by
+A corpus whose language the encoder reads badly gets a small weight, down to 0: that arm is then blind there, and
+is not used.  The weight is the grid's weight with the best mean nDCG@10; its value is measured by
 cross-validation over queries: each query is scored with weights learned without its fold, over several ways of
-making the folds, since with few queries one way is chance.
+making the folds, since with few queries the result of a single way is chance.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from lavra.rag.retrievers.arm import Arm, Candidates, Lookup
 from lavra.rag.retrievers.fusion import fuse_scores
 
 GRID: Final = tuple(round(0.05 * step, 2) for step in range(21))
-CUTOFF: Final = 10  # of nDCG
+CUTOFF: Final = 10  # depth of nDCG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnedWeight:
-    """A weight and what it is worth.
+    """A learned weight and its measured quality.
 
     Attributes:
-        dense_weight: learned on all queries; for `RetrievalConfig.dense_weight`.
-        fold_weights: learned without each fold, of all splits.
+        dense_weight: weight learned on all queries; for `RetrievalConfig.dense_weight`.
+        fold_weights: weights learned without each fold, of all splits.
         ndcg: mean nDCG@10 of queries, each with the weights learned without its fold.
-        words_ndcg: of words alone, over the same queries.
-        dense_ndcg: of meaning alone.
+        words_ndcg: mean nDCG@10 of words alone, over the same queries.
+        dense_ndcg: mean nDCG@10 of meaning alone.
         by_query: nDCG@10 of each query with the weights learned without its fold, their mean over the splits.
     """
 
@@ -59,18 +59,18 @@ def learn_weights(
     depth: int = 100,
     seed: int = 0,
 ) -> LearnedWeight:
-    """Learn the weight of meaning beside words.
+    """Learn the weight of meaning against words.
 
     Args:
         table: the chunks.
         words: the arm of words.
         dense: the arm of meaning.
-        queries: their texts, by name.
-        judgements: for each query the grade of each judged chunk, by number; chunks without one do not fit.
-        folds: parts of the queries.
-        splits: ways of making them.
-        depth: passages that each arm gives.
-        seed: of the folds.
+        queries: texts of the queries, by name.
+        judgements: for each query the grade of each judged chunk, by number; chunks without a grade do not fit.
+        folds: number of parts that the queries are divided into.
+        splits: number of ways of dividing them.
+        depth: number of passages that each arm gives.
+        seed: decides the folds.
 
     Raises:
         ConfigError: fewer than 2 folds, or no split.
@@ -107,7 +107,7 @@ def _held_out(scores: Float64s, fold: Int64s) -> tuple[Float64s, list[int]]:
 def best_weight(scores: Float64s) -> int:
     """The place in the grid of the best weight for (Q, W) scores.
 
-    The mean over queries is smoothed over three neighbours, for a peak of one weight is chance.
+    The mean over queries is smoothed over three neighbours, because a peak of one weight is chance.
     """
     mean = scores.mean(axis=0)
     padded = np.concatenate([mean[:1], mean, mean[-1:]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from lavra.base.retrieval import Found, SearchRequest
-from lavra.rag.bm25 import Postings
+from lavra.rag.bm25.postings import Postings
 from lavra.rag.chunk_table import ChunkTable
 from lavra.rag.retrievers.arm import Candidates, Lookup, search_one
 
@@ -13,11 +13,11 @@ NO_WORDS: Final = "the question has no word or number, so words were not searche
 
 
 class WordRetriever:
-    """Finds passages that share words with the question.
+    """A retriever of passages that share words with the question.
 
     Args:
         table: the chunks.
-        postings: their words, of the same moment as the table.
+        postings: words of the chunks, of the same moment as the table.
     """
 
     name = "bm25"

@@ -1,11 +1,11 @@
-"""A question such as "and when?" made understandable alone, from the earlier turns of its conversation.
+"""Make a question such as "and when?" understandable alone, from the earlier turns of its conversation.
 
-By rule: a question that begins as one that goes on ("and …"), has no topic of its own, or has a pronoun and no name,
+By rule: a question that begins like a continuation ("and …"), has no topic of its own, or has a pronoun and no name,
 is followed by the words of the earlier questions that carry their topic, and the names of their answers. A search by
 words or vectors needs no more than these words.
 
-By a model: it writes the question anew, and what it wrote is used only where it keeps the question's own words and has
-no others than those of the conversation; otherwise the rule holds.
+By a model: it writes the question anew, and its text is used only where it keeps the question's own words and has
+no words from outside the conversation; otherwise the rule holds.
 
 Deliberately absent: coreference by rule.  A pronoun is not replaced; the words it may stand for are added.
 """
@@ -21,13 +21,13 @@ from lavra.base.types import GenerateRequest
 from lavra.rag.questions.phrases import PHRASES, WORD, content_words
 from lavra.text.function_words import english_or_portuguese
 
-_ENOUGH = 3  # words that carry a topic; older turns are looked at until there are so many
-_MOST_ADDED = 10  # words of earlier turns
-_MOST_NAMES = 4  # words of an earlier answer
-_MOST_WORDS = 40  # of what a model writes
+_ENOUGH = 3  # number of topic words; older turns are read until there are this many
+_MOST_ADDED = 10  # most words of earlier turns
+_MOST_NAMES = 4  # most words of an earlier answer
+_MOST_WORDS = 40  # most words that a model writes
 _MAX_TOKENS = 60
-_LAST_TURNS = 3  # that a model is shown
-_STEM = 4  # letters in which two forms of a word agree
+_LAST_TURNS = 3  # most turns that a model is shown
+_STEM = 4  # number of first letters in which two forms of a word agree
 
 _PROMPTS: Final = {
     "en": (
@@ -48,12 +48,12 @@ _ASKS: Final = {"en": "Question", "pt": "Pergunta"}
 
 
 def standalone_question(question: str, history: Sequence[Turn], model: LanguageModel | None = None) -> str:
-    """The question, understandable without its history; as it is where it already is.
+    """Make the question understandable without its history; an understandable question stays the same.
 
     Args:
-        question: what is asked now.
+        question: text of the user's latest question.
         history: earlier turns, the oldest first.
-        model: rewrites the question; without one, or where what it writes is no use, the topic's words are added.
+        model: rewrites the question; without it, or where its text is not usable, the topic's words are added.
     """
     if not history or not _goes_on(question, history):
         return question
@@ -62,7 +62,7 @@ def standalone_question(question: str, history: Sequence[Turn], model: LanguageM
 
 
 def _goes_on(question: str, history: Sequence[Turn]) -> bool:
-    """Whether a question is likely to need what was said before."""
+    """Whether a question probably needs the earlier turns."""
     language = _language(question, history)
     words = [word.lower() for word in WORD.findall(question)]
     topic = content_words(question, language)
@@ -88,12 +88,12 @@ def _with_topic(question: str, history: Sequence[Turn]) -> str:
 
 
 def _names(answer: str, language: str) -> list[str]:
-    """Words of an answer that begin with a capital letter, the first few: whom a pronoun may stand for."""
+    """The first few words of an answer that begin with a capital letter: a pronoun may refer to them."""
     return [word for word in content_words(answer, language) if word[:1].isupper()][:_MOST_NAMES]
 
 
 def _written(question: str, history: Sequence[Turn], model: LanguageModel) -> str:
-    """What a model makes of the question, or nothing where it may not be used."""
+    """The model's rewriting of the question, or nothing where it may not be used."""
     language = _language(question, history)
     asked = [*(turn.question for turn in history[-_LAST_TURNS:]), question]
     shown = "".join(f"{_ASKS[language]}: {' '.join(one.split())}\n" for one in asked)
@@ -110,11 +110,11 @@ def _written(question: str, history: Sequence[Turn], model: LanguageModel) -> st
 
 
 def _is_faithful(written: str, question: str, history: Sequence[Turn], language: str) -> bool:
-    """Whether a rewriting has the question's words, more than it, and none that nobody said."""
+    """Whether a rewriting has the question's words, more than those, and no word from outside the conversation."""
     stems = _stems(written, language)
     own = _stems(question, language)
-    said = own.union(*(_stems(f"{turn.question} {turn.answer}", language) for turn in history))
-    return len(WORD.findall(written)) <= _MOST_WORDS and own < stems <= said
+    known_stems = own.union(*(_stems(f"{turn.question} {turn.answer}", language) for turn in history))
+    return len(WORD.findall(written)) <= _MOST_WORDS and own < stems <= known_stems
 
 
 def _stems(text: str, language: str) -> set[str]:
@@ -122,5 +122,5 @@ def _stems(text: str, language: str) -> set[str]:
 
 
 def _language(question: str, history: Sequence[Turn]) -> str:
-    """The language of the question, or of the conversation where the question is too short to tell; else English."""
+    """The language of the question, or of the conversation where the question is too short to decide; else English."""
     return english_or_portuguese(question) or english_or_portuguese(" ".join(turn.question for turn in history)) or "en"

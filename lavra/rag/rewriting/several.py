@@ -1,11 +1,11 @@
-"""A search with several wordings of one question, fused by their ranks.
+"""Search with several wordings of a question, fused by their ranks.
 
 `MultiQuery` searches with a model's own wordings too.  `Hypothetical` searches with a passage that a model imagines as
-the answer (HyDE: Gao et al. 2023, "Precise Zero-Shot Dense Retrieval without Relevance Labels"); what it says need not
-be true, it only has to look like what is sought.  In both the question itself is searched with first, so that a weak
-model can do limited harm.
+the answer (HyDE: Gao et al. 2023, "Precise Zero-Shot Dense Retrieval without Relevance Labels"); the passage need not
+be true, it only has to resemble the wanted passages.  In both the question itself is searched with first, so that a
+weak model can do limited harm.
 
-Each costs a generation and another search, so each is off unless it is asked for.
+Each costs a generation and another search, so each is off by default.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from lavra.text.function_words import english_or_portuguese
 
 _RANK_CONSTANT: Final = 60  # Cormack, Clarke and Büttcher 2009
 _WORDING_TOKENS, _PASSAGE_TOKENS = 40, 120
-_LEAST_WORDS = 3  # of a wording or passage that is searched with
-_MOST_CHARACTERS: Final = 1000  # of a wording or passage that is searched with
-_DEPTH: Final = 30  # passages of each search that are fused
+_LEAST_WORDS = 3  # fewest words of a wording or passage to search with
+_MOST_CHARACTERS: Final = 1000  # most characters of a wording or passage to search with
+_DEPTH: Final = 30  # number of passages of each search that are fused
 
 _WORDING: Final = {
     "en": (
@@ -58,13 +58,13 @@ _PASSAGE: Final = {
 
 
 class MultiQuery:
-    """A `Retriever` that searches with other wordings too.
+    """A `Retriever` that also searches with other wordings.
 
     Args:
-        inner: searches.
+        inner: the retriever that searches.
         generator: writes the wordings.
-        wordings: how many.
-        seed: of the wordings behind the first, which are drawn.
+        wordings: number of wordings.
+        seed: decides the wordings behind the first, which are drawn.
 
     Raises:
         ConfigError: fewer than one wording.
@@ -95,11 +95,11 @@ class MultiQuery:
 
 
 class Hypothetical:
-    """A `Retriever` that searches with an imagined answer too.
+    """A `Retriever` that also searches with an imagined answer.
 
     Args:
-        inner: searches.
-        generator: imagines.
+        inner: the retriever that searches.
+        generator: writes the imagined answer.
     """
 
     def __init__(self, inner: Retriever, generator: LanguageModel) -> None:
@@ -124,7 +124,7 @@ class Hypothetical:
 
 
 def fuse_found(found: Sequence[Found], k: int) -> tuple[Passage, ...]:
-    """Passages of several searches by reciprocal rank fusion, the best first, equal ones by number."""
+    """Fuse passages of several searches by reciprocal rank, the best first, equal scores by number."""
     score: dict[int, float] = {}
     known: dict[int, Passage] = {}
     for one in found:
@@ -140,7 +140,7 @@ def _prompt(prompts: dict[str, str], query: str) -> str:
 
 
 def _usable(query: str, written: Sequence[Completion]) -> list[str]:
-    """What is worth searching with: texts of some words, none twice, none the question itself."""
+    """The texts worth a search: of some words, none twice, none the question itself."""
     texts = [" ".join(one.text.split())[:_MOST_CHARACTERS] for one in written]
     known = {query.strip().lower()}
     kept = []
@@ -152,12 +152,12 @@ def _usable(query: str, written: Sequence[Completion]) -> list[str]:
 
 
 def _search_all(inner: Retriever, request: SearchRequest, texts: Sequence[str], what: str) -> Found:
-    """Search with the question and with other texts, and fuse what is found."""
+    """Search with the question and with other texts, and fuse the passages found."""
     wide = replace(request, k=max(request.k, _DEPTH))
     first = inner.search(wide)
     if not texts:
-        told = f"the model wrote nothing to search with, so {what} were left out"
-        return replace(first, passages=first.passages[: request.k], warnings=(*first.warnings, told))
+        note = f"the model wrote nothing to search with, so {what} were left out"
+        return replace(first, passages=first.passages[: request.k], warnings=(*first.warnings, note))
     found = [first, *(inner.search(replace(wide, query=text)) for text in texts)]
     warnings = tuple(dict.fromkeys(warning for one in found for warning in one.warnings))
     return Found(passages=fuse_found(found, request.k), warnings=warnings)

@@ -1,4 +1,4 @@
-"""What every store refuses before it touches anything."""
+"""The checks with which every store refuses invalid input before it acts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check_entries(ids: Int64s, vectors: Float32s, metadata: Sequence[Mapping[str
 
 
 def check_search(queries: Float32s, k: int, dimension: int) -> None:
-    """Refuse queries that cannot be searched for.
+    """Refuse invalid queries.
 
     Raises:
         InputError: k below 1, another width, or a number that is not finite.
@@ -41,10 +41,10 @@ def check_search(queries: Float32s, k: int, dimension: int) -> None:
 
 
 def check_vectors(vectors: Float32s, dimension: int, name: str) -> None:
-    """Refuse vectors of another shape, or that hold infinities or what is not a number.
+    """Refuse vectors of another shape, or with infinities or NaN.
 
     Raises:
-        InputError: naming the first vector that cannot be used.
+        InputError: a vector cannot be used; the message names the first.
     """
     if vectors.ndim != 2 or vectors.shape[1] != dimension:
         raise InputError(
@@ -57,5 +57,5 @@ def check_vectors(vectors: Float32s, dimension: int, name: str) -> None:
 
 
 def no_results(num_queries: int, k: int) -> tuple[Int64s, Float32s]:
-    """Results (Q, k) that hold nothing: ids -1, products minus infinity."""
+    """Make empty results (Q, k): ids -1, products minus infinity."""
     return np.full((num_queries, k), -1, dtype=np.int64), np.full((num_queries, k), -np.inf, dtype=np.float32)

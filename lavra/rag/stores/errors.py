@@ -1,4 +1,4 @@
-"""What a store outside this process may answer instead of results, and the key it wants."""
+"""The error of a store outside this process, and the function that reads its key."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from lavra.rag.stores.config import StoreConfig
 
 
 class StoreError(LavraError):
-    """A vector store cannot be reached, is full, or refuses what it was asked."""
+    """A vector store cannot be reached, is full, or refuses a request."""
 
 
 def read_key(config: StoreConfig, usual_variable: str, *, needed: bool) -> str:
-    """The key of a server, from the file or the environment variable that the settings name.
+    """Read the key of a server from the file or the environment variable that the settings name.
 
     Raises:
-        ConfigError: a key is needed, or a file is named, and there is none.
+        ConfigError: a key is needed, or a file is named, and it is missing.
     """
     if config.key_file is not None:
         try:

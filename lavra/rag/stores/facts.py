@@ -1,11 +1,11 @@
-"""Facts about vectors, and which vectors meet a condition: columns of codes.
+"""Columns of codes for facts about vectors, and the vectors that meet a condition.
 
 Chunks of one document share their facts, so each distinct set of facts is kept once and rows refer to it by code.  A
 field becomes a column when a condition first asks for it: its distinct values once, and a code for each set of facts.
 A condition is decided for the distinct values (looked up, or found by bisection in their order), and then spread over
 the codes by one NumPy gather.
 
-The meaning of each operator is that of `lavra.rag.chunk_table.meets`, which tests hold this to.
+The meaning of each operator is that of `lavra.rag.chunk_table.meets`; tests compare the two.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class FactColumns:
     """Distinct sets of facts, each with a code from 0 in the order they were added."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []  # as JSON: tables of values would be three times as large
+        self._texts: list[str] = []  # kept as JSON: tables of values would be three times as large
         self._codes: dict[str, int] = {}
         self._columns: dict[str, _Column] = {}
-        self._lock = threading.Lock()  # columns grow when they are asked for, and threads of a server ask at once
+        self._lock = threading.Lock()  # columns grow on demand, and threads of a server ask at once
 
     def __len__(self) -> int:
         return len(self._texts)
 
     def codes(self, texts: Sequence[str]) -> tuple[list[int], list[str]]:
-        """Codes of sets of facts, as `facts_text` writes them, and the sets that are new; nothing is added yet."""
+        """The codes of sets of facts, as `facts_text` writes them, and the new sets; nothing is added yet."""
         fresh: dict[str, int] = {}
         codes = []
         for text in texts:
@@ -74,13 +74,13 @@ class _Column:
     def __init__(self, field: str) -> None:
         self._field = field
         self._values: list[MetaValue] = []
-        self._places: dict[MetaValue, int] = {}  # 1, 1.0 and True are one value, as they are equal to every operator
+        self._places: dict[MetaValue, int] = {}  # 1, 1.0 and True are one value, as all operators hold them equal
         self._words: dict[str | int | float | bool, list[int]] = {}
-        self._ordered: dict[bool, tuple[list[Any], list[int]]] = {}  # of numbers, and of strings
-        self._codes = np.empty(0, dtype=np.int32)  # place of a set's value, -1 where it has none
+        self._ordered: dict[bool, tuple[list[Any], list[int]]] = {}  # order of numbers, and of strings
+        self._codes = np.empty(0, dtype=np.int32)  # place of a set's value, -1 where it has no value
 
     def extend(self, texts: Sequence[str]) -> None:
-        """Read the sets that were added since."""
+        """Read the sets that were added since the last call."""
         if len(self._codes) == len(texts):
             return
         default = (EVERYONE,) if self._field == ACCESS else None
@@ -101,7 +101,7 @@ class _Column:
 
     def meeting(self, condition: Condition) -> npt.NDArray[np.bool_]:
         """(S,) whether each set of facts meets a condition."""
-        table = np.zeros(len(self._values) + 1, dtype=np.bool_)  # the last is that of sets without a value
+        table = np.zeros(len(self._values) + 1, dtype=np.bool_)  # the last entry is for sets without a value
         match condition.operator:
             case Operator.EQUAL:
                 table[self._equal((condition.value,))] = True
@@ -137,7 +137,7 @@ class _Column:
         return places[: bisect_left(values, condition.value)]
 
     def _order(self, strings: bool) -> tuple[list[Any], list[int]]:
-        """Values of one kind in rising order, and their places."""
+        """The values of one kind in rising order, and their places."""
         if strings not in self._ordered:
             kind = str if strings else (bool, int, float)
             found: list[tuple[Any, int]] = [(v, p) for p, v in enumerate(self._values) if isinstance(v, kind)]
@@ -147,7 +147,7 @@ class _Column:
 
 
 def facts_text(facts: Mapping[str, MetaValue]) -> str:
-    """A set of facts as JSON, equal sets alike.
+    """Write a set of facts as JSON; equal sets give equal texts.
 
     Raises:
         InputError: a value is not a string, a finite number, a truth value or several words.
@@ -168,7 +168,7 @@ def _check_fact(name: str, value: object) -> None:
 
 
 def check_conditions(where: Where) -> None:
-    """Refuse conditions that nothing can be compared with.
+    """Refuse conditions whose value cannot be compared.
 
     Raises:
         InputError: a value is not a number.

@@ -1,19 +1,19 @@
 """The FAISS store: flat, IVF, HNSW and IVF-PQ over rows that lie on disk (Douze et al. 2024, "The Faiss library").
 
-The rows (`rows`) are the truth; FAISS' own file is made from them and can be made again, so that no kill can damage an
-index.  It covers the rows up to some number; those behind it are few and are compared exactly until it is written anew.
-What FAISS finds are candidates: their products are computed again from the vectors themselves, so that the products are
+The rows (`rows`) are the authority; FAISS' own file is made from them and can be made again, so that no kill can damage
+an index.  It covers the rows up to some number; those behind it are few and are compared exactly until it is written
+anew. FAISS finds candidates: their products are computed again from the vectors themselves, so that the products are
 exact with PQ's short codes, too.
 
 Conditions become a bitmap of rows that FAISS may return.  In a graph or in lists, the narrower the condition the fewer
 of the visited vectors count, and recall would fall; so a search over few allowed rows reads them all
-(`StoreConfig.exact_rows`), and one over many looks the further the fewer are allowed.
+(`StoreConfig.exact_rows`), and a search over many looks further, the fewer rows are allowed.
 
 Flat needs no file of its own: FAISS reads the vectors where they lie.  IVF and PQ are trained on the vectors; with
-fewer than training wants (39 a list, FAISS' own bound, and 39 for each of PQ's 256 codes) all vectors are read, as
-`state` tells.
+fewer than training needs (39 a list, FAISS' own bound, and 39 for each of PQ's 256 codes) all vectors are read, as
+`state` reports.
 
-Deliberately absent: GPUs, and an index that is trained elsewhere.
+Deliberately absent: GPUs, and an index trained elsewhere.
 """
 
 from __future__ import annotations
@@ -44,28 +44,28 @@ from lavra.rag.stores.rows import RowsView, VectorRows
 _faiss: Any = faiss  # its type information lacks half of it
 
 _NOTE: Final = "faiss"
-_PER_LIST: Final = 39  # vectors that FAISS wants to train one list with, or one code of PQ
+_PER_LIST: Final = 39  # vectors that FAISS needs to train one list, or one code of PQ
 _CODES: Final = 256  # values of one byte
-_TRAINED_WITH: Final = 64  # vectors a list; more only make training longer
-_NUMBERS_A_BYTE: Final = 8  # that one byte of PQ stands for
+_TRAINED_WITH: Final = 64  # most training vectors for each list; more only make training longer
+_NUMBERS_A_BYTE: Final = 8  # number of dimensions that one byte of PQ stands for
 _LEAST_TAIL: Final = 2_048
-_TAIL: Final = 0.25  # of the covered rows, compared exactly before FAISS' file is written anew
+_TAIL: Final = 0.25  # share of the covered rows, compared exactly before FAISS' file is written anew
 _REFINED: Final = {StoreKind.FAISS_HNSW: 2, StoreKind.FAISS_IVF: 1, StoreKind.FAISS_PQ: 20}  # candidates a result
-_GROWN: Final = 8  # times as many rows as its lists were made for: trained anew
+_GROWN: Final = 8  # growth of the rows since the lists were made, at which they are trained anew
 _ADDED_ROWS: Final = 1 << 14
 _WIDER: Final = 4  # a graph loses its way among vectors that do not count: measured, 0.91 → 0.98 with half allowed
-_BUILDING: Final = 200  # vectors in sight while the graph is made
+_BUILDING: Final = 200  # vectors in sight while the graph is built
 _NEARLY_ALL: Final = 0.9  # few rows are dead, and no condition holds: nothing is lost
 _ROWS_A_STEP: Final = 12  # measured: 2,048 in sight take as long as reading 25,000 rows
-_WIDEST: Final = 64  # times further than without a condition
+_WIDEST: Final = 64  # most times further than without a condition
 
 
 class FaissStore:
     """A `VectorStore` of FAISS over rows on disk.
 
     Args:
-        config: kind and settings of the search.
-        folder: where it lies.
+        config: kind of index and settings of the search.
+        folder: path of the store.
         dimension: numbers of a vector.
 
     Raises:
@@ -111,7 +111,7 @@ class FaissStore:
         return self._approximate(made, view, queries, k, allowed)
 
     def state(self) -> str:
-        """What a search reads, in a sentence for people."""
+        """The rows and lists that a search reads, in a sentence for people."""
         count, made = self.count(), self._made
         if self._config.kind is StoreKind.FAISS_FLAT:
             return f"FAISS reads all {count} vectors"
@@ -139,7 +139,7 @@ class FaissStore:
         return found_ids, found
 
     def _candidates(self, made: _Made, queries: Float32s, k: int, head: npt.NDArray[np.bool_]) -> Int64s:
-        """(Q, C) rows that FAISS finds among the allowed ones; -1 where it finds fewer."""
+        """Find candidates among the allowed rows with FAISS, (Q, C); -1 where it finds fewer."""
         count = min(_REFINED[self._config.kind] * k, len(head))
         share = max(1, int(np.count_nonzero(head))) / len(head)
         bits, selector = _selector(head) if share < 1 else (None, None)
@@ -155,11 +155,11 @@ class FaissStore:
         return np.asarray(found, dtype=np.int64)
 
     def _effort(self, k: int, share: float) -> int:
-        """Vectors that a search in the graph keeps in sight, where this share of them may be found."""
+        """The number of vectors that a search in the graph keeps in sight, where this share of them may be found."""
         return max(self._config.effort, 2 * _REFINED[StoreKind.FAISS_HNSW] * k) * _wider(share)
 
     def _graph_rows(self, k: int, share: float) -> int:
-        """Rows that can all be read in the time that the graph would take."""
+        """The number of rows that can all be read in the time that the graph would take."""
         return _ROWS_A_STEP * self._effort(k, share) if self._config.kind is StoreKind.FAISS_HNSW else 0
 
     # ------------------------------------------------------------------ FAISS' file
@@ -174,7 +174,7 @@ class FaissStore:
         try:
             index = _faiss.read_index(str(file), _faiss.IO_FLAG_MMAP_IFC)
         except RuntimeError as error:
-            self._made = None  # gone with rows that moved; all are read
+            self._made = None  # the file went with rows that moved; all rows are read
             if file.exists():
                 raise InputError(
                     f"{file} is damaged; delete it, and all vectors are read until it is made anew"
@@ -183,12 +183,12 @@ class FaissStore:
         self._made = _Made(index=index, covered=int(note["covered"]), vectors=note["vectors"], file=note["file"])
 
     def _settings(self) -> str:
-        """What FAISS' file depends on."""
+        """The settings that FAISS' file depends on."""
         links = self._config.links if self._config.kind is StoreKind.FAISS_HNSW else 0
         return f"{self._config.kind.value} {links}"
 
     def _least_rows(self) -> int:
-        """Rows below which FAISS' file is not made."""
+        """The number of rows below which FAISS' file is not made."""
         return _CODES * _PER_LIST if self._config.kind is StoreKind.FAISS_PQ else _LEAST_TAIL + 1
 
     def _cover_when_due(self) -> None:
@@ -196,7 +196,7 @@ class FaissStore:
             return
         note = json.loads(self._rows.note(_NOTE) or "{}")
         if self._made is not None and note.get("file") != self._made.file:
-            self._open()  # another writer made it anew, or the rows moved
+            self._open()  # another writer made the file anew, or the rows moved
         total, covered = len(self._rows.now.ids), self._made.covered if self._made else 0
         if total >= self._least_rows() and total - covered > max(_LEAST_TAIL, int(_TAIL * covered)):
             self._cover()
@@ -208,7 +208,7 @@ class FaissStore:
         index = self._trained(view)
         for start in range(int(index.ntotal), total, _ADDED_ROWS):
             index.add(np.ascontiguousarray(view.vectors[start : min(start + _ADDED_ROWS, total)]))
-        file = rows.folder / f"faiss-{secrets.token_hex(6)}.index"  # never a name that somebody has mapped
+        file = rows.folder / f"faiss-{secrets.token_hex(6)}.index"  # never a name that a process has mapped
         with naming_full_disk(file):
             _faiss.write_index(index, str(file))
             with file.open("rb") as written:
@@ -216,12 +216,12 @@ class FaissStore:
         note = {"file": file.name, "covered": total, "vectors": view.file, "settings": self._settings()}
         rows.set_notes({_NOTE: json.dumps(note)})
         self._open()
-        for other in rows.folder.glob("faiss-*.index"):  # the one before, and what a killed writer left
+        for other in rows.folder.glob("faiss-*.index"):  # the file before, and the remains of a killed writer
             if other.name != file.name:
                 other.unlink(missing_ok=True)
 
     def _trained(self, view: RowsView) -> Any:
-        """An index to add rows to: the one on disk, or a new one where it was trained on few of today's rows."""
+        """An index to add rows to: the index on disk, or a new index where it was trained on few of today's rows."""
         kind, total, dimension = self._config.kind, len(view.ids), self._rows.dimension
         if self._made is not None:
             few = kind is not StoreKind.FAISS_HNSW and total > _GROWN * int(self._made.index.nlist) ** 2 / 4
@@ -236,7 +236,7 @@ class FaissStore:
         return index
 
     def _layout(self, total: int) -> str:
-        """FAISS' name of the index: about 2 √N lists, each with vectors to learn from."""
+        """FAISS' name of the index: about 2 √N lists, each with enough vectors to train on."""
         lists = max(1, min(int(2 * math.sqrt(total)), total // _PER_LIST))
         if self._config.kind is StoreKind.FAISS_IVF:
             return f"IVF{lists},Flat"
@@ -248,10 +248,10 @@ class _Made:
     """FAISS' file, mapped.
 
     Attributes:
-        index: of FAISS.
-        covered: rows that it holds.
-        vectors: the file of the rows it was made from.
-        file: its name.
+        index: FAISS' own object.
+        covered: number of rows that it holds.
+        vectors: file of the rows it was made from.
+        file: name of FAISS' file.
     """
 
     index: Any
@@ -261,17 +261,17 @@ class _Made:
 
 
 def _wider(share: float) -> int:
-    """How many times further to look where this share of the vectors may be found."""
+    """The factor by which a search looks further where this share of the vectors may be found."""
     return 1 if share > _NEARLY_ALL else min(_WIDEST, math.ceil(_WIDER / max(share, 1 / _WIDEST)))
 
 
 def code_bytes(dimension: int) -> int:
-    """Bytes that PQ keeps of a vector: one for eight numbers, or for as many fewer as divide it evenly."""
+    """The bytes that PQ keeps of a vector: one for eight numbers, or for fewer numbers that divide it evenly."""
     return next(n for n in range(-(-dimension // _NUMBERS_A_BYTE), dimension + 1) if dimension % n == 0)
 
 
 def _read_all(view: RowsView, queries: Float32s, k: int, allowed: npt.NDArray[np.bool_]) -> tuple[Int64s, Float32s]:
-    """FAISS' own comparison with every allowed row, over the mapped vectors."""
+    """Compare with every allowed row by FAISS' own code, over the mapped vectors."""
     found, products = no_results(len(queries), k)
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     bits, selector = _selector(allowed)
@@ -297,13 +297,13 @@ def _training_rows(view: RowsView, most: int) -> Float32s:
 
 
 def _selector(allowed: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.uint8], Any]:
-    """The rows FAISS may return, a bit each; the bits must live as long as the selector."""
+    """Select the rows that FAISS may return, a bit for each; the bits must live as long as the selector."""
     bits = np.packbits(allowed, bitorder="little")
     return bits, _faiss.IDSelectorBitmap(len(allowed), _faiss.swig_ptr(bits))
 
 
 def _in_order(places: Int64s, products: Float32s, ids: Int64s) -> tuple[Int64s, Float32s]:
-    """Rows by their ids; among equal products the smaller id first."""
+    """Order rows by product; among equal products the smaller id comes first."""
     found = np.where(places >= 0, ids[np.maximum(places, 0)], -1)
     products = np.where(places >= 0, products, -np.inf).astype(np.float32)
     order = np.lexsort((found, -products), axis=1)

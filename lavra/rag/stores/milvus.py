@@ -1,12 +1,12 @@
 """The Milvus store: milvus-lite in this process, or a Milvus server by URI, through the same client (pymilvus 3).
 
-A namespace is a collection of its own (`COLLECTION_NAMESPACE`): ids of one can never replace those of another.  Facts
-are dynamic fields (`typed_facts`), vectors are compared by inner product, and every request asks for strong
-consistency, so that what was added is found at once.
+A namespace is a collection of its own (`COLLECTION_NAMESPACE`): ids of one namespace can never replace those of
+another.  Facts are dynamic fields (`typed_facts`), vectors are compared by inner product, and every request asks for
+strong consistency, so that added vectors are found at once.
 
-In this process the index is FLAT: milvus-lite walks every row in Python whatever the index is, so that a graph gains
-little there and loses recall.  A server gets HNSW; a search with a condition first asks how many vectors meet it, and
-looks the further the fewer they are.
+In this process the index is FLAT: milvus-lite walks every row in Python whatever the index, so that a graph gains
+little there and loses recall.  A server gets HNSW; a search with a condition first asks for the number of vectors that
+meet it, and looks further, the fewer they are.
 
 milvus-lite locks its folder: one process at a time.  For several, start `milvus-lite server`, or Milvus.
 """
@@ -29,7 +29,7 @@ from lavra.rag.stores.typed_facts import KeyComparison, Relation, comparisons, t
 
 _MOST_RESULTS: Final = 16_384  # Milvus' limit of k, and of ids in one answer
 _WIDEST: Final = 32_768  # Milvus' limit of ef
-_ADDED_ROWS: Final = 2_000  # some megabytes a request; Milvus takes 64
+_ADDED_ROWS: Final = 2_000  # rows in a request, some megabytes; Milvus takes 64 MB
 _DELETED_IDS: Final = 5_000
 _QUERIES: Final = 64
 _BUILDING: Final = 200  # efConstruction: vectors in sight while the graph is made
@@ -40,8 +40,8 @@ class MilvusStore:
     """A `VectorStore` of Milvus.
 
     Args:
-        config: `uri` of a server, or none for milvus-lite in `folder`.
-        folder: where milvus-lite keeps its data (`milvus.db`, a folder).
+        config: settings, with the `uri` of a server, or without it for milvus-lite in `folder`.
+        folder: path where milvus-lite keeps its data (`milvus.db`, a folder).
         dimension: numbers of a vector.
 
     Raises:
@@ -56,7 +56,7 @@ class MilvusStore:
         self._collection = f"{config.collection}_{config.namespace}"
         if not config.uri:
             folder.mkdir(parents=True, exist_ok=True)
-        with self._telling():
+        with self._readable_errors():
             self._client = self._connect()
             if not self._client.has_collection(self._collection):
                 self._create()
@@ -68,13 +68,13 @@ class MilvusStore:
         """See `VectorStore.add`.
 
         Raises:
-            StoreError: the server failed; what it had taken by then is there, and adding again replaces it.
+            StoreError: the server failed; entries that it had taken are kept, and adding again replaces them.
         """
         check_entries(ids, vectors, metadata, self._dimension)
         facts = [typed(one, order_texts=True) for one in metadata]
         entries = zip(ids.tolist(), vectors.tolist(), facts, strict=True)
         rows = [{"id": id, "vector": vector, **typed_facts} for id, vector, typed_facts in entries]
-        with self._telling():
+        with self._readable_errors():
             for start in range(0, len(rows), _ADDED_ROWS):
                 self._client.upsert(self._collection, rows[start : start + _ADDED_ROWS])
 
@@ -82,7 +82,7 @@ class MilvusStore:
         """See `VectorStore.search`.
 
         Raises:
-            InputError: more is wanted than Milvus gives at once.
+            InputError: more results are wanted than Milvus gives at once.
             StoreError: the server failed.
         """
         check_search(queries, k, self._dimension)
@@ -92,7 +92,7 @@ class MilvusStore:
         compared = comparisons(where)
         if compared is None:
             return ids, products
-        with self._telling():
+        with self._readable_errors():
             settings = self._effort(k, compared)
             for start in range(0, len(queries), _QUERIES):
                 part = queries[start : start + _QUERIES]
@@ -103,7 +103,7 @@ class MilvusStore:
 
     def delete(self, ids: Int64s) -> None:
         """See `VectorStore.delete`."""
-        with self._telling():
+        with self._readable_errors():
             for start in range(0, len(ids), _DELETED_IDS):
                 self._client.delete(self._collection, ids=ids[start : start + _DELETED_IDS].tolist())
 
@@ -112,7 +112,7 @@ class MilvusStore:
         compared = comparisons(where)
         if compared is None:
             return 0
-        with self._telling():
+        with self._readable_errors():
             return self._count(compared)
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ class MilvusStore:
         return [list(hits) for hits in found]
 
     def _effort(self, k: int, compared: tuple[KeyComparison, ...]) -> dict[str, Any]:
-        """Settings of a search in a graph: the fewer vectors are allowed, the further it looks."""
+        """The settings of a search in a graph: the fewer vectors are allowed, the further it looks."""
         if not self._config.uri:
             return {}
         effort = max(self._config.effort, 2 * k)
@@ -175,7 +175,7 @@ class MilvusStore:
         self._client.create_collection(self._collection, schema=schema, index_params=index, consistency_level="Strong")
 
     def _check(self) -> None:
-        """Refuse a collection that keeps other vectors."""
+        """Refuse a collection of other vectors."""
         fields = {field["name"]: field for field in self._client.describe_collection(self._collection)["fields"]}
         width = fields.get("vector", {}).get("params", {}).get("dim")
         if width is None or int(width) != self._dimension:
@@ -192,8 +192,8 @@ class MilvusStore:
                 )
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Turn the client's errors into one that names the store and a remedy."""
+    def _readable_errors(self) -> Iterator[None]:
+        """Turn the client's errors into an error that names the store and a remedy."""
         try:
             yield
         except Exception as error:
@@ -214,7 +214,7 @@ def _reason(error: Exception) -> str:
 
 
 def _expression(compared: tuple[KeyComparison, ...]) -> str:
-    """Comparisons in Milvus' language; texts in them have neither quotes nor backslashes."""
+    """Write comparisons in Milvus' language; texts in them have neither quotes nor backslashes."""
     return " and ".join(map(_one_expression, compared))
 
 

@@ -1,8 +1,8 @@
 """Exact search: the inner product of a query with every allowed vector, block by block.
 
-Vectors are read where they lie, in a file mapped into memory; a block is large enough for BLAS and small enough that
+Vectors are read in place, in a file mapped into memory; a block is large enough for BLAS and small enough that
 the products of all queries with it stay small.  Where few rows are allowed they are gathered first; where many are, all
-products are computed and those of the others are passed over, since gathering would cost more than it saves.
+products are computed and those of other rows ignored, since gathering would cost more than it saves.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import numpy.typing as npt
 from lavra.base.arrays import Float32s, Int64s
 from lavra.rag.stores.checks import no_results
 
-_PRODUCTS: Final = 1 << 22  # 16 MiB of products at once
+_PRODUCTS: Final = 1 << 22  # products at once: 16 MiB
 _MOST_ROWS: Final = 1 << 16
-_GATHERED_ROWS: Final = 1 << 13  # copied at once: 12 MiB at 384 numbers
-_GATHER_BELOW: Final = 0.25  # measured: above, multiplying with everything is faster than copying the allowed rows
+_GATHERED_ROWS: Final = 1 << 13  # rows copied at once: 12 MiB at 384 numbers
+_GATHER_BELOW: Final = 0.25  # measured: above this share, multiplying all rows is faster than copying the allowed rows
 
 
 def nearest(
     vectors: Float32s, ids: Int64s, queries: Float32s, k: int, allowed: npt.NDArray[np.bool_] | None = None
 ) -> tuple[Int64s, Float32s]:
-    """The k vectors nearest to each query.
+    """Find the k vectors nearest to each query.
 
     Args:
         vectors: (N, D), not copied.
         ids: (N,) their ids; among equal products the smaller id comes first.
         queries: (Q, D).
         k: most vectors wanted for each query.
-        allowed: (N,) which vectors may be found; `None` is all of them.
+        allowed: (N,) whether each vector may be found; `None` allows all.
 
     Returns:
         Int64s (Q, k) and products (Q, k), the greatest first; -1 and minus infinity where there are fewer.
@@ -52,7 +52,7 @@ def nearest(
 def _blocks(
     vectors: Float32s, num_queries: int, allowed: npt.NDArray[np.bool_] | None
 ) -> Iterator[tuple[slice | npt.NDArray[np.intp], Float32s]]:
-    """Rows and their vectors (B, D): gathered ones where few are allowed, stretches of all rows otherwise."""
+    """Yield rows and their vectors (B, D): gathered rows where few are allowed, stretches of all rows otherwise."""
     size = max(1, min(_MOST_ROWS, _PRODUCTS // num_queries))
     if allowed is not None and (count := int(np.count_nonzero(allowed))) < _GATHER_BELOW * len(vectors):
         rows = np.flatnonzero(allowed)
@@ -65,12 +65,12 @@ def _blocks(
 
 
 def _best(ids: Int64s, products: Float32s, k: int, mask: npt.NDArray[np.bool_] | None) -> tuple[Int64s, Float32s]:
-    """The k greatest products and their ids, in order."""
+    """Find the k greatest products and their ids, in order."""
     if mask is not None:
         ids, products = ids[mask], products[mask]
     if len(products) > k:
         least = np.partition(products, len(products) - k)[len(products) - k]
-        keep = np.flatnonzero(products >= least)  # with those equal to the last, so that the ids decide
+        keep = np.flatnonzero(products >= least)  # include those equal to the last, so that the ids decide
         ids, products = ids[keep], products[keep]
     order = np.lexsort((ids, -products))[:k]
     return ids[order], products[order]

@@ -2,10 +2,10 @@
 
 Facts are metadata under typed keys (`typed_facts`); a namespace is Pinecone's.  Requests stay within its limits: 1,000
 records and 2 MB an upsert, 1,000 ids a deletion, 10,000 results a query, 40 kB of facts a vector.  The client
-repeats requests that failed for a moment.  The service shows what was written after a while: a search waits until the
+repeats requests that failed for a moment.  The service shows a write only after a while: a search waits until the
 log position of this store's last write is indexed.
 
-It is tested against a local double that speaks the wire format, not against the service.
+Tests use a local double that speaks the wire format, not the service.
 
 Deliberately absent: creating an index, since that chooses a cloud and costs money; and the order of texts, which
 Pinecone does not have.
@@ -30,9 +30,9 @@ from lavra.rag.stores.typed_facts import KeyComparison, Relation, comparisons, t
 
 _MOST_RESULTS: Final = 10_000
 _MOST_RECORDS: Final = 1_000
-_MOST_BYTES: Final = 2_000_000  # of an upsert; the envelope takes some of 2 MB
+_MOST_BYTES: Final = 2_000_000  # bytes of an upsert; the envelope takes some of the 2 MB
 _MOST_IDS: Final = 1_000
-_MOST_FACTS: Final = 40_960  # bytes a vector
+_MOST_FACTS: Final = 40_960  # most bytes of facts for each vector
 _PAGE: Final = 1_000
 _FRESH_SECONDS: Final = 60.0
 _ORDER: Final = {Relation.AT_LEAST: "$gte", Relation.AT_MOST: "$lte", Relation.OVER: "$gt", Relation.UNDER: "$lt"}
@@ -42,8 +42,8 @@ class PineconeStore:
     """A `VectorStore` of Pinecone.
 
     Args:
-        config: `uri` is the index's host; without one, the host of the index `collection` is asked for.
-        folder: not used; nothing is kept here.
+        config: settings; `uri` is the index's host, and without it the host of the index `collection` is looked up.
+        folder: not used; the store keeps no local files.
         dimension: numbers of a vector.
 
     Raises:
@@ -58,7 +58,7 @@ class PineconeStore:
         self._config, self._dimension = config, dimension
         self._written: int | None = None  # log position of the last write
         key = read_key(config, "PINECONE_API_KEY", needed=True)
-        with self._telling():
+        with self._readable_errors():
             self._index = self._connect(key)
             self._check(self._index.describe_index_stats())
 
@@ -66,14 +66,14 @@ class PineconeStore:
         """See `VectorStore.add`.
 
         Raises:
-            StoreError: the service failed; what it had taken by then is there, and adding again replaces it.
+            StoreError: the service failed; entries that it had taken are kept, and adding again replaces them.
         """
         check_entries(ids, vectors, metadata, self._dimension)
         records = [
             {"id": str(id), "values": _numbers(vector), "metadata": _facts(id, facts)}
             for id, vector, facts in zip(ids.tolist(), vectors, metadata, strict=True)
         ]
-        with self._telling():
+        with self._readable_errors():
             for batch in _batches(records):
                 self._note(self._index.upsert(vectors=batch, namespace=self._config.namespace))
 
@@ -81,8 +81,8 @@ class PineconeStore:
         """See `VectorStore.search`.
 
         Raises:
-            InputError: more is wanted than Pinecone gives at once, or texts are to be compared by order.
-            StoreError: the service failed, or does not show what was written.
+            InputError: more results are wanted than Pinecone gives at once, or texts are compared by order.
+            StoreError: the service failed, or does not show the last write.
         """
         check_search(queries, k, self._dimension)
         if k > _MOST_RESULTS:
@@ -92,7 +92,7 @@ class PineconeStore:
         if compared is None:
             return ids, products
         conditions = _filter(compared)
-        with self._telling():
+        with self._readable_errors():
             for number, query in enumerate(queries):
                 matches = self._query(_numbers(query), k, conditions)
                 ids[number, : len(matches)] = [int(match.id) for match in matches]
@@ -101,18 +101,18 @@ class PineconeStore:
 
     def delete(self, ids: Int64s) -> None:
         """See `VectorStore.delete`."""
-        with self._telling():
+        with self._readable_errors():
             for start in range(0, len(ids), _MOST_IDS):
                 part = [str(id) for id in ids[start : start + _MOST_IDS].tolist()]
                 self._note(self._index.delete(ids=part, namespace=self._config.namespace))
 
     def count(self, where: Where = ()) -> int:
-        """See `VectorStore.count`; with a condition, every page of what meets it is fetched, which is slow for many."""
+        """See `VectorStore.count`; with a condition, every page of the matches is fetched, which is slow for many."""
         compared = comparisons(where)
         if compared is None:
             return 0
         conditions = _filter(compared)
-        with self._telling():
+        with self._readable_errors():
             self._wait()
             if conditions is None:
                 spaces = self._index.describe_index_stats().namespaces
@@ -136,7 +136,7 @@ class PineconeStore:
         return client.index(self._config.collection)
 
     def _check(self, stats: Any) -> None:
-        """Refuse an index that keeps other vectors."""
+        """Refuse an index of other vectors."""
         name = self._config.uri or self._config.collection
         remedy = f"create one of dimension {self._dimension} and metric dotproduct, and name it"
         if stats.dimension is not None and stats.dimension != self._dimension:
@@ -148,7 +148,7 @@ class PineconeStore:
             raise InputError(f"the Pinecone index {name} compares by {stats.metric}, not by dotproduct; {remedy}")
 
     def _query(self, vector: list[float], k: int, conditions: dict[str, Any] | None) -> list[Any]:
-        """Matches, from an index that shows this store's last write."""
+        """Query for matches, from an index that shows this store's last write."""
         end = time.monotonic() + _FRESH_SECONDS
         pause = 0.1
         while True:
@@ -180,15 +180,15 @@ class PineconeStore:
                 return
 
     def _note(self, written: Any) -> None:
-        """Remember the log position of a write, where the service tells it."""
+        """Remember the log position of a write, where the service sends it."""
         info = getattr(written, "response_info", None)
         position = info.lsn_committed if info else None
         if position is not None:
             self._written = max(position, self._written or 0)
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Turn the client's errors into one that names the store and a remedy."""
+    def _readable_errors(self) -> Iterator[None]:
+        """Turn the client's errors into an error that names the store and a remedy."""
         try:
             yield
         except Exception as error:
@@ -224,7 +224,7 @@ def _facts(id: int, facts: Mapping[str, MetaValue]) -> dict[str, Any]:
 
 
 def _numbers(vector: Float32s) -> list[float]:
-    """A vector in nine digits, which are enough for float32 and half as long to send."""
+    """Write a vector in nine digits, which are enough for float32 and half as long to send."""
     return [float(f"{number:.9g}") for number in vector.tolist()]
 
 
@@ -243,7 +243,7 @@ def _batches(records: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _filter(compared: tuple[KeyComparison, ...]) -> dict[str, Any] | None:
-    """Comparisons in Pinecone's language; none where there are none.
+    """Write comparisons in Pinecone's language; nothing for no comparisons.
 
     Raises:
         InputError: texts are compared by order.
@@ -253,7 +253,7 @@ def _filter(compared: tuple[KeyComparison, ...]) -> dict[str, Any] | None:
 
 def _one_filter(one: KeyComparison) -> dict[str, Any]:
     match one.relation:
-        case Relation.ONE_OF | Relation.ANY_OF:  # of a list, `$in` asks whether it has one of them
+        case Relation.ONE_OF | Relation.ANY_OF:  # `$in` on a list tests whether the list has any of them
             return {one.key: {"$in": list(one.values)}}
         case Relation.NONE_OF:
             there = {one.key: {"$exists": True}}

@@ -1,13 +1,13 @@
-"""How many of the truly nearest vectors a store finds: recall at k against exact search, without conditions and with.
+"""Measure a store's recall at k against exact search, without conditions and with them.
 
-An approximate index is only as good as its recall, and a narrow condition is where recall goes first: a graph or a list
-leads to the neighbours of a query, which the condition then throws away.  So recall is measured with conditions that
-about a half, a twentieth and a two-hundredth of the vectors meet, and with the narrowest that one value of a fact gives
-(one document, where documents have names).
+An approximate index is only as good as its recall, and narrow conditions lower recall first: a graph or a list
+leads to the neighbours of a query, which the condition then rejects.  So recall is measured with conditions that
+about a half, a twentieth and a two-hundredth of the vectors meet, and with the narrowest condition on one value of a
+fact (one document, where documents have names).
 
 Queries are made from the vectors themselves: each is a vector moved towards another one, near the data as a question is
-near its passages, and equal to none of them.  Vectors that are as near as the k-th count as found, so that duplicates
-take nothing away.
+near its passages, and equal to no vector.  Vectors that are as near as the k-th count as found, so that duplicates
+do not lower recall.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from lavra.rag.stores.facts import FactColumns, facts_text
 from lavra.rag.stores.nearest import nearest
 
 _WIDTHS: Final = (0.5, 0.05, 0.005)
-_MOST_VALUES: Final = 200  # of one condition
-_TOWARDS: Final = 0.4  # the share of another vector in a query
+_MOST_VALUES: Final = 200  # queries or values in one condition
+_TOWARDS: Final = 0.4  # share of another vector in a query
 _SAME: Final = 1e-5  # products that differ by less are equal: stores round differently
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecallRow:
-    """What was measured under one condition.
+    """The recall measured under one condition.
 
     Attributes:
         name: the condition in words.
-        allowed: vectors that meet it.
-        recall: mean share of the k nearest that were found, 0 to 1.
-        worst: the least share of one query.
+        allowed: number of vectors that meet it.
+        recall: mean share of the k nearest that the store found, 0 to 1.
+        worst: the least share of any query.
         milliseconds: median time of one query.
     """
 
@@ -58,10 +58,10 @@ class RecallTable:
     """Recall of a store under conditions of several widths.
 
     Attributes:
-        k: nearest vectors asked for.
-        queries: of each row.
-        rows: without a condition first, the narrowest last.
-        warnings: widths for which the facts give no condition, and conditions that the store counts otherwise.
+        k: number of nearest vectors asked for.
+        queries: number of queries of each row.
+        rows: measurements: without a condition first, with the narrowest last.
+        warnings: widths for which the facts give no condition, and conditions for which the store's count differs.
     """
 
     k: int
@@ -93,16 +93,16 @@ def measure_recall(
     queries: int = 100,
     seed: int = 0,
 ) -> RecallTable:
-    """Search a store and compare with exact search over the vectors it should hold.
+    """Search a store and compare its results with exact search over the vectors it should hold.
 
     Args:
-        store: that holds them.
+        store: vector store to measure.
         vectors: (N, D) float32 of unit length; they may be mapped.
         ids: (N,) their ids.
-        metadata: N sets of facts.
-        k: nearest vectors asked for.
-        queries: how many are made.
-        seed: of the queries.
+        metadata: the facts of each of the N vectors.
+        k: number of nearest vectors asked for.
+        queries: number of queries made.
+        seed: decides the queries.
 
     Raises:
         InputError: there are no vectors.
@@ -141,7 +141,7 @@ def _measure(
         start = time.perf_counter()
         found_ids, products = store.search(query[None], k, where)
         seconds.append(time.perf_counter() - start)
-        right = np.isin(found_ids[0], ids[allowed])  # what should not have been found counts as missing
+        right = np.isin(found_ids[0], ids[allowed])  # a vector wrongly found counts as missing
         found[number] = np.where(right, products[0], -np.inf)
     shares = (found >= least[:, None] - _SAME).sum(axis=1).clip(max=wanted) / wanted
     return RecallRow(
@@ -169,7 +169,7 @@ def _coded(metadata: Sequence[Mapping[str, MetaValue]]) -> tuple[FactColumns, np
 
 
 def _conditions(metadata: Sequence[Mapping[str, MetaValue]]) -> tuple[list[tuple[str, Where]], list[str]]:
-    """Conditions of falling width with their names, and a sentence for each width that the facts do not give."""
+    """Make conditions of falling width with their names, and a sentence for each width that the facts do not give."""
     counts = _counts(metadata)
     found: list[tuple[str, Where]] = [("no condition", ())]
     missing = []
@@ -192,7 +192,7 @@ _Counts = dict[str, dict[str | int | float | bool, int]]
 
 
 def _counts(metadata: Sequence[Mapping[str, MetaValue]]) -> _Counts:
-    """How many vectors have each value of each fact; facts of several words are left out."""
+    """Count the vectors with each value of each fact; facts of several words are left out."""
     counts: _Counts = {}
     for facts in metadata:
         for field, value in facts.items():
@@ -203,7 +203,7 @@ def _counts(metadata: Sequence[Mapping[str, MetaValue]]) -> _Counts:
 
 
 def _near(counts: _Counts, wanted: float) -> tuple[str, tuple[str | int | float, ...]] | None:
-    """Values of one fact that together belong to about so many vectors: no fewer than half, no more than twice."""
+    """Find values of one fact that together belong to about `wanted` vectors: from half as many to twice as many."""
     best: tuple[float, str, tuple[str | int | float, ...]] | None = None
     for field, values in sorted(counts.items()):
         chosen: list[str | int | float] = []
@@ -220,7 +220,7 @@ def _near(counts: _Counts, wanted: float) -> tuple[str, tuple[str | int | float,
 
 
 def _narrowest(counts: _Counts) -> tuple[str, str | int | float | bool] | None:
-    """The value that the fewest vectors have, but two; of the field `document` where there is one."""
+    """Find the value that the fewest vectors have, but at least two; of the field `document` where there is one."""
     field = "document" if "document" in counts else min(counts, key=lambda f: min(counts[f].values()), default=None)
     if field is None:
         return None

@@ -1,11 +1,12 @@
 """Rows on disk that the embedded stores share: vectors in one file, ids and facts in SQLite beside it.
 
 `vectors-N.f32` holds one row of float32 after another and only ever grows; it is mapped into memory, so that many
-readers share one copy of it.  `rows.db` says what counts: each commit adds a batch (where its vectors begin, their ids,
-the codes of their facts, and the older rows it replaces or removes).  Vectors are on disk before the batch is, so a
-process that is killed leaves at most bytes behind the last row that counts, which the next writer overwrites.
+readers share one copy of it.  `rows.db` decides which rows count: each commit adds a batch (where its vectors begin,
+their ids, the codes of their facts, and the older rows that the batch replaces or removes).  Vectors are on disk before
+the batch is, so a process that is killed leaves at most bytes behind the last row that counts, which the next writer
+overwrites.
 
-A reader keeps the state it opened: rows never change, and a writer beside it only adds.  When more rows are dead than
+A reader keeps the state it opened: rows never change, and a concurrent writer only adds.  When more rows are dead than
 alive, a writer copies the living ones to the next file and drops the old one in the same commit; a reader that has the
 old file open goes on reading it.
 """
@@ -32,7 +33,7 @@ from lavra.rag.stores.facts import FactColumns, check_conditions, facts_text
 
 _FORMAT: Final = "1"
 _WAIT: Final = 60.0  # seconds for which a writer waits for another
-_LEAST_DEAD: Final = 1_024  # rows below which copying the living ones is not worth it
+_LEAST_DEAD: Final = 1_024  # number of rows below which copying the living rows does not pay
 _COPIED_ROWS: Final = 1 << 14
 _TABLES: Final = """
 create table if not exists about (name text primary key, value text not null);
@@ -46,14 +47,14 @@ create table if not exists batches (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsView:
-    """The rows at one moment; what is added later is in another view.
+    """A view of the rows at one moment; later rows are in other views.
 
     Attributes:
         file: name of the file of the vectors; rows of the same number are the same in all views of one file.
         vectors: (N, D) all rows, dead ones too; mapped.
         ids: (N,) their ids.
         codes: (N,) codes of their facts.
-        alive: (N,) which rows count.
+        alive: (N,) whether each row counts.
     """
 
     file: str
@@ -68,14 +69,14 @@ class VectorRows:
 
     Attributes:
         dimension: D, numbers of a vector.
-        now: the rows as they are; threads that search take it once.
+        now: the current view; a search reads it once.
     """
 
     def __init__(self, folder: Path, dimension: int) -> None:
-        """Open a folder, or make it.
+        """Open or make the folder.
 
         Raises:
-            InputError: it holds vectors of another width, or is damaged.
+            InputError: the folder holds vectors of another width, or is damaged.
             DiskFullError: there is no room to make it.
         """
         self.folder, self.dimension = folder, dimension
@@ -89,16 +90,16 @@ class VectorRows:
     # ------------------------------------------------------------------ reading
 
     def allowed(self, view: RowsView, where: Where = ()) -> npt.NDArray[np.bool_]:
-        """(N,) rows of a view that count and whose facts meet every condition."""
+        """Whether each row of a view counts and its facts meet every condition, (N,)."""
         check_conditions(where)
         return view.alive & self._facts.meeting(where)[view.codes] if where else view.alive
 
     def count(self, where: Where = ()) -> int:
-        """Rows that count and whose facts meet every condition."""
+        """Count the rows that count and whose facts meet every condition."""
         return int(np.count_nonzero(self.allowed(self.now, where)))
 
     def note(self, name: str) -> str | None:
-        """A text kept with the rows under a name."""
+        """Read a text kept with the rows under a name."""
         return self._about.get(name)
 
     # ------------------------------------------------------------------ writing
@@ -107,7 +108,7 @@ class VectorRows:
         """Add rows, or replace those of ids that are there, in one commit.
 
         Raises:
-            InputError: nothing was added, for the reason it says.
+            InputError: nothing was added; the message gives the reason.
             DiskFullError: nothing was added.
         """
         check_entries(ids, vectors, metadata, self.dimension)
@@ -123,7 +124,7 @@ class VectorRows:
         self._compact_when_due()
 
     def delete(self, ids: Int64s) -> None:
-        """Remove rows by id, in one commit; ids that are not there are passed over."""
+        """Remove rows by id, in one commit; unknown ids are ignored."""
         with self._writing() as database:
             dead = self._rows_of(ids)
             if len(dead):
@@ -145,7 +146,7 @@ class VectorRows:
             self._compact()
 
     def _compact(self) -> None:
-        """Copy the living rows to the next file; what was noted about the old rows is dropped."""
+        """Copy the living rows to the next file; notes about the old rows are dropped."""
         with self._writing() as database:
             view, old = self.now, self._file()
             rows = np.flatnonzero(view.alive)
@@ -180,7 +181,7 @@ class VectorRows:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """One consistent view of the database."""
+        """Read one consistent view of the database."""
         try:
             with closing(self._connect()) as database:
                 database.execute("begin")
@@ -190,7 +191,7 @@ class VectorRows:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One commit, by one writer at a time, on top of whatever another writer has added."""
+        """Write one commit, by one writer at a time, on top of any other writer's commits."""
         with naming_full_disk(self.folder), closing(self._connect()) as database:
             try:
                 database.execute("begin immediate")
@@ -248,7 +249,7 @@ class VectorRows:
             self._catch_up(database)
 
     def _catch_up(self, database: sqlite3.Connection) -> None:
-        """Read what was committed since; everything, where the rows moved to another file."""
+        """Read the commits since the last call; everything, where the rows moved to another file."""
         about = dict(database.execute("select name, value from about"))
         self._check(about)
         if about.get("vectors") != self._about.get("vectors"):
@@ -296,7 +297,7 @@ class VectorRows:
             )
 
     def _rows_of(self, ids: Int64s) -> Int64s:
-        """Living rows of ids."""
+        """Find the living rows of ids."""
         known = self.now.ids
         if not len(ids) or not len(known) or int(ids.min()) > int(known.max()):
             return np.empty(0, dtype=np.int64)  # numbers that rise, the usual case

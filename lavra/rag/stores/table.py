@@ -1,6 +1,6 @@
-"""The vector stores there are, by kind; each one's module is imported when it is opened.
+"""The vector stores by kind; each store's module is imported when it is opened.
 
-A store of one's own is a class with the methods of `VectorStore`, built from (config, folder, dimension), and a line
+A new store is a class with the methods of `VectorStore`, built from (config, folder, dimension), and a line
 here.
 """
 
@@ -28,13 +28,13 @@ def open_store(config: StoreConfig, folder: Path, dimension: int) -> VectorStore
     """Open a store, or make it.
 
     Args:
-        config: which store, and how it is reached.
-        folder: where an embedded store keeps its files; it is made where it is not there.
+        config: settings of the store and its connection.
+        folder: path where an embedded store keeps its files; it is made if missing.
         dimension: numbers of a vector.
 
     Raises:
         InputError: the store holds vectors of another width or metric, or is damaged.
-        StoreError: it cannot be reached.
+        StoreError: the store cannot be reached.
         MissingDependencyError: the store's package is not installed.
         DiskFullError: there is no room to make it.
     """

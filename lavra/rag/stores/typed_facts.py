@@ -1,6 +1,6 @@
-"""Facts as a database that compares one kind of value at a time keeps them: some typed keys for each fact.
+"""Write facts for a database that compares one kind of value at a time: some typed keys for each fact.
 
-A fact may be a number in one document and text in another, and equality and order differ between databases: what a list
+A fact may be a number in one document and text in another, and databases differ about equality and order: what a list
 equals, whether true is 1, whether a missing field is unequal to a value.  So each fact becomes plain keys whose
 comparison is the same everywhere, and each condition a comparison of one such key:
 
@@ -25,16 +25,16 @@ from lavra.base.errors import InputError
 from lavra.base.retrieval import ACCESS, EVERYONE, Condition, MetaValue, Operator, Where
 from lavra.rag.stores.facts import check_conditions, facts_text
 
-_EXACT_INTEGERS: Final = 1 << 53  # beyond, a float64 has not every integer
+_EXACT_INTEGERS: Final = 1 << 53  # beyond this number, a float64 does not hold every integer
 _PLAIN: Final = frozenset(" -_.:/@+")
 
 
 class Relation(Enum):
-    """How a key is compared with values."""
+    """The comparison of a key with values."""
 
     ONE_OF = "one of"
-    NONE_OF = "none of"  # the key is there, and is none of them
-    ANY_OF = "any of"  # the key is a list that has one of them
+    NONE_OF = "none of"  # the key exists, and equals none of them
+    ANY_OF = "any of"  # the key is a list with at least one of them
     AT_LEAST = ">="
     AT_MOST = "<="
     OVER = ">"
@@ -47,8 +47,8 @@ class KeyComparison:
 
     Attributes:
         key: name of the key.
-        relation: how it is compared.
-        values: texts, or for an order one number or text.
+        relation: kind of comparison.
+        values: the texts, or for an order a single number or text.
     """
 
     key: str
@@ -65,10 +65,10 @@ _ORDER: Final = {
 
 
 def typed(facts: Mapping[str, MetaValue], *, order_texts: bool) -> dict[str, Any]:
-    """The typed keys of some facts.
+    """Write some facts as typed keys.
 
     Raises:
-        InputError: a fact is of no kind that conditions know, or a whole number that a float64 cannot hold.
+        InputError: a fact is of a kind that conditions do not support, or a whole number that a float64 cannot hold.
     """
     facts_text(facts)
     found: dict[str, Any] = {}
@@ -86,7 +86,7 @@ def typed(facts: Mapping[str, MetaValue], *, order_texts: bool) -> dict[str, Any
 
 
 def comparisons(where: Where) -> tuple[KeyComparison, ...] | None:
-    """Comparisons that all hold where every condition is met; `None` where nothing can meet them.
+    """Write conditions as comparisons that all hold where every condition is met; `None` where nothing can meet them.
 
     Raises:
         InputError: a condition compares with nan.
@@ -122,7 +122,7 @@ def _comparison(condition: Condition) -> KeyComparison | None:
 
 
 def _text(value: Any) -> str:
-    """A value as text: equal values alike, others never."""
+    """Write a value as text: equal values give equal texts, others never."""
     if isinstance(value, tuple):
         return f"t{len(value)}:" + "|".join(map(_escaped, map(str, value)))
     if isinstance(value, str):
@@ -140,5 +140,5 @@ def _ordered(text: str) -> str:
 
 
 def _name(field: str) -> str:
-    """A field's name in letters, digits and underscores of ASCII; different names stay different."""
+    """Write a field's name in letters, digits and underscores of ASCII; different names stay different."""
     return "".join(c if c.isascii() and c.isalnum() else "__" if c == "_" else f"_{ord(c):x}_" for c in field)

@@ -1,15 +1,15 @@
-"""Which setup is taken.
+"""Choose a setup.
 
-The best mean on a hundred questions is partly luck, so the simplest setup is taken whose gain is within one standard
-error of the best one's (Breiman et al. 1984, section 3.4.3); the error is of the paired difference, question by
+The best mean on a hundred questions is partly luck, so the simplest setup is chosen whose gain is within one standard
+error of the best setup's (Breiman et al. 1984, section 3.4.3); the error is of the paired difference, question by
 question.  Simplest means: the index's own way of cutting before others, and both arms before one.
 
-Questions made by rule share words with their answers.  They cannot tell how much a search by meaning is worth to
-people, who use other words; so where all questions are such, both arms stay on unless one is clearly worse, by two
-standard errors.  A point is within the error in any case: nobody cuts an index anew for less.
+Questions made by rule share words with their answers.  They cannot measure the worth of a search by meaning to
+people, who use other words; so where all questions are made by rule, both arms stay on unless one is clearly worse, by
+two standard errors.  A point is within the error in any case: a smaller gain does not justify cutting an index anew.
 
-A reranker costs far more time than the rest of a search.  It is taken where it likely adds two points of nDCG@10: where
-the mean difference less its standard error is at least 0.02.
+A reranker costs far more time than the rest of a search.  It is chosen where it likely adds two points of nDCG@10:
+where the mean difference less its standard error is at least 0.02.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _SIMPLE_FIRST: Final = (Search.HYBRID, Search.WEIGHTED, Search.WORDS, Search.DEN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupChoice:
-    """The setup that is taken, and why.
+    """The chosen setup, and the reasons.
 
     Attributes:
-        trial: what it found.
-        best: what the setup with the best mean found.
-        reasons: one sentence each.
+        trial: result of the chosen setup.
+        best: result of the setup with the best mean.
+        reasons: grounds of the choice, a sentence each.
     """
 
     trial: Trial
@@ -49,12 +49,12 @@ class SetupChoice:
 
 
 def choose(trials: Sequence[Trial], current: ChunkConfig, kinds: Sequence[QuestionKind]) -> SetupChoice:
-    """The setup to take.
+    """Choose the setup.
 
     Args:
-        trials: of the same questions; at least one without a reranker.
-        current: how the index is cut now.
-        kinds: how the questions were made.
+        trials: results on the same questions; at least one without a reranker.
+        current: the way the index is cut now.
+        kinds: origins of the questions.
     """
     plain = [trial for trial in trials if not trial.setup.reranked]
     best = max(plain, key=lambda trial: float(trial.gains().mean()))
@@ -84,7 +84,7 @@ def _has_both(trial: Trial) -> bool:
 
 
 def _cost(trial: Trial, current: ChunkConfig, best: Trial) -> tuple[object, ...]:
-    """What makes a setup less simple, the weightiest first; among other ways of cutting the best one's comes first."""
+    """The cost of a setup, its weightiest part first; among other ways of cutting, the best trial's comes first."""
     chunking = trial.setup.chunking
     return (
         chunking != current,
@@ -100,7 +100,7 @@ def _is_near(trial: Trial, best: Trial, errors: float) -> bool:
 
 
 def _difference(first: Trial, second: Trial) -> tuple[float, float]:
-    """Mean and standard error of how much more the first gains, question by question."""
+    """The mean and standard error of the first trial's gain over the second, question by question."""
     return _mean_and_error(first.gains() - second.gains())
 
 

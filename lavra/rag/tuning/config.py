@@ -1,4 +1,4 @@
-"""How an index is tuned, and what is compared."""
+"""The settings of tuning, and the setups that are compared."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from lavra.text.chunking.config import ChunkConfig, ChunkMethod
 
 
 class Search(Enum):
-    """Which arms look for passages, and how they are fused."""
+    """The arms that look for passages, and their fusion."""
 
     WORDS = "bm25"
     DENSE = "dense"
-    HYBRID = "hybrid"  # both, fused as an index is that was not tuned
-    WEIGHTED = "hybrid, weighted"  # by a weight learned from the questions
+    HYBRID = "hybrid"  # both, fused as in an index that was not tuned
+    WEIGHTED = "hybrid, weighted"  # both, fused by a weight learned from the questions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningConfig:
-    """How an index is tuned.
+    """Settings of tuning.
 
     Attributes:
-        minutes: that one run may take; the same command goes on where it stopped.
-        questions: made from the documents, where the user gives none or fewer.
-        seed: of what is drawn.
-        chunkings: ways of cutting documents beside the index's own; `None` takes the usual ones.
-        rerank_depth: passages that a reranker reads for a question.
+        minutes: most minutes of one run; the same command goes on where it stopped.
+        questions: number of questions made from the documents, where the user gives none or fewer.
+        seed: decides the random choices.
+        chunkings: ways of cutting documents beside the index's own; `None` takes the usual ways.
+        rerank_depth: number of passages that a reranker reads for a question.
     """
 
     minutes: float = 10.0
@@ -48,12 +48,12 @@ class TuningConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """One way of cutting documents and searching them.
+    """A way of cutting documents and searching them.
 
     Attributes:
-        chunking: how documents become chunks.
-        search: which arms look for them.
-        reranked: whether a reranker orders the first of them.
+        chunking: the way documents become chunks.
+        search: the arms that search them.
+        reranked: whether a reranker orders the first passages.
     """
 
     chunking: ChunkConfig
@@ -69,8 +69,8 @@ def usual_chunkings(current: ChunkConfig, *, longest: int | None, meaning: bool)
     """The ways of cutting that are compared, the index's own first, then other sizes, then other methods.
 
     Args:
-        current: of the index.
-        longest: tokens that the encoder reads; `None` where there is none, or it has no bound.
+        current: the index's own way.
+        longest: most tokens that the encoder reads; `None` where there is no encoder or no limit.
         meaning: whether there is an encoder, which the semantic method needs.
     """
     sizes = [size for size in _SIZES if size != current.size and (longest is None or size <= longest)]
@@ -81,7 +81,7 @@ def usual_chunkings(current: ChunkConfig, *, longest: int | None, meaning: bool)
 
 
 def chunking_name(chunking: ChunkConfig) -> str:
-    """A way of cutting in a few words.
+    """Describe a way of cutting in a few words.
 
     >>> chunking_name(ChunkConfig(size=200, overlap=32))
     'by kind, 200+32'

@@ -1,4 +1,4 @@
-"""What is tuned: the documents of an index, a sample of them, and the sample cut in one of several ways."""
+"""The corpus of tuning: the documents of an index, a sample of them, and the sample cut in one of several ways."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from lavra.base.arrays import Int64s
 from lavra.base.files import hash_json
 from lavra.base.ports import Embedder, LanguageModel, Reranker, VectorStore
 from lavra.base.retrieval import Chunk, MetaValue, Where
-from lavra.rag.bm25 import Postings, write_postings
+from lavra.rag.bm25.postings import Postings
+from lavra.rag.bm25.write import write_postings
 from lavra.rag.chunk_table import ChunkTable, MemoryChunks
 from lavra.rag.stores.config import StoreConfig, StoreKind
 from lavra.rag.stores.exact import ExactStore
@@ -29,19 +30,19 @@ _LANGUAGE = "language"
 
 @dataclass(frozen=True, kw_only=True)
 class TunedCorpus:
-    """An index and the models that search it.
+    """An index with the models that search it.
 
     Attributes:
-        table: its chunks and documents.
-        key: changes with the documents.
-        chunking: how they are cut now.
-        embedder: makes vectors of documents; `None` where words alone are searched.
-        query_embedder: makes vectors of questions, where the encoder reads them with a prompt of their own.
-        encoder: hash of what the embedder is.
-        tokens: where the encoder's tokens stand.
-        longest: tokens that the encoder reads; `None` where it has no bound.
+        table: chunks and documents of the index.
+        key: hash that changes with the documents.
+        chunking: the way the documents are cut now.
+        embedder: embeds documents; `None` where words alone are searched.
+        query_embedder: embeds questions, where the encoder has a separate prompt for them.
+        encoder: hash of the embedder's identity.
+        tokens: function that gives the places of the encoder's tokens.
+        longest: most tokens that the encoder reads; `None` where it has no limit.
         reranker: reads questions and passages together; `None` where there is none.
-        reranker_key: hash of what it is.
+        reranker_key: hash of the reranker's identity.
         generator: writes questions; `None` makes them by rule.
     """
 
@@ -62,8 +63,8 @@ class SampledTable:
     """Some documents of a `ChunkTable`.
 
     Args:
-        table: all of them.
-        names: of those that are seen.
+        table: chunks of all documents.
+        names: documents in the sample.
     """
 
     def __init__(self, table: ChunkTable, names: Sequence[str]) -> None:
@@ -92,7 +93,7 @@ class SampledTable:
 
 
 def sample_documents(table: ChunkTable, first: Sequence[str], most_characters: int, seed: int) -> list[str]:
-    """Documents up to so many characters: the first ones whatever they take, then others drawn by the seed."""
+    """Sample documents up to a number of characters: the first documents in any case, then others drawn by the seed."""
     sample = list(dict.fromkeys(first))
     taken = sum(len(table.document_text(name)) for name in sample)
     others = set(table.documents()) - set(sample)
@@ -109,10 +110,10 @@ class CutSample:
     """A sample cut in one way, ready to be searched.
 
     Attributes:
-        table: its chunks.
-        by_document: the same by the document's name, in the order of the text.
-        postings: their words.
-        store: their vectors; `None` where there is no embedder.
+        table: chunks of the sample.
+        by_document: the chunks by the document's name, in the order of the text.
+        postings: words of the chunks.
+        store: vectors of the chunks; `None` where there is no embedder.
     """
 
     table: MemoryChunks
@@ -124,14 +125,14 @@ class CutSample:
 def cut_sample(
     corpus: TunedCorpus, names: Sequence[str], chunking: ChunkConfig, embedder: Embedder | None, folder: Path
 ) -> CutSample:
-    """Cut documents and make what the arms of a search read.
+    """Cut documents and make the parts that the arms of a search read.
 
     Args:
-        corpus: where the documents stand.
-        names: of the documents.
-        chunking: how they are cut.
-        embedder: makes the vectors.
-        folder: for files that are read while the sample is searched.
+        corpus: holds the documents.
+        names: documents to cut.
+        chunking: the way to cut them.
+        embedder: embeds the chunks.
+        folder: path for files that are read while the sample is searched.
     """
     chunks: list[Chunk] = []
     for name in names:
@@ -150,7 +151,7 @@ def cut_sample(
 
 
 def _whole(table: ChunkTable, name: str) -> tuple[WholeText, Mapping[str, MetaValue]]:
-    """A document in one piece; its headings are those that its chunks stand under."""
+    """Restore a document as one piece; its headings are those above its chunks."""
     text, parts = table.document_text(name), table.document_chunks(name)
     headings: dict[int, Heading] = {}
     path: tuple[str, ...] = ()
@@ -184,10 +185,14 @@ def _chunks(whole: WholeText, spans: Sequence[ChunkSpan], meta: Mapping[str, Met
 
 
 def _postings(folder: Path, chunks: Sequence[Chunk]) -> Postings:
-    told = [str(chunk.meta.get(_LANGUAGE, "")) for chunk in chunks]
-    known = [name for name, _ in Counter(told).most_common() if name in STEMMERS]
+    own_languages = [str(chunk.meta.get(_LANGUAGE, "")) for chunk in chunks]
+    known = [name for name, _ in Counter(own_languages).most_common() if name in STEMMERS]
     write_postings(
-        folder, [chunk.id for chunk in chunks], (chunk.text for chunk in chunks), Analyzer(known), languages=told
+        folder,
+        [chunk.id for chunk in chunks],
+        (chunk.text for chunk in chunks),
+        Analyzer(known),
+        languages=own_languages,
     )
     return Postings.open(folder)
 

@@ -1,4 +1,4 @@
-"""The choice of a tuning run on the card of an index: written by `lavra index --tune`, read by all that search it."""
+"""The choice of a tuning run on the card of an index: `lavra index --tune` writes it, searches of the index read it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _METRIC: Final = "tuning"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptChoice:
-    """How an index is to be searched.
+    """The settings with which an index is searched.
 
     Attributes:
-        retrieval: the settings.
-        reranker: what to open the reranker by; empty where none is used.
+        retrieval: settings of the search.
+        reranker: name by which the reranker is opened; empty where none is used.
     """
 
     retrieval: RetrievalConfig
@@ -30,12 +30,12 @@ class KeptChoice:
 
 
 def keep_choice(folder: Path, result: Mapping[str, Any], encoder: str) -> None:
-    """Write the result of a run onto the card of an index, in place of an earlier one.
+    """Write the result of a run onto the card of an index, in place of an earlier result.
 
     Args:
-        folder: of the index.
-        result: as `to_data` gives it.
-        encoder: hash of the encoder that it was measured with; empty where there is none.
+        folder: path of the index.
+        result: outcome of the run, as `to_data` gives it.
+        encoder: hash of the encoder it was measured with; empty where there is none.
 
     Raises:
         InputError: the index has no card.
@@ -44,11 +44,11 @@ def keep_choice(folder: Path, result: Mapping[str, Any], encoder: str) -> None:
 
 
 def read_choice(folder: Path, chunking: ChunkConfig, encoder: str) -> KeptChoice | None:
-    """What tuning chose for an index, where it was tuned as it is now.
+    """Read the choice of tuning for an index, where it was tuned in its present form.
 
     Args:
-        folder: of the index.
-        chunking: how its documents are cut.
+        folder: path of the index.
+        chunking: the way its documents are cut.
         encoder: hash of its encoder; empty where there is none.
 
     Raises:

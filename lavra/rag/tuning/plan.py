@@ -1,4 +1,4 @@
-"""What a tuning run asks and of which documents: made once, kept, and read again when the run goes on.
+"""The plan of a tuning run: its questions and its sample; made once, kept, and read again when the run goes on.
 
 The sample is as large as half of the run's time lets it be embedded in every way of cutting.
 """
@@ -21,8 +21,8 @@ from lavra.rag.tuning.corpus import SampledTable, TunedCorpus, sample_documents
 from lavra.text.chunking.config import ChunkConfig, ChunkMethod
 
 _LEAST_CHARACTERS, _MOST_CHARACTERS = 200_000, 30_000_000
-_EMBEDDING_SHARE: Final = 0.5  # of the time
-_PROBE: Final = 32  # texts that are embedded to see how long it takes
+_EMBEDDING_SHARE: Final = 0.5  # share of the time for embedding
+_PROBE: Final = 32  # number of texts that are embedded to measure the speed
 _PROBE_LENGTH: Final = 800  # characters
 _LEAST_QUESTIONS: Final = 2
 _PLAN: Final = "plan.json"
@@ -30,12 +30,12 @@ _PLAN: Final = "plan.json"
 
 @dataclass(frozen=True, kw_only=True)
 class TuningPlan:
-    """What is asked, and of which documents.
+    """The questions of a run, and its sample of documents.
 
     Attributes:
-        documents: names of the sample.
-        questions: with the places of their answers.
-        left_out: questions of the user's that cannot be used, one sentence each.
+        documents: names of the sample's documents.
+        questions: texts with the places of their answers.
+        left_out: a sentence about each of the user's questions that cannot be used.
     """
 
     documents: tuple[str, ...]
@@ -51,7 +51,7 @@ def plan_run(
     left_out: Sequence[str],
     folder: Path,
 ) -> TuningPlan:
-    """The plan of a run, as it was kept, or made and kept.
+    """Read the plan of a run, or make and keep it.
 
     Raises:
         InputError: the documents give too few questions.
@@ -78,7 +78,7 @@ def plan_run(
 
 
 def _affordable(corpus: TunedCorpus, config: TuningConfig, chunkings: Sequence[ChunkConfig]) -> int:
-    """Characters that can be embedded in every way of cutting within the share of the time that is for it."""
+    """The number of characters that can be embedded in every way of cutting within embedding's share of the time."""
     if corpus.embedder is None:
         return _MOST_CHARACTERS
     texts = _probe_texts(corpus)

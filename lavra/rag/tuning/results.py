@@ -1,4 +1,4 @@
-"""What a tuning run found, as a table and as plain data, and its trials on disk."""
+"""The result of a tuning run, as a table and as plain data, and its trials on disk."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ SCORES = ("recall@5", "recall@10", "mrr@10", "ndcg@10")
 
 @dataclass(frozen=True, kw_only=True)
 class TuningResult:
-    """What a tuning run found.
+    """The result of a tuning run.
 
     Attributes:
-        trials: in the order in which they were made.
-        missing: setups for which the time did not suffice; the same command goes on with them.
-        choice: the setup to take.
-        here: the setup to take as long as documents stay cut as they are.
-        questions: how many of each kind.
-        left_out: questions of the user's that could not be used, one sentence each.
-        documents: of the sample.
-        all_documents: of the index.
-        seconds: of this run.
+        trials: results of the setups, in the order in which they were made.
+        missing: setups for which the time was too short; the same command goes on with them.
+        choice: the chosen setup.
+        here: the chosen setup as long as documents stay cut as they are.
+        questions: number of questions of each kind.
+        left_out: a sentence about each of the user's questions that could not be used.
+        documents: number of documents in the sample.
+        all_documents: number of documents in the index.
+        seconds: duration of this run.
     """
 
     trials: tuple[Trial, ...]
@@ -47,7 +47,7 @@ class TuningResult:
 
 
 def table_rows(result: TuningResult) -> list[list[str]]:
-    """A heading, and a row for each setup, the best first; intervals of 95 % stand behind the gain and nDCG."""
+    """Make a heading, and a row for each setup, the best first; intervals of 95 % stand behind the gain and nDCG."""
     rows = [["chunks", "search", "rerank", "gain by text", *SCORES, "ms", "taken"]]
     ordered = sorted(result.trials, key=lambda trial: -float(trial.gains().mean()))
     for trial in ordered:
@@ -74,9 +74,9 @@ def to_data(result: TuningResult, rerank_depth: int, reranker: str = "") -> dict
     """The result as plain data, for the card of an index and for `--json`.
 
     Args:
-        result: of a run.
-        rerank_depth: passages that a reranker reads.
-        reranker: what to open it by.
+        result: outcome of the run.
+        rerank_depth: number of passages that a reranker reads.
+        reranker: name by which the reranker is opened.
     """
     return {
         "choice": _choice_data(result.choice, rerank_depth),
@@ -100,7 +100,7 @@ def keep_trial(folder: Path, trial: Trial) -> None:
 
 
 def kept_trial(folder: Path, setup: Setup) -> Trial | None:
-    """The trial of a setup that an earlier run wrote."""
+    """Read the trial of a setup that an earlier run wrote."""
     path = _path(folder, setup)
     if not path.exists():
         return None
@@ -156,5 +156,5 @@ def _rerank_name(trial: Trial) -> str:
 
 
 def question_counts(kinds: Sequence[str]) -> dict[str, int]:
-    """How many questions of each kind."""
+    """Count the questions of each kind."""
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}

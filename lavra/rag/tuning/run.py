@@ -1,8 +1,8 @@
-"""Tuning: setups of chunking and search are compared on questions with known answers, and one is taken.
+"""Tune: compare setups of chunking and search on questions with known answers, and choose one.
 
-Every trial is kept under the hash of its setup, in a folder named by the hash of all that decides the results, and
-every vector under the hash of its text. So a run that was stopped, or ran out of its time, goes on when the same
-command is given again, and gives the table that it would have given in one go (times of searches aside).
+Every trial is kept under the hash of its setup, in a folder named by the hash of everything that decides the results,
+and every vector under the hash of its text. So a run that was stopped, or ran out of time, goes on when the same
+command is given again, and gives the table of an uninterrupted run (times of searches aside).
 
 Order: every way of cutting with every search; then the reranker, on the best ways of cutting first.
 """
@@ -27,11 +27,11 @@ from lavra.rag.tuning.corpus import TunedCorpus, cut_sample
 from lavra.rag.tuning.plan import TuningPlan, plan_run
 from lavra.rag.tuning.results import TuningResult, keep_trial, kept_trial, question_counts
 from lavra.rag.tuning.shelf import Deadline, OutOfTimeError, VectorShelf
-from lavra.rag.tuning.trial import LEAST_TO_LEARN, Bench, RememberingReranker, Trial
+from lavra.rag.tuning.trial import LEAST_TO_LEARN, RememberingReranker, Trial, TrialRunner
 from lavra.text.chunking.config import ChunkConfig
 
 VERSION = 1
-"""Raised by hand when the same setup would be measured otherwise."""
+"""The version of measuring, raised by hand when the same setup would give other results."""
 
 
 def tune(
@@ -43,18 +43,18 @@ def tune(
     left_out: Sequence[str] = (),
     progress: Progress = silent,
 ) -> TuningResult:
-    """Compare setups within the time of the configuration, and take one.
+    """Compare setups within the time of the configuration, and choose one.
 
     Args:
         corpus: the index and the models that search it.
-        folder: where trials and vectors are kept.
-        config: how long, with how many questions, and what is compared.
-        given: questions of the user's, with the places of their answers.
-        left_out: a sentence about each of the user's that has no place.
+        folder: path where trials and vectors are kept.
+        config: settings: the time, the number of questions, and the setups compared.
+        given: the user's questions, with the places of their answers.
+        left_out: a sentence about each of the user's questions that has no place.
         progress: shows how far it is.
 
     Raises:
-        InputError: the documents give too few questions, or the time does not suffice for one setup.
+        InputError: the documents give too few questions, or the time is too short for one setup.
     """
     config = config or TuningConfig()
     deadline, start = Deadline(60 * config.minutes), time.monotonic()
@@ -95,7 +95,7 @@ class _Run:
         self._all = 0
 
     def trials(self, chunkings: Sequence[ChunkConfig]) -> tuple[list[Trial], list[Setup]]:
-        """The trials for which the time sufficed, and the setups for which it did not."""
+        """The trials for which there was time, and the setups for which there was none."""
         plain = [Setup(chunking=one, search=search) for one in chunkings for search in self._searches()]
         self._all = len(plain) * (1 if self._reranker is None else 2)
         found = self._measured(plain)
@@ -122,7 +122,7 @@ class _Run:
         return [one for one in Search if usable or one is not Search.WEIGHTED]
 
     def _measured(self, setups: Sequence[Setup]) -> dict[Setup, Trial]:
-        """Trials of setups, those of one way of cutting one after another; as many as the time allows."""
+        """Make trials of setups, those of one way of cutting one after another; as many as the time allows."""
         found: dict[Setup, Trial] = {}
         for chunking in dict.fromkeys(setup.chunking for setup in setups):
             own = [setup for setup in setups if setup.chunking == chunking]
@@ -135,7 +135,7 @@ class _Run:
                     self._deadline.check()
                     found.update(self._of_chunking(chunking, missing))
             except OutOfTimeError:
-                continue  # what an earlier run kept of other ways of cutting still counts
+                continue  # trials that an earlier run kept of other ways of cutting still count
         return found
 
     def _of_chunking(self, chunking: ChunkConfig, setups: Sequence[Setup]) -> dict[Setup, Trial]:
@@ -155,12 +155,12 @@ class _Run:
         return found
 
     @contextmanager
-    def _bench(self, chunking: ChunkConfig) -> Iterator[Bench]:
+    def _bench(self, chunking: ChunkConfig) -> Iterator[TrialRunner]:
         with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
             cut = cut_sample(self._corpus, self._plan.documents, chunking, self._embedder, Path(folder))
             if self._queries is not None:
                 self._queries.embed([one.question for one in self._plan.questions])  # together, which is quicker
-            yield Bench(
+            yield TrialRunner(
                 cut,
                 self._plan.questions,
                 self._queries,
@@ -171,14 +171,14 @@ class _Run:
 
 
 def _shelf(folder: Path, corpus: TunedCorpus, what: str) -> Path:
-    """Where vectors of an encoder are kept, for all plans of an index."""
+    """The shelf for an encoder's vectors, shared by all plans of an index."""
     return folder.parent / f"vectors-of-{what}-{hash_json(corpus.encoder)}"
 
 
 def _key(
     corpus: TunedCorpus, config: TuningConfig, chunkings: Sequence[ChunkConfig], given: Sequence[JudgedQuestion]
 ) -> str:
-    """Hash of all that decides what is measured."""
+    """The hash of everything that decides the measurements."""
     return hash_json(
         [
             VERSION,

@@ -1,6 +1,6 @@
-"""Vectors by the hash of their texts, on disk, so that no text is embedded twice however it was cut out.
+"""Keep vectors on disk by the hash of their texts, so that no text is embedded twice, whatever the way of cutting.
 
-Each block of vectors is a file that appears whole or not at all, so that a run which was killed goes on behind the last
+Each block of vectors is a file that appears whole or not at all, so that a killed run goes on behind the last
 block.
 """
 
@@ -18,29 +18,29 @@ from lavra.base.arrays import Float32s
 from lavra.base.files import hash_text
 from lavra.base.ports import Embedder
 
-_BLOCK: Final = 64  # texts
+_BLOCK: Final = 64  # texts in a block
 
 
 class OutOfTimeError(Exception):
-    """The time of a run is over; what is done is kept."""
+    """The time of a run is over; finished work is kept."""
 
 
 class Deadline:
-    """When a run has to end.
+    """The time at which a run must end.
 
     Args:
-        seconds: from now.
+        seconds: time from now.
     """
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds; below 0 when the time is over."""
+        """The seconds left; below 0 when the time is over."""
         return self._end - time.monotonic()
 
     def check(self) -> None:
-        """Go on, or stop.
+        """Stop the run if its time is over.
 
         Raises:
             OutOfTimeError: the time is over.
@@ -50,12 +50,12 @@ class Deadline:
 
 
 class VectorShelf:
-    """An `Embedder` that remembers.
+    """An `Embedder` that remembers its vectors.
 
     Args:
-        folder: where vectors are kept.
-        embedder: computes those that are not there.
-        deadline: of the run; it is looked at before each block.
+        folder: path of the kept vectors.
+        embedder: computes the missing vectors.
+        deadline: end of the run; it is checked before each block.
     """
 
     def __init__(self, folder: Path, embedder: Embedder, deadline: Deadline) -> None:
@@ -68,14 +68,14 @@ class VectorShelf:
                 self._known.update(zip(block["hashes"].tolist(), block["vectors"], strict=True))
 
     def embed(self, texts: Sequence[str]) -> Float32s:
-        """(N, D) vectors of unit length.
+        """Embed texts: (N, D) vectors of unit length.
 
         Raises:
             OutOfTimeError: the time is over before all are computed.
         """
         hashes = [hash_text(text) for text in texts]
         missing = {name: text for name, text in zip(hashes, texts, strict=True) if name not in self._known}
-        order = sorted(missing, key=lambda name: len(missing[name]))  # like lengths together: less padding
+        order = sorted(missing, key=lambda name: len(missing[name]))  # similar lengths together: less padding
         for start in range(0, len(order), _BLOCK):
             self._deadline.check()
             self._add(order[start : start + _BLOCK], missing)
@@ -86,7 +86,7 @@ class VectorShelf:
     def _add(self, names: list[str], texts: dict[str, str]) -> None:
         vectors = np.asarray(self._embedder.embed([texts[name] for name in names]), dtype=np.float32)
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
-        if len(names) > 1:  # a question alone is as quickly embedded again as kept
+        if len(names) > 1:  # embedding a single question again is as quick as keeping it
             self._keep(names, vectors)
         self._known.update(zip(names, vectors, strict=True))
 

@@ -1,4 +1,4 @@
-"""One trial: questions are asked of a sample that was cut and is searched in one way."""
+"""A trial: questions are asked of a sample that is cut and searched in one way."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from lavra.rag.tuning.hits import DEPTH, Hit, covers, first_hit, gain_by_rank, g
 from lavra.rag.tuning.shelf import Deadline
 
 RERANK_WEIGHTS = (0.25, 0.5, 0.75, 1.0)
-"""Weights of a reranker's score beside the order before it; one of them is learned."""
-_FOLDS = 2  # of learning a weight
+"""The weights of a reranker's score against the order before it; one of them is learned."""
+_FOLDS = 2  # folds of learning a weight
 LEAST_TO_LEARN = 8
-"""Questions from which a weight is learned at all."""
+"""The least number of questions for learning a weight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What one setup found.
+    """The result of one setup.
 
     Attributes:
-        setup: how the sample was cut and searched.
-        hits: of each question.
-        milliseconds: of a search, the mean.
-        chunks: of the sample.
-        dense_weight: learned on all questions; each question was searched with that of the other half.
-        rerank_weight: likewise.
+        setup: the way the sample was cut and searched.
+        hits: hit of each question.
+        milliseconds: mean time of a search.
+        chunks: number of chunks in the sample.
+        dense_weight: weight learned on all questions; each question was searched with the weight of the other half.
+        rerank_weight: weight of the reranker, learned likewise.
     """
 
     setup: Setup
@@ -57,7 +57,7 @@ class Trial:
         return np.array([gain_by_text(hit) for hit in self.hits], dtype=np.float64)
 
     def rank_gains(self) -> Float64s:
-        """(Q,) nDCG@10, for setups that cut alike."""
+        """(Q,) nDCG@10, for setups with the same way of cutting."""
         return np.array([gain_by_rank(hit) for hit in self.hits], dtype=np.float64)
 
     def retrieval(self, rerank_depth: int) -> RetrievalConfig:
@@ -74,8 +74,8 @@ class RememberingReranker:
     """A `Reranker` that reads no pair twice.
 
     Args:
-        reranker: reads.
-        deadline: of the run; it is looked at before each question.
+        reranker: reads new pairs.
+        deadline: end of the run; it is checked before each question.
     """
 
     def __init__(self, reranker: Reranker, deadline: Deadline) -> None:
@@ -97,16 +97,16 @@ class RememberingReranker:
         return sorted(scored, key=lambda one: (-one.score, one.index))
 
 
-class Bench:
-    """Questions and a cut sample; it makes the trials of every search.
+class TrialRunner:
+    """A bench of questions and a cut sample; it makes the trials of every search.
 
     Args:
         cut: the sample.
-        questions: what is asked.
-        embedder: makes the vectors of questions.
-        reranker: reads passages, where there is one.
-        rerank_depth: passages it reads.
-        seed: of the halves that weights are learned on.
+        questions: judged questions to ask.
+        embedder: embeds questions.
+        reranker: reads passages, where there is a reranker.
+        rerank_depth: number of passages that it reads.
+        seed: decides the halves that weights are learned on.
     """
 
     def __init__(
@@ -154,12 +154,12 @@ class Bench:
         return [first_hit(passages, question) for passages, question in zip(found, self._questions, strict=True)]
 
     def _retrievers(self, search: Search) -> tuple[list[Retriever], float | None]:
-        """A retriever for each question; and the weight learned on all of them, where one is learned."""
+        """Make a retriever for each question; and the weight learned on all questions, where there is one."""
         if search is not Search.WEIGHTED:
             return [self._built(_plain(search))] * len(self._questions), None
         everyone = np.ones(len(self._questions), dtype=np.bool_)
         first, second, whole = (self._learned(chosen) for chosen in (self._half, ~self._half, everyone))
-        halves = [self._built(_weighted(weight)) for weight in (second, first)]  # each by what the other half says
+        halves = [self._built(_weighted(weight)) for weight in (second, first)]  # the other half's weights
         return [halves[0 if inside else 1] for inside in self._half], whole
 
     def _built(self, config: RetrievalConfig) -> Retriever:
@@ -187,7 +187,7 @@ class Bench:
     def _reranked(
         self, retrievers: Sequence[Retriever], before: Sequence[Hit | None]
     ) -> tuple[list[Hit | None], float]:
-        """Hits behind a reranker: each half with the weight that is best on the other, and the best weight on all."""
+        """Find hits behind a reranker: each half with the best weight of the other, and the best weight on all."""
         assert self._reranker is not None
         by_weight = []
         for weight in RERANK_WEIGHTS:
@@ -195,7 +195,7 @@ class Bench:
                 self._search(Reranked(one, self._reranker, depth=self._depth, weight=weight), question, self._depth)
                 for one, question in zip(retrievers, self._questions, strict=True)
             ]
-            # What a reranker does not read keeps its place behind what it reads.
+            # Passages that a reranker does not read keep their place behind those it reads.
             hits = [new or old for new, old in zip(self._hits(found), before, strict=True)]
             by_weight.append(hits)
         scores = np.array([[gain_by_rank(hit) for hit in hits] for hits in by_weight])  # (W, Q)
@@ -205,7 +205,7 @@ class Bench:
 
 
 def _plain(search: Search) -> RetrievalConfig:
-    """The settings of a search for which nothing is learned."""
+    """The settings of a search without learned weights."""
     return RetrievalConfig(arms={Search.WORDS: Arms.WORDS, Search.DENSE: Arms.DENSE}.get(search, Arms.HYBRID))
 
 

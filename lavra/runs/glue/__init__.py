@@ -2,6 +2,6 @@
 
 rows.py        the benchmarks' original files as rows
 tasks.py       the nine and the eight tasks: files, rows, scores
-scores.py      official scores of predicted rows, each with what a bootstrap needs
+scores.py      official scores of predicted rows, with the units that a bootstrap draws
 finetuning.py  the recipe: train on at most 2,000 rows, predict the development set, score
 """

@@ -5,7 +5,7 @@ with the rate rising and falling as in Devlin et al. (2019); a set of 32 rows is
 finetuning wants (Mosbach et al. 2021).  Nothing is tuned by task, and no score is chosen among seeds or epochs.
 
 Predictions are kept, so a run that was killed goes on from the last checkpoint of its task and finished tasks are not
-trained again.  A task whose files are not here is reported as that.  Deliberately absent: the hidden test sets, and
+trained again.  A task without files is reported as missing.  Deliberately absent: the hidden test sets, and
 intermediate training on MNLI.
 """
 
@@ -41,7 +41,7 @@ from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.predicting.classify import predict_choices, predict_classes
 
-_FEW: Final = 100  # training rows under which a score says little of the model
+_FEW: Final = 100  # with fewer training rows a score shows little of the model
 _PREDICTIONS: Final = "predictions.json"
 
 
@@ -56,12 +56,12 @@ class _Files:
 
 @dataclass(frozen=True)
 class _NothingKept:
-    """Where a run's checkpoints stand; the model itself is not saved."""
+    """The folder of a run's checkpoints; the model itself is not saved."""
 
     scratch: Path
 
     def keep(self, artifact: Artifact) -> None:
-        """Save nothing: the predictions are what is wanted."""
+        """Save nothing: only the predictions are needed."""
 
     def sweep(self) -> None:
         """Remove the checkpoints."""
@@ -75,10 +75,10 @@ def finetune_glue(
 
     Args:
         base: folder of the model; it is not changed.
-        tasks: of GLUE and SuperGLUE.
+        tasks: tasks of GLUE and SuperGLUE.
         data: folder that holds `glue/` and `superglue/`.
         work: folder where checkpoints and predictions are kept.
-        recipe: how they are learnt.
+        recipe: the recipe of all tasks.
         progress: shows the training of each task.
 
     Raises:
@@ -132,7 +132,7 @@ def _files(task: GlueTask, data: Path) -> _Files:
 
 
 def _drawn(rows: Sequence[GlueRow], recipe: GlueRecipe) -> list[GlueRow]:
-    """At most so many training rows, in the file's order."""
+    """The training rows, at most as many as the recipe allows, in the file's order."""
     if len(rows) <= recipe.most_rows:
         return list(rows)
     draw = np.random.Generator(np.random.Philox(recipe.seed))
@@ -159,7 +159,7 @@ def _as_sample(row: GlueRow) -> dict[str, Any]:
 
 
 def _kept(job: GlueJob) -> GlueLearnt | None:
-    """What an earlier run with the same model, data and recipe predicted."""
+    """The predictions of an earlier run with the same model, data and recipe."""
     path = job.folder / _PREDICTIONS
     if not path.exists():
         return None
@@ -178,7 +178,7 @@ def _learn(job: GlueJob, progress: Progress) -> GlueLearnt:
     prepared = prepare(_config(job), job.base)
     run: Run[None, GlueLearnt] = Run(
         recipe=prepared.recipe,
-        lesson=prepared.lesson,
+        training_task=prepared.training_task,
         train=prepared.train,
         before=lambda: None,
         after=lambda: _predict(job, prepared),
@@ -234,7 +234,7 @@ def _prediction(task: GlueTask, found: Classification) -> GluePrediction:
 
 
 def _notes(job: GlueJob, files: _Files, train: GlueFile, dev: Mapping[str, GlueFile]) -> tuple[str, ...]:
-    """What a reader of the score must know."""
+    """The notes for readers of the score."""
     said = []
     if len(train.rows) > len(job.train):
         said.append(f"learnt from {len(job.train):,} of {len(train.rows):,} training rows")

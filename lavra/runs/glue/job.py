@@ -1,4 +1,4 @@
-"""What one task of GLUE or SuperGLUE is to be learnt by, and what came of it, as plain data."""
+"""One task of GLUE or SuperGLUE with its recipe, and its predictions, as plain data."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ RECIPE_VERSION: Final = "1.0"
 
 @dataclass(frozen=True, kw_only=True)
 class GlueRecipe:
-    """How every task is learnt.
+    """The recipe of every task.
 
     Attributes:
         most_rows: training rows learnt from, drawn by the seed where there are more.
         limit: rows of a development set that are scored, its first ones; None scores all.
-        epochs: how often the rows are read.
+        epochs: times the rows are read.
         least_steps: optimizer steps at least.
         batch_size: rows a step.
-        learning_rate: its peak.
-        seed: of the head, the order and the draw of rows.
+        learning_rate: peak of the learning rate.
+        seed: seed of the head, the order and the draw of rows.
     """
 
     most_rows: int = 2000
@@ -49,7 +49,7 @@ class GlueRecipe:
         return max(self.least_steps, round(self.epochs * num_rows / self.batch_size))
 
     def in_words(self) -> str:
-        """One line for tables."""
+        """The recipe in one line for tables."""
         return (
             f"at most {self.most_rows:,} rows, {self.epochs:g} epochs and at least {self.least_steps} steps of "
             f"{self.batch_size} rows, AdamW at {self.learning_rate:g}"
@@ -58,13 +58,13 @@ class GlueRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class GlueJob:
-    """One task of one model.
+    """A task to be learnt by a model.
 
     Attributes:
         task: the task.
         base: folder of the model.
-        recipe: how it is learnt.
-        folder: of checkpoints and predictions.
+        recipe: the recipe of the training.
+        folder: folder of checkpoints and predictions.
         train: rows to learn from.
         dev: rows to predict, by development set.
     """
@@ -79,14 +79,14 @@ class GlueJob:
 
 @dataclass(frozen=True, kw_only=True)
 class GlueLearnt:
-    """What a finetuned model said of each development set, and what that took.
+    """The predictions of a finetuned model for each development set, and their cost.
 
     Attributes:
-        said: of each row, by development set.
+        said: the prediction for each row, by development set.
         majority: accuracy of always answering the training rows' most frequent label; None where that means nothing.
-        num_tokens: read in predicting.
+        num_tokens: tokens read in predicting.
         num_cut: rows cut to the model's context.
-        seconds: of training and predicting.
+        seconds: seconds of training and predicting.
         reused: whether an earlier run had predicted it.
     """
 

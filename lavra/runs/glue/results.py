@@ -37,11 +37,11 @@ def result_of(
     """A task that was learnt.
 
     Args:
-        job: with the rows that were predicted.
+        job: the task, with the rows that were predicted.
         learnt: the predictions.
-        data_hash: of the task's files.
+        data_hash: hash of the task's files.
         num_available: questions of the whole development sets.
-        notes: what a reader of the score must know, one sentence each.
+        notes: notes for readers of the score, one sentence each.
     """
     metrics = []
     for name, rows in job.dev.items():
@@ -102,7 +102,7 @@ def _alarms(job: GlueJob, learnt: GlueLearnt) -> tuple[str, ...]:
 
 
 def _failures(job: GlueJob, learnt: GlueLearnt) -> tuple[tuple[Failure, ...], int]:
-    """Rows with a wrong label; of numbers there are none."""
+    """Rows with a wrong label, and their number; none where labels are numbers."""
     if job.task.problem is Problem.REGRESSION:
         return (), 0
     wrong = [

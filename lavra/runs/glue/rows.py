@@ -23,7 +23,7 @@ PLACEHOLDER = "@placeholder"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GlueRow:
-    """One text to be judged.
+    """A text to be judged.
 
     Attributes:
         text: the first or only text.
@@ -49,7 +49,7 @@ ReadRows = Callable[[Path], "GlueFile"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GlueFile:
-    """A file as read.
+    """The rows of a file.
 
     Attributes:
         rows: in its order.
@@ -66,7 +66,7 @@ def find_file(folder: Path, name: str) -> Path | None:
     """A file of a benchmark, packed or not; None where it is not there.
 
     Args:
-        folder: of the data.
+        folder: folder of the data.
         name: path within it.
     """
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
@@ -114,7 +114,7 @@ def json_rows(make: Callable[[Mapping[str, Any]], Iterable[GlueRow]]) -> ReadRow
                 made = list(make(json.loads(text)))
             except (ValueError, KeyError, TypeError, IndexError) as error:
                 raise InputError(
-                    f"{path}:{line} is no row of this task ({error!r}); mend or delete the line"
+                    f"{path}:{line} is not a row of this task ({error!r}); mend or delete the line"
                 ) from error
             first = found[-1].group + 1 if found else 0
             found += [replace(row, group=first + row.group) for row in made]
@@ -219,4 +219,4 @@ def _number(text: str, path: Path, line: int) -> float:
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"{path}:{line}: {text!r} is no number; mend or delete the line") from None
+        raise InputError(f"{path}:{line}: {text!r} is not a number; mend or delete the line") from None

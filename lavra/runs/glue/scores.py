@@ -2,8 +2,8 @@
 
 Accuracy, F1 of the positive class and Matthews' correlation as GLUE counts them; CB's F1 is the mean over its classes;
 MultiRC's F1a is over all answers and its exact match over questions (Khashabi et al. 2018); ReCoRD's F1 and exact match
-are of the best gold answer after SQuAD's normalisation (Zhang et al. 2018).  A score comes with what it is drawn again
-from: rows, or the questions that share rows.
+are of the best gold answer after SQuAD's normalisation (Zhang et al. 2018).  A score comes with the units of a
+bootstrap's draw: rows, or the questions that share rows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ POSITIVE = "1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GluePrediction:
-    """What a model says of a row.
+    """A model's prediction for a row.
 
     Attributes:
         label: the likeliest label, or the number predicted, or the place of the likeliest ending.
@@ -43,7 +43,7 @@ class Countable:
 
     Attributes:
         num_units: rows, or questions.
-        scores: from the numbers of the units taken to the scores by name; NaN where a score is not defined.
+        scores: a function from the numbers of drawn units to the scores by name; NaN where a score is not defined.
     """
 
     num_units: int
@@ -65,14 +65,14 @@ def count_labels(*names: str) -> Count:
     """Scores of one label a row.
 
     Args:
-        names: which of accuracy, f1, macro_f1 and matthews the benchmark reports.
+        names: the benchmark's scores among accuracy, f1, macro_f1 and matthews.
     """
 
-    def count(rows: Sequence[GlueRow], said: Sequence[GluePrediction]) -> Countable:
-        labels = sorted({str(row.label) for row in rows} | {str(one.label) for one in said})
+    def count(rows: Sequence[GlueRow], predicted: Sequence[GluePrediction]) -> Countable:
+        labels = sorted({str(row.label) for row in rows} | {str(one.label) for one in predicted})
         index = {label: place for place, label in enumerate(labels)}
         expected = np.array([index[str(row.label)] for row in rows], dtype=np.int64)
-        given = np.array([index[str(one.label)] for one in said], dtype=np.int64)
+        given = np.array([index[str(one.label)] for one in predicted], dtype=np.int64)
 
         def scores(taken: Int64s) -> dict[str, float]:
             found = classification_scores(expected[taken], given[taken], labels)
@@ -85,10 +85,10 @@ def count_labels(*names: str) -> Count:
     return count
 
 
-def count_numbers(rows: Sequence[GlueRow], said: Sequence[GluePrediction]) -> Countable:
+def count_numbers(rows: Sequence[GlueRow], predicted: Sequence[GluePrediction]) -> Countable:
     """Pearson's and Spearman's correlation (STS-B)."""
     expected = np.array([row.label for row in rows], dtype=np.float64)
-    given = np.array([one.label for one in said], dtype=np.float64)
+    given = np.array([one.label for one in predicted], dtype=np.float64)
 
     def scores(taken: Int64s) -> dict[str, float]:
         found = regression_scores(expected[taken], given[taken])
@@ -97,10 +97,10 @@ def count_numbers(rows: Sequence[GlueRow], said: Sequence[GluePrediction]) -> Co
     return Countable(num_units=len(rows), scores=scores)
 
 
-def count_answers(rows: Sequence[GlueRow], said: Sequence[GluePrediction]) -> Countable:
+def count_answers(rows: Sequence[GlueRow], predicted: Sequence[GluePrediction]) -> Countable:
     """F1a over all answers, and the share of questions whose answers are all judged right (MultiRC)."""
-    counts = np.zeros((_num_groups(rows), 4))  # true positives, said, expected, wrong
-    for row, one in zip(rows, said, strict=True):
+    counts = np.zeros((_num_groups(rows), 4))  # true positives, predicted, expected, wrong
+    for row, one in zip(rows, predicted, strict=True):
         is_said, is_true = one.label == POSITIVE, row.label == POSITIVE
         counts[row.group] += (is_said and is_true, is_said, is_true, is_said != is_true)
 
@@ -112,10 +112,10 @@ def count_answers(rows: Sequence[GlueRow], said: Sequence[GluePrediction]) -> Co
     return Countable(num_units=len(counts), scores=scores)
 
 
-def count_candidates(rows: Sequence[GlueRow], said: Sequence[GluePrediction]) -> Countable:
+def count_candidates(rows: Sequence[GlueRow], predicted: Sequence[GluePrediction]) -> Countable:
     """F1 and exact match of each query's likeliest candidate (ReCoRD)."""
     best: dict[int, tuple[float, GlueRow]] = {}
-    for row, one in zip(rows, said, strict=True):
+    for row, one in zip(rows, predicted, strict=True):
         if row.group not in best or one.positive > best[row.group][0]:
             best[row.group] = (one.positive, row)
     chosen = [row for _, row in best.values()]
@@ -128,9 +128,9 @@ def count_candidates(rows: Sequence[GlueRow], said: Sequence[GluePrediction]) ->
     return Countable(num_units=len(chosen), scores=scores)
 
 
-def count_choices(rows: Sequence[GlueRow], said: Sequence[GluePrediction]) -> Countable:
+def count_choices(rows: Sequence[GlueRow], predicted: Sequence[GluePrediction]) -> Countable:
     """Share of right endings (COPA)."""
-    right = np.array([row.label == one.label for row, one in zip(rows, said, strict=True)], dtype=np.float64)
+    right = np.array([row.label == one.label for row, one in zip(rows, predicted, strict=True)], dtype=np.float64)
     return Countable(num_units=len(rows), scores=lambda taken: {"accuracy": float(right[taken].mean())})
 
 

@@ -1,4 +1,4 @@
-"""The nine tasks of GLUE and the eight of SuperGLUE: where their files stand, what a row is, which scores are official.
+"""The nine tasks of GLUE and the eight of SuperGLUE: their files, the kind of their rows, their official scores.
 
 The names are lm-evaluation-harness'.  GLUE's diagnostic set and SuperGLUE's two (AX) have no training data: absent.
 """
@@ -32,7 +32,7 @@ SUITES: Final[Mapping[str, str]] = {
     "superglue": SUPER_GLUE,
     "super-glue-lm-eval-v1": SUPER_GLUE,
 }
-"""What a suite may be called."""
+"""Names of the suites."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +42,12 @@ class GlueTask:
     Attributes:
         name: lm-evaluation-harness' name.
         suite: `glue` or `super_glue`.
-        title: as its paper writes it.
+        title: name of the task in its paper.
         train: training file, the first of these that is there.
         dev: the development sets by name (the empty name is the only one), each the first file that is there.
-        read: its rows.
-        count: its official scores, the first one being what a table shows.
-        problem: what labels are; None where an ending is chosen.
+        read: reads the rows of a file.
+        count: computes the official scores; a table shows the first.
+        problem: the kind of the labels; None where an ending is chosen.
     """
 
     name: str
@@ -61,10 +61,10 @@ class GlueTask:
 
 
 def find_tasks(names: Sequence[str]) -> tuple[GlueTask, ...]:
-    """The tasks of some names and suites, each once, in the order asked for.
+    """The tasks of some names and suites, each once, in the order given.
 
     Args:
-        names: of tasks, or of suites.
+        names: names of tasks, or of suites.
 
     Raises:
         ConfigError: a name is neither.

@@ -1,4 +1,4 @@
-"""What Anthropic's endpoints answer, for the description at `/openapi.json` alone."""
+"""The forms of answers of Anthropic's endpoints, for the description at `/openapi.json` alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TokenUsage(BaseModel):
 
 
 class MessageAnswer(Warned):
-    """Of `/v1/messages`."""
+    """The answer of `/v1/messages`."""
 
     id: str
     type: Literal["message"]
@@ -32,13 +32,13 @@ class MessageAnswer(Warned):
 
 
 class TokenCount(Warned):
-    """Of `/v1/messages/count_tokens`."""
+    """The answer of `/v1/messages/count_tokens`."""
 
     input_tokens: int
 
 
 class ErrorKind(BaseModel):
-    """What went wrong, by Anthropic's names."""
+    """An error, with Anthropic's names."""
 
     type: str
     message: str

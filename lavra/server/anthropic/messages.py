@@ -21,8 +21,8 @@ from lavra.server.conversation.events import CallBegun, CallPiece, ChatChoice, C
 from lavra.server.conversation.prompt import chat_prompt
 from lavra.server.conversation.run import ChatRun, chat_events, read_choices, start_chat
 from lavra.server.conversation.tool_calls import read_tools
-from lavra.server.edge import Edge
 from lavra.server.openai.objects import all_warnings
+from lavra.server.server_state import ServerState
 
 
 @dataclass(kw_only=True)
@@ -33,36 +33,38 @@ class _Answering:
     identity: str = field(default_factory=objects.new_message_id)
 
 
-def messages_router(edge: Edge) -> APIRouter:
+def messages_router(state: ServerState) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["messages"])
 
     @router.post("/v1/messages", response_model=MessageAnswer, responses=EVENTS)
     async def messages(body: MessagesBody, request: Request) -> Response:
-        answering = await run_in_threadpool(_start, edge, body, request.state.tenant)
+        """Answer a conversation, as Anthropic's Messages API."""
+        answering = await run_in_threadpool(_start, state, body, request.state.tenant)
         run = answering.run
         if body.stream:
-            return streaming.streamed(_events(edge, answering), run.streams, failed=objects.failed)
-        (choice,) = await read_choices(edge, run, request)
+            return streaming.streamed(_events(state, answering), run.streams, failed=objects.failed)
+        (choice,) = await read_choices(state, run, request)
         return JSONResponse(_whole(answering, choice), headers={"request-id": request.state.id})
 
     @router.post("/v1/messages/count_tokens", response_model=TokenCount)
     async def count_tokens(body: CountTokensBody) -> Response:
-        return JSONResponse(await run_in_threadpool(_count, edge, body))
+        """Count the tokens of a request; nothing is written."""
+        return JSONResponse(await run_in_threadpool(_count, state, body))
 
     return router
 
 
-def _start(edge: Edge, body: MessagesBody, tenant: str) -> _Answering:
-    chat, warnings = chat_body(body, strict=edge.config.strict)
-    run = start_chat(edge, chat, tenant)
+def _start(state: ServerState, body: MessagesBody, tenant: str) -> _Answering:
+    chat, warnings = chat_body(body, strict=state.config.strict)
+    run = start_chat(state, chat, tenant)
     run.warnings[:0] = warnings
     return _Answering(run=run)
 
 
-def _count(edge: Edge, body: CountTokensBody) -> dict[str, Any]:
-    chat, warnings = chat_body(body, strict=edge.config.strict)
-    model = edge.models.named(body.model)
+def _count(state: ServerState, body: CountTokensBody) -> dict[str, Any]:
+    chat, warnings = chat_body(body, strict=state.config.strict)
+    model = state.models.named(body.model)
     prompt = chat_prompt(model, chat, read_tools(chat).offered)
     return {"input_tokens": len(prompt.tokens), "warnings": [*warnings, *prompt.warnings]}
 
@@ -79,15 +81,15 @@ def _whole(answering: _Answering, choice: ChatChoice) -> dict[str, Any]:
     return message | objects.ending_of(run, choice)
 
 
-async def _events(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
-    """The stream: the message's head, blocks one after the other, how it ended."""
+async def _events(state: ServerState, answering: _Answering) -> AsyncIterator[str]:
+    """The stream: the message's head, its blocks in order, and its end."""
     run = answering.run
     begun = objects.usage_of(Usage(prompt_tokens=run.prompt_tokens))
     message = objects.message_object(answering.identity, run.model.name, [], begun, run.warnings)
     yield _event("message_start", message=message)
     yield _event("ping")
     blocks = _Blocks()
-    async for one in chat_events(edge, run):
+    async for one in chat_events(state, run):
         for text in blocks.take(one):
             yield text
         if isinstance(one, ChoiceEnd):
@@ -102,14 +104,14 @@ async def _events(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
 
 
 class _Blocks:
-    """Writes a message's blocks: each begins, grows and ends before the next one begins."""
+    """The writer of a message's blocks: each begins, grows and ends before the next block begins."""
 
     def __init__(self) -> None:
-        self._index = -1  # of the latest block
+        self._index = -1  # number of the latest block
         self._open: str | None = None  # its type, while it may grow
 
     def take(self, event: ChatEvent) -> list[str]:
-        """The events that tell what happened."""
+        """The protocol's events for an event of the conversation."""
         if isinstance(event, TextPiece):
             begun = self._begin(objects.text_block("")) if event.text and self._open != "text" else []
             return [*begun, self._delta("text_delta", text=event.text)] if event.text else []

@@ -26,7 +26,7 @@ _ERROR_TYPES: Final = {
 
 
 def new_message_id() -> str:
-    """Unique; the request's trace is told."""
+    """A unique id, also noted in the request's trace."""
     identity, trace = f"msg_{uuid.uuid4().hex}", traces.current()
     if trace is not None:
         trace.answer_id = identity
@@ -36,7 +36,7 @@ def new_message_id() -> str:
 def message_object(
     identity: str, model: str, content: Sequence[dict[str, Any]], usage: dict[str, Any], warnings: Sequence[str]
 ) -> dict[str, Any]:
-    """A message before it is known how it ends."""
+    """A message object before its end is known."""
     return {
         "id": identity,
         "type": "message",
@@ -51,7 +51,7 @@ def message_object(
 
 
 def content_of(choice: ChatChoice) -> list[dict[str, Any]]:
-    """The blocks of an answer; a text block stands there unless there are calls alone."""
+    """The blocks of an answer; a text block is present unless the answer is calls alone."""
     calls = [{**call_block(call.id, call.name), "input": call.given} for call in choice.calls]
     return [*([text_block(choice.text)] if choice.text or not calls else []), *calls]
 
@@ -62,7 +62,7 @@ def text_block(text: str) -> dict[str, Any]:
 
 
 def call_block(identity: str, name: str) -> dict[str, Any]:
-    """A call whose arguments are still to come."""
+    """The block of a call before its arguments."""
     return {"type": "tool_use", "id": identity, "name": name, "input": {}}
 
 
@@ -77,7 +77,7 @@ def usage_of(usage: Usage) -> dict[str, Any]:
 
 
 def ending_of(run: ChatRun, choice: ChatChoice) -> dict[str, Any]:
-    """Why a message ended; a stop string that only the chat template knows is the turn's end."""
+    """The reason why a message ended; a stop string that only the chat template knows is the turn's end."""
     word = choice.completion.stop_string
     asked = word if word in stops_of(run.body.stop) else None
     return {"stop_reason": _stop_reason(run, choice, asked), "stop_sequence": asked}
@@ -93,7 +93,7 @@ def _stop_reason(run: ChatRun, choice: ChatChoice, stop: str | None) -> str:
 
 
 def write_error(status: int, error: dict[str, Any]) -> dict[str, Any]:
-    """Anthropic's error object of OpenAI's."""
+    """Turn OpenAI's error object into Anthropic's."""
     usual = "invalid_request_error" if status < 500 else "api_error"
     return {
         "type": "error",

@@ -1,7 +1,7 @@
-"""From Anthropic's requests to the common form: blocks become messages, tools become functions.
+"""Turn Anthropic's requests into the common form: blocks become messages, tools become functions.
 
-A `tool_result` becomes a message of role `tool`; one with `is_error` begins with "Error: ", for no chat template has
-another place for it.  Neighbouring messages of a user are one turn, as they are for Anthropic.
+A `tool_result` becomes a message of role `tool`; a result with `is_error` begins with "Error: ", because chat
+templates have no other place for it.  Neighbouring messages of a user are one turn, as they are for Anthropic.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ from lavra.server.anthropic.schemas import (
     ToolChoice,
 )
 from lavra.server.fields import idle_fields, named, short
+from lavra.server.sampling_fields import given_sampling
 from lavra.server.schemas import ChatBody
 
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
 # Fields of one name and meaning in both forms.
-_SAME: Final = (
-    "temperature", "top_p", "top_k", "stream", "max_tokens", "seed", "min_p", "repetition_penalty", "truncate_prompt",
-    "priority",
-)  # fmt: skip
+_SAME: Final = ("stream", "max_tokens", "truncate_prompt", "priority")
 # Keys of blocks that are read; others are named in warnings.
 _BLOCK_KEYS: Final = {
     "text": {"type", "text"},
@@ -47,7 +45,7 @@ class _Turns:
         self._calls: dict[str, str] = {}  # names of called functions by the id of the call
 
     def say(self, role: str, text: str, *, anew: bool = False) -> None:
-        """A text of somebody's; one turn with what the same speaker said just before."""
+        """Add a text of a role; it joins the turn before where the role is the same, unless `anew`."""
         part = {"type": "text", "text": text}
         last = self.messages[-1] if self.messages else None
         if last is None or anew or last["role"] != role or "tool_calls" in last:
@@ -65,10 +63,10 @@ class _Turns:
         self._calls[identity] = name
 
     def result(self, place: str, identity: str, text: str) -> None:
-        """What a called function gave back.
+        """Add the result of a called function.
 
         Raises:
-            InputError: nobody called it.
+            InputError: no call has this id.
         """
         if identity not in self._calls:
             raise InputError(
@@ -80,21 +78,22 @@ class _Turns:
 
 
 def chat_body(body: MessagesBody | CountTokensBody, *, strict: bool) -> tuple[ChatBody, list[str]]:
-    """A request in the common form, and what had no effect.
+    """Turn a request into the common form; return it with a warning for each field without effect.
 
     Args:
-        body: as it came.
-        strict: whether a field nobody knows is an error.
+        body: request as the client sent it.
+        strict: whether an unknown field is an error.
 
     Raises:
-        InputError: it holds what cannot be read here.
+        InputError: the request holds content that this server cannot read.
     """
     warnings = idle_fields(body, strict=strict, idle=IDLE_FIELDS)
     turns = _turns(body)
     fields: dict[str, Any] = {"model": body.model, "messages": turns.messages, **_tools(body), **_format(body)}
     fields["chat_template_kwargs"] = body.chat_template_kwargs
     if isinstance(body, MessagesBody):
-        fields |= {name: getattr(body, name) for name in _SAME} | {"stop": body.stop_sequences or None}
+        fields |= {name: getattr(body, name) for name in _SAME} | given_sampling(body)
+        fields["stop"] = body.stop_sequences or None
     if turns.messages[-1]["role"] == "assistant":
         fields |= {"continue_final_message": True, "add_generation_prompt": False}
     warnings += _idle_parts(body, turns)

@@ -1,6 +1,6 @@
 """Bodies of Anthropic's requests (https://docs.anthropic.com/en/api/messages).
 
-Content blocks are read by `lavra.server.anthropic.requests`, which names the place of what it refuses.
+`lavra.server.anthropic.requests` reads the content blocks and names the place of a refused block.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lavra.server.schemas import Body, Finite, Objects
+from lavra.server.sampling_fields import SamplingFields
+from lavra.server.schemas import Body, FunctionName, Objects, optional
 
-# Fields of Anthropic's that do nothing here.
+# Anthropic's fields without effect here.
 IDLE_FIELDS: Final = frozenset(
     {
         "cache_control", "container", "context_management", "diagnostics", "inference_geo", "mcp_servers", "metadata",
@@ -25,8 +26,8 @@ class MessageInput(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    role: Literal["user", "assistant", "system"]
-    content: str | Objects
+    role: Literal["user", "assistant", "system"] = Field(description="role of the message")
+    content: str | Objects = Field(description="a text, or a list of blocks")
 
 
 class CustomTool(BaseModel):
@@ -34,21 +35,23 @@ class CustomTool(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str | None = None
-    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
-    description: str | None = None
-    input_schema: dict[str, Any] | None = None
-    strict: bool | None = None
+    type: str | None = optional("custom, or nothing; tools that Anthropic's servers run are refused")
+    name: FunctionName = Field(description="name of the function")
+    description: str | None = optional("use of the function, for the model")
+    input_schema: dict[str, Any] | None = optional("JSON schema of the arguments")
+    strict: bool | None = optional("no effect unless a call is demanded")
 
 
 class ToolChoice(BaseModel):
-    """Whether a function must be called, and which."""
+    """The choice of functions: whether the model must call a function, and its name."""
 
     model_config = ConfigDict(extra="allow")
 
-    type: Literal["auto", "any", "tool", "none"]
-    name: str | None = None
-    disable_parallel_tool_use: bool | None = None
+    type: Literal["auto", "any", "tool", "none"] = Field(
+        description="whether a function is called: auto, any, tool (the named function) or none"
+    )
+    name: str | None = optional("name of the function, for tool")
+    disable_parallel_tool_use: bool | None = optional("true keeps the first call only")
 
 
 class OutputFormat(BaseModel):
@@ -56,42 +59,40 @@ class OutputFormat(BaseModel):
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
-    type: Literal["json_schema"]
-    json_schema: dict[str, Any] = Field(alias="schema")
+    type: Literal["json_schema"] = Field(description="kind of the form")
+    json_schema: dict[str, Any] = Field(alias="schema", description="the JSON schema")
 
 
 class OutputConfig(BaseModel):
-    """How an answer is written."""
+    """The options of an answer's form."""
 
     model_config = ConfigDict(extra="allow")
 
-    format: OutputFormat | None = None
-    effort: str | None = None
+    format: OutputFormat | None = optional("the form of the answer")
+    effort: str | None = optional("no effect")
 
 
 class CountTokensBody(Body):
-    """`POST /v1/messages/count_tokens`: what a model would read."""
+    """`POST /v1/messages/count_tokens`: a request whose tokens are counted."""
 
-    messages: Annotated[list[MessageInput], Field(min_length=1, fail_fast=True)]
-    system: str | Objects | None = None
-    tools: Annotated[list[CustomTool], Field(max_length=128)] | None = None
-    tool_choice: ToolChoice | None = None
-    thinking: dict[str, Any] | None = Field(default=None, description="no effect: models here write no thinking")
-    output_config: OutputConfig | None = None
-    chat_template_kwargs: dict[str, Any] | None = Field(default=None, description="none of Anthropic's")
+    messages: Annotated[list[MessageInput], Field(min_length=1, fail_fast=True)] = Field(
+        description="the conversation, oldest message first"
+    )
+    system: str | Objects | None = optional("the system message, a text or text blocks")
+    tools: Annotated[list[CustomTool], Field(max_length=128)] | None = optional("functions that the model may call")
+    tool_choice: ToolChoice | None = optional("whether and which function is called")
+    thinking: dict[str, Any] | None = optional("no effect: models here write no thinking")
+    output_config: OutputConfig | None = optional("options of the answer's form")
+    chat_template_kwargs: dict[str, Any] | None = optional("further names that the chat template reads")
 
 
-class MessagesBody(CountTokensBody):
-    """`POST /v1/messages`; the last fields are none of Anthropic's."""
+class MessagesBody(CountTokensBody, SamplingFields):
+    """`POST /v1/messages`; the last fields and most sampling parameters are lavra's, not Anthropic's."""
 
-    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)]
-    stop_sequences: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)] | None = None
-    temperature: Annotated[Finite, Field(ge=0, le=100)] | None = None
-    top_p: Annotated[Finite, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
-    stream: bool | None = None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    min_p: Annotated[Finite, Field(ge=0, le=1)] | None = None
-    repetition_penalty: Annotated[Finite, Field(gt=0, le=100)] | None = None
-    truncate_prompt: bool | None = None
-    priority: Annotated[int, Field(ge=-100, le=100)] | None = Field(default=None, description="lower ones go first")
+    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] = Field(description="most tokens of the answer")
+    stop_sequences: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)] | None = optional(
+        "texts that end the answer"
+    )
+    stream: bool | None = optional("send the answer while it is written")
+    truncate_prompt: bool | None = optional("drop the oldest tokens of a prompt that is too long")
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = optional("requests with a lower number go first")

@@ -1,4 +1,4 @@
-// What a person can do with conversations.
+// The actions of a person on conversations.
 
 import { generate, plain, takeUp } from "./generation.js";
 import { request } from "./http.js";
@@ -82,7 +82,7 @@ function show(conversation, nodes) {
   if (left.length) whileBusy(open, () => Promise.all(left.map((one) => takeUp(open.nodes.get(one.id)))));
 }
 
-// Another tab changed a conversation: read it again, but not what this tab is writing.
+// Another tab changed a conversation: read it again, except the message that this tab is writing.
 export async function readAgain(id) {
   await loadConversations();
   if (state.open?.conversation.id !== id) return;
@@ -133,7 +133,7 @@ export async function remove(conversation) {
   await loadConversations();
 }
 
-// Nothing is left to be undone: what was deleted is erased.
+// The time to undo is over: erase the deleted conversations.
 export function endUndo() {
   state.undo?.end?.();
   state.undo = null;
@@ -219,7 +219,7 @@ export function giveResults(message, results) {
   });
 }
 
-// The same answer again, in place of the one that failed.
+// Ask for the same answer again, in place of the failed answer.
 export function retry(message) {
   const { open } = state;
   const model = writers().find((one) => one.id === message.model) || modelsOf(open.conversation)[0];

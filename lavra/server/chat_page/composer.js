@@ -1,4 +1,4 @@
-// Where a message is written: its draft is kept with each key.
+// The field of the next message: its draft is saved with each key.
 
 import * as actions from "./actions.js";
 import { stopAnswers } from "./generation.js";

@@ -1,4 +1,4 @@
-// A conversation that has not begun: what the model is good for, and three beginnings that suit it.
+// An empty conversation: the tasks that the model is good for, and three suitable beginnings.
 
 import { firstModel, modelsOf } from "./actions.js";
 import { changed, state } from "./state.js";

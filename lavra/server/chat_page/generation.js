@@ -12,7 +12,7 @@ import { ancestry } from "./tree.js";
 
 const SAVE_EVERY = 400; // milliseconds
 const PAUSES = [300, 1500, 4000]; // milliseconds before each try to take up an answer whose connection broke
-let leaving = false; // the page goes away: what breaks now is no failure
+let leaving = false; // the page closes: a broken connection is not a failure now
 addEventListener("pagehide", () => {
   leaving = true;
   saveNodes([...state.running.values()].map((one) => plain(one.node))).catch(() => {});
@@ -118,7 +118,7 @@ function touch(node) {
 
 export const plain = (node) => structuredClone(node);
 
-// Stop what is written into the conversation that is open, by another tab too; other conversations go on.
+// Stop the answer in the open conversation, also that of another tab; other conversations continue.
 export function stopAnswers() {
   for (const node of state.open?.nodes.values() || []) {
     if (state.running.has(node.id)) state.running.get(node.id).stop();

@@ -1,4 +1,4 @@
-// The page: a list of conversations, one of them, and where the next message is written.
+// The page: a list of conversations, the open conversation, and the field of the next message.
 
 import * as actions from "./actions.js";
 import { Composer } from "./composer.js";

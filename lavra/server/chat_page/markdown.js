@@ -17,7 +17,7 @@ export class Blocks {
   constructor() {
     this.settled = [];
     this.text = "";
-    this.from = 0; // where the text begins that may still change
+    this.from = 0; // start of the text that may still change
   }
 
   read(text) {
@@ -162,7 +162,7 @@ function span(token) {
   }
 }
 
-// Where a link may lead; null where it may not.
+// The address of a link; null where it is not allowed.
 export function safeAddress(href) {
   const bare = href.replace(/[\u0000-\u0020\u007f-\u009f]/g, "");
   if (/^(https?:\/\/|mailto:)/i.test(bare)) return bare;

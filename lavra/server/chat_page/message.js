@@ -1,4 +1,4 @@
-// One message: what was said, how it ended, and what can be done with it.
+// A message: its text, its end, and its actions.
 
 import * as actions from "./actions.js";
 import { CopyButton } from "./copying.js";
@@ -17,7 +17,7 @@ export class Message extends Component {
     this.state = { looks: false }; // at the probabilities of its tokens
   }
 
-  // Only what changed is drawn again: a thread may be long, and its last message grows many times a second.
+  // Only changed parts are drawn again: a thread may be long, and its last message grows many times a second.
   shouldComponentUpdate(next, state) {
     return ["node", "version", "chosen", "place", "count", "editing", "answered", "language", "busy"].some((name) => next[name] !== this.props[name]) || state.looks !== this.state.looks;
   }

@@ -1,7 +1,7 @@
 """The chat page at `/`: its files under `/chat/`, and a strict policy on each.
 
-The page runs no inline script, loads nothing from elsewhere and, where the browser knows Trusted Types, cannot write
-HTML from a text at all: what a model writes is built node by node (`markdown.js`).
+The page runs no inline script, loads no file from elsewhere and, where the browser knows Trusted Types, cannot
+write HTML from a text at all: `markdown.js` builds a model's text node by node.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Final
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
-from lavra.server.edge import Edge
 from lavra.server.headers import HEADERS
+from lavra.server.server_state import ServerState
 
 HERE: Final = Path(__file__).parent
 SCRIPTS: Final = sorted(one.relative_to(HERE) for one in HERE.rglob("*.js"))
@@ -32,10 +32,10 @@ CHAT_HEADERS: Final = {
 }
 
 
-def chat_page_router(edge: Edge) -> APIRouter:
-    """The page; where only indexes are served, `/` leads to the search page."""
+def chat_page_router(state: ServerState) -> APIRouter:
+    """The routes of the page; where only indexes are served, `/` leads to the search page."""
     router = APIRouter(include_in_schema=False)
-    only_indexes = bool(edge.models.indexes) and not any(edge.models)
+    only_indexes = bool(state.models.indexes) and not any(state.models)
     for path, file in CHAT_FILES.items():
         send = _to_search if only_indexes and path == "/" else _sender(file)
         router.add_api_route(path, send, methods=["GET", "HEAD"], response_model=None)

@@ -1,4 +1,4 @@
-// What a person pastes as JSON: the schema of answers, and definitions of functions.
+// JSON that a person pastes: the schema of answers, and definitions of functions.
 
 import { say } from "./words.js";
 

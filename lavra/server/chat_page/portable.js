@@ -1,4 +1,4 @@
-// Conversations as files: JSON that this page reads again, all versions included, and Markdown of what is shown.
+// Conversations as files: JSON that this page reads again, all versions included, and Markdown of the shown messages.
 
 import { loadConversations, openConversation } from "./actions.js";
 import { changed, state } from "./state.js";
@@ -60,7 +60,7 @@ export async function importFile(file) {
   changed();
 }
 
-// Under new ids: what is here already is not overwritten.
+// Use new ids, so that existing conversations are not overwritten.
 async function importOne({ nodes, ...conversation }) {
   const ids = new Map(nodes.map((one) => [one.id, newId()]));
   const renewed = (id) => ids.get(id) || "root";

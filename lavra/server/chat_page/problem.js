@@ -1,4 +1,4 @@
-// What went wrong, in a person's words, and a way to try again.
+// An error in plain words, and a button to try again.
 
 import * as actions from "./actions.js";
 import { isBusy } from "./state.js";

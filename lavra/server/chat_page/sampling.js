@@ -1,4 +1,4 @@
-// How the tokens of an answer are drawn: presets, and the one that counts until a person chooses.
+// The settings of sampling: presets, and the default preset until a person chooses.
 
 export const DRAWN = { temperature: null, top_p: null, top_k: null, min_p: null };
 export const MOST_COMPLETED = 256; // tokens of a text where nobody sets them: a model that completes may know no end
@@ -16,10 +16,10 @@ export function presetOf(settings, model) {
   return model.retrieves || Object.keys(DRAWN).some((name) => name in named) ? "own" : "balanced";
 }
 
-// Settings as they count for a model: those of its preset where a person chose none.
+// The settings in effect for a model: those of its preset where a person chose none.
 export const settingsFor = (settings, model) => (settings.preset ? settings : { ...settings, ...PRESETS[presetOf(settings, model)] });
 
-// Settings as OpenAI's fields; what is not set is left to the model's own.
+// Settings as OpenAI's fields; unset fields take the model's own values.
 export function samplingFields(settings, model) {
   const given = settingsFor(settings, model);
   const names = [...Object.keys(DRAWN), "max_tokens", "seed"].filter((name) => given[name] !== null && given[name] !== undefined);

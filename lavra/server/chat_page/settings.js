@@ -73,13 +73,13 @@ export class Settings extends Component {
   }
 }
 
-// What counts where a person sets nothing.
+// The values in effect where a person sets none.
 function unset(name, model) {
   if (name === "seed") return say("drawn");
   return name === "max_tokens" && !model.chats ? MOST_COMPLETED : say("own");
 }
 
-// JSON that a person pastes; what is wrong with it is told at once, and it is kept when it is right.
+// JSON that a person pastes: its faults are shown at once, and it is saved when it is valid.
 class Pasted extends Component {
   enter = (event) => {
     const text = event.target.value.trim();

@@ -1,4 +1,4 @@
-// All that the page shows, in one object, and a way to be told that it changed.
+// The state of the page in one object, and listeners to its changes.
 
 export const state = {
   models: null, // as /v1/models lists them; null until it answered
@@ -6,16 +6,16 @@ export const state = {
   needsKey: false,
   problem: null, // why no models could be listed
   conversations: [], // newest first
-  matches: null, // Map from conversation id to what was found in it; null while nothing is searched
+  matches: null, // Map from conversation id to the matches in it; null without a search
   open: null, // {conversation, nodes}
-  running: new Map(), // message id to the message and how to stop it
+  running: new Map(), // message id to the message and the function that stops it
   busy: new Map(), // conversation id to its questions on their way, from the key that sent one to the end of its answers
   drawer: false, // the list of conversations, on narrow screens
   dialog: null, // which dialog is open
   editing: null, // id of the message that is edited
-  draft: 0, // how often a draft was put into the field
+  draft: 0, // number of times that a draft was put into the field
   undo: null, // {text, back}
-  status: "", // what a screen reader is told
+  status: "", // text for screen readers
 };
 
 export const isBusy = (conversation = state.open?.conversation) => state.busy.has(conversation?.id);

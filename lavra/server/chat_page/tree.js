@@ -14,7 +14,7 @@ export function children(nodes, parent) {
   return found.sort((a, b) => a.created - b.created || (a.order || 0) - (b.order || 0));
 }
 
-// What is shown: from the first message down, at each step the chosen child or else the newest.
+// The shown messages: from the first message down, at each step the chosen child, else the newest.
 export function shownPath(nodes, chosen) {
   const below = new Map();
   for (const one of nodes.values()) below.set(one.parent, [...(below.get(one.parent) || []), one]);

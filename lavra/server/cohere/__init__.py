@@ -1,1 +1,1 @@
-"""Cohere's second API, as far as it is about texts and vectors: https://docs.cohere.com/v2/reference."""
+"""Cohere's second API, for texts and vectors only: https://docs.cohere.com/v2/reference."""

@@ -1,6 +1,6 @@
-"""`POST /v2/rerank` and `/v2/embed`, as Cohere's client asks.
+"""`POST /v2/rerank` and `/v2/embed`, in the form of Cohere's client.
 
-Cohere reads the beginning of what is too long unless told otherwise; so do these endpoints, with a warning in `meta`.
+By default Cohere reads only the beginning of a text that is too long; so do these endpoints, with a warning in `meta`.
 Deliberately absent: images, other types of vectors than `float` and `base64`, and cutting at a text's start.
 """
 
@@ -15,27 +15,31 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from lavra.server.edge import Edge
+from lavra.server.answers import Ranking
+from lavra.server.cohere.answers import CohereError, CohereVectors
 from lavra.server.embedding import TextVectors, embed_texts
 from lavra.server.fields import idle_fields
 from lavra.server.protocol import Protocol
 from lavra.server.rerank import rank_texts, rerank_object
 from lavra.server.schemas import CohereEmbedBody, RerankBody
+from lavra.server.server_state import ServerState
 
 
-def _router(edge: Edge) -> APIRouter:
+def _router(state: ServerState) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["cohere"])
 
-    @router.post("/v2/rerank")
+    @router.post("/v2/rerank", response_model=Ranking)
     async def rerank(body: RerankBody) -> Response:
+        """Rank documents by their relevance to a query, as Cohere."""
         truncate = body.truncate or "truncate" not in body.model_fields_set
-        ranked = await run_in_threadpool(rank_texts, edge, body, body.documents, truncate=truncate)
+        ranked = await run_in_threadpool(rank_texts, state, body, body.documents, truncate=truncate)
         return JSONResponse(rerank_object(body, ranked))
 
-    @router.post("/v2/embed")
+    @router.post("/v2/embed", response_model=CohereVectors)
     async def embed(body: CohereEmbedBody) -> Response:
-        return JSONResponse(await run_in_threadpool(_embed, edge, body))
+        """Vectors of texts, as Cohere."""
+        return JSONResponse(await run_in_threadpool(_embed, state, body))
 
     return router
 
@@ -45,10 +49,10 @@ def _error(_: int, error: dict[str, Any]) -> dict[str, Any]:
     return {"id": uuid.uuid4().hex, "message": error["error"]["message"]}
 
 
-def _embed(edge: Edge, body: CohereEmbedBody) -> dict[str, Any]:
-    warnings = idle_fields(body, strict=edge.config.strict)
+def _embed(state: ServerState, body: CohereEmbedBody) -> dict[str, Any]:
+    warnings = idle_fields(body, strict=state.config.strict)
     found = embed_texts(
-        edge.model_of(body),
+        state.model_of(body),
         body.texts,
         truncate=body.truncate == "END",
         dimensions=body.output_dimension,
@@ -75,4 +79,4 @@ def _by_type(body: CohereEmbedBody, found: TextVectors) -> dict[str, list[Any]]:
     return named
 
 
-COHERE: Final = Protocol(routers=(_router,), paths=("/v2/",), write_error=_error)
+COHERE: Final = Protocol(routers=(_router,), paths=("/v2/",), write_error=_error, error_answer=CohereError)

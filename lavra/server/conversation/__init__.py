@@ -1,5 +1,5 @@
-"""A conversation that goes on, in no protocol's words: what every chat protocol reads its request into and writes from.
+"""A conversation in a form common to all chat protocols: they turn requests into it, and answers come from it.
 
 A protocol turns its request into a `ChatBody`, `start_chat` hands it to the engine, and `read_choices` or
-`chat_events` give what the model writes: text, calls of functions, and how each choice ends.
+`chat_events` give the model's output: text, calls of functions, and the end of each choice.
 """

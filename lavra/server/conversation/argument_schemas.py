@@ -1,4 +1,4 @@
-"""The schema of a demanded call, made of the functions' own.
+"""The schema of a demanded call, made from the functions' schemas.
 
 Each function's schema stands whole under `$defs`, and its references are written anew from there: two functions may
 define one name differently.  Objects that list their properties and do not say whether others may follow are closed: a
@@ -12,17 +12,17 @@ from typing import Any, Final
 
 _NO_PARAMETERS: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
 _NAMED: Final = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")  # schemas by name
-_DATA: Final = ("enum", "const", "default", "examples")  # values, in which nothing is a keyword
-# What makes properties possible that an object does not list, or says that there are some.
+_DATA: Final = ("enum", "const", "default", "examples")  # values; they hold no keywords
+# Keywords that allow or describe properties that an object does not list.
 _OPEN: Final = frozenset(
     {"additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames", "$ref", "$dynamicRef"}
 )
-_JOINS: Final = ("properties", "$ref", "allOf", "anyOf", "oneOf")  # two of them say something of one object
-_APART: Final = ("not", "if", "dependentSchemas")  # what they hold is no form of the object
+_JOINS: Final = ("properties", "$ref", "allOf", "anyOf", "oneOf")  # two of them describe the same object
+_APART: Final = ("not", "if", "dependentSchemas")  # their schemas are not forms of the object
 
 
 def parameters_of(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A function's schema as an object's; one that has none takes no arguments."""
+    """A function's schema as the schema of an object; a function without a schema takes no arguments."""
     if not parameters:
         return dict(_NO_PARAMETERS)
     bare = "type" not in parameters and not any(name in parameters for name in _JOINS[1:])
@@ -31,10 +31,11 @@ def parameters_of(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema, its objects without properties that are not listed; equal to the schema where nothing is open.
+    """Close the objects of a schema to properties that are not listed; the result is equal where no object is open.
 
-    Objects that say themselves what else they may have stay as they are.  All do where several schemas tell of one
-    object: closed, each would refuse what another lists.
+    Objects that describe their other properties stay unchanged.
+    All objects stay unchanged where several schemas describe one object: if closed, each would refuse properties that
+    another lists.
     """
     if any(_joins(one) for one in _schemas(schema)):
         return dict(schema)
@@ -47,7 +48,7 @@ def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _joins(schema: Mapping[str, Any]) -> bool:
-    """Whether several schemas in it tell of one object."""
+    """Whether several schemas in a schema describe the same object."""
     parts = schema.get("allOf")
     several = isinstance(parts, list) and len(parts) > 1
     return several or sum(name in schema for name in _JOINS) > 1 or any(name in schema for name in _APART)
@@ -68,7 +69,7 @@ def call_schema(functions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _moved(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A schema whose references to its own parts begin at the `$defs` around it."""
+    """Move a schema into the `$defs` of another: its references to its own parts begin there."""
 
     def move(one: dict[str, Any]) -> dict[str, Any]:
         place = one.get("$ref")
@@ -81,7 +82,7 @@ def _moved(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _changed(schema: Mapping[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    """A schema with every schema in it changed, the inner ones first; values (`enum`, `default`) are left alone."""
+    """Apply a change to every schema in a schema, the inner ones first; values (`enum`, `default`) stay unchanged."""
 
     def inside(key: str, value: Any) -> Any:
         if key in _NAMED and isinstance(value, Mapping):

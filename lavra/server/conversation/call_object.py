@@ -1,8 +1,8 @@
-"""One object that may be a call of a function, read a character at a time.
+"""A JSON object that may be a call of a function, read a character at a time.
 
-It is a call once it names a function that is offered and its arguments begin as an object: `{"name": "f",
-"arguments": {…}}`.  Some models write `parameters` for `arguments`, the arguments first, the text of an object for the
-object, or all of it inside of `{"function": {…}}` as OpenAI's history has it.  A function that needs no arguments may
+It is a call once it names an offered function and its arguments begin as an object: `{"name": "f", "arguments": {…}}`.
+  Some models write `parameters` for `arguments`, the arguments first, the text of an object for the
+object, or all of it inside of `{"function": {…}}` as in OpenAI's history.  A function that needs no arguments may
 be called without any.
 """
 
@@ -22,12 +22,12 @@ class CallObject:
     """An object behind its opening brace.
 
     Args:
-        functions: the schemas of the arguments of those that may be called, by name.
+        functions: schemas of the arguments of the offered functions, by name.
 
     Attributes:
-        name: of the function, once it is known.
-        begun: it is a call, whatever follows.
-        whole: its arguments are complete.
+        name: name of the function, once it is known.
+        begun: whether it is a call, whatever follows.
+        whole: whether its arguments are complete.
     """
 
     def __init__(self, functions: Mapping[str, Mapping[str, Any]]) -> None:
@@ -43,10 +43,10 @@ class CallObject:
         next(self._reading)
 
     def read(self, char: str) -> bool:
-        """Read on; whether the object ended with this character.
+        """Read a character; return whether the object ended with it.
 
         Raises:
-            NotJson: the character is no part of it, or with it the object is whole and no call.
+            NotJson: the character is not part of the object, or the object is whole with it and not a call.
         """
         try:
             self._reading.send(char)
@@ -55,23 +55,23 @@ class CallObject:
         return False
 
     def write(self, text: str) -> None:
-        """More of arguments that are no JSON."""
+        """Add text to arguments that are not JSON."""
         self._broken = True
         self._parts.append(text)
 
     def take(self) -> str:
-        """What was read of the arguments and not taken before."""
+        """Return the text of the arguments read since the last call of `take`."""
         found, self._taken = "".join(self._parts[self._taken :]), len(self._parts)
         return found
 
     @property
     def call(self) -> ToolCall:
-        """The call as far as it was read."""
+        """The call so far."""
         return ToolCall(id=self._id, name=self.name, arguments="".join(self._parts), whole=self.whole)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is wrong with it."""
+        """Warnings about faults of the call."""
         if self._broken:
             return (f"the arguments of {self.name} are not JSON; they stand as the model wrote them",)
         if not self.whole:
@@ -138,7 +138,7 @@ class CallObject:
         return after
 
     def _none(self) -> None:
-        """There are no arguments."""
+        """Record a call without arguments."""
         self._open()
         self._parts.append("{}")
         self.whole = True
@@ -148,7 +148,7 @@ class CallObject:
         self.begun = bool(self.name)
 
     def _quoted(self) -> Reading:
-        """Arguments as the text of an object; an empty one is none."""
+        """Read arguments given as the text of an object; an empty text means no arguments."""
         inside = self._inside()
         next(inside)
         yield from read_characters(lambda _, char: inside.send(char))
@@ -159,7 +159,7 @@ class CallObject:
         return ""
 
     def _inside(self) -> Generator[None, str, None]:
-        """The object that a text is."""
+        """Parse a text as an object."""
         char = yield from read_blanks("")
         if char != "{":
             raise NotJson
@@ -171,18 +171,18 @@ class CallObject:
 
 
 def _behind(char: str, wanted: str) -> Reading:
-    """Pass over a separator; returns the first character of what follows."""
+    """Read a separator and blanks; return the first character after them."""
     if char != wanted:
         raise NotJson
     return (yield from read_blanks(""))
 
 
 def _read_text() -> Reading:
-    """Read a string behind its opening quote; returns what it says."""
+    """Read a string after its opening quote; return its text."""
     parts: list[str] = []
     yield from read_characters(lambda _, char: parts.append(char))
     return "".join(parts)
 
 
 def _ignore(_: str) -> None:
-    """Of a value that says nothing about the call."""
+    """Drop the text of a value that does not belong to the call."""

@@ -1,9 +1,11 @@
-"""Calls of functions, found in a text while it comes.
+"""The scanner that finds calls of functions in a text while it arrives.
 
 Most open models were taught to write `<tool_call>{"name": …, "arguments": {…}}</tool_call>`, and some the object alone;
-both are calls, the second where no text stands before it.  Text goes on at once, but for what may still become a call.
-A call begins as soon as its name and the beginning of its arguments are known, and ends where its JSON ends, whatever
-stands inside its strings.  How a text is cut into pieces changes nothing of what is found.
+both are calls, the second where no text stands before it.
+Text passes at once, except text that may still become a call.
+A call begins as soon as its name and the beginning of its arguments are known.
+It ends where its JSON ends, whatever its strings contain.
+The findings do not depend on the pieces in which a text arrives.
 
 Deliberately absent: calls in other notations (Python's, XML's), and JSON in fences of Markdown.
 """
@@ -25,14 +27,14 @@ CLOSE: Final = "</tool_call>"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundText:
-    """Text that is no part of a call."""
+    """Text that is not part of a call."""
 
     text: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundCall:
-    """A call began; its number is that of calls before it."""
+    """The beginning of a call; its number counts the calls before it."""
 
     number: int
     id: str
@@ -61,10 +63,10 @@ class _Place(Enum):
 
 
 class CallScanner:
-    """Finds calls in one text.
+    """A scanner that finds calls in a text.
 
     Args:
-        functions: the schemas of the arguments of those that may be called, by name.
+        functions: schemas of the arguments of the offered functions, by name.
         single: only the first call counts; later ones are left out, with a warning.
     """
 
@@ -72,7 +74,7 @@ class CallScanner:
         self._functions, self._single = functions, single
         self._place = _Place.TEXT
         self._buffer, self._at = "", 0
-        self._held: list[str] = []  # of what may become a call
+        self._held: list[str] = []  # text that may become a call
         self._blank = ""  # white space that is text if text follows
         self._object: CallObject | None = None
         self._calls: list[CallObject] = []
@@ -89,14 +91,14 @@ class CallScanner:
         }
 
     def feed(self, text: str) -> list[Finding]:
-        """Read on; gives what was found and not given before."""
+        """Read more text; return the new findings."""
         self._buffer, self._at = self._buffer[self._at :] + text, 0
         while self._at < len(self._buffer) and self._readers[self._place]():
             pass
         return self._take()
 
     def close(self) -> list[Finding]:
-        """Nothing follows; what was held back for a call that did not come is text."""
+        """End the text; the text held back for a possible call becomes text of the answer."""
         rest = self._buffer[self._at :]
         self._buffer, self._at = "", 0
         if self._place is _Place.BROKEN:
@@ -111,7 +113,7 @@ class CallScanner:
 
     @property
     def text(self) -> str:
-        """What is no call; white space beside calls is left out where no text stands beyond it."""
+        """The text outside calls; white space beside calls is left out where no text stands beyond it."""
         return "".join(self._text)
 
     @property
@@ -121,7 +123,7 @@ class CallScanner:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was done to calls, and what is wrong with them."""
+        """Warnings about changes to calls, and about their faults."""
         notes = [note for one in self._calls for note in one.warnings]
         if self._dropped:
             names = ", ".join(dict.fromkeys(self._dropped))
@@ -151,7 +153,7 @@ class CallScanner:
 
     def _candidate(self) -> int:
         """The next place where a call may begin, or -1."""
-        if not self._text:  # an object alone is a call where nothing stands before it
+        if not self._text:  # an object alone is a call where no text stands before it
             here = self._after_blanks()
             if self._buffer.startswith("{", here):
                 return here
@@ -188,20 +190,20 @@ class CallScanner:
             try:
                 ended = call.read(char)
             except NotJson:
-                self._tell(call)
+                self._report(call)
                 self._fail(call)
                 return True
             self._at += 1
             self._held.append(char)
             if ended:
-                self._tell(call)
+                self._report(call)
                 self._leave()
                 return True
-        self._tell(call)
+        self._report(call)
         return True
 
     def _fail(self, call: CallObject) -> None:
-        """The next character does not belong there; what it means depends on how far the call had come."""
+        """Handle a character that does not fit; the result depends on the progress of the call."""
         if not call.begun:
             self._release()
             self._object, self._place = None, _Place.TEXT
@@ -211,11 +213,11 @@ class CallScanner:
             self._place = _Place.BROKEN
 
     def _leave(self) -> None:
-        """A call is over."""
+        """Leave a call that has ended."""
         self._held, self._object, self._place = [], None, _Place.CLOSING
 
-    def _tell(self, call: CallObject) -> None:
-        """Give what was read of a call, once it is one."""
+    def _report(self, call: CallObject) -> None:
+        """Report the new text of a call, once the object is a call."""
         if not call.begun or call is self._ignored:
             return
         if not self._calls or self._calls[-1] is not call:
@@ -240,10 +242,10 @@ class CallScanner:
         return True
 
     def _spoil(self, text: str) -> None:
-        """Arguments that are no JSON go on as they are written."""
+        """Pass arguments that are not JSON as the model wrote them."""
         assert self._object is not None
         self._object.write(text)
-        self._tell(self._object)
+        self._report(self._object)
 
     def _read_closing(self) -> bool:
         here = self._after_blanks()
@@ -255,20 +257,20 @@ class CallScanner:
         return True
 
     def _release(self) -> None:
-        """What was held is no call, unless one has begun."""
+        """Release the held text as text of the answer, unless a call has begun."""
         if self._object is None or not self._object.begun:
             self._say("".join(self._held))
         self._held = []
 
     def _say(self, text: str) -> None:
-        """Text; white space waits for more, and where only calls stand before it, it is left out."""
+        """Add text; white space waits for more text, and is left out where only calls stand before it."""
         text = self._blank + text
-        said = text.rstrip()
-        self._blank = text[len(said) :]
-        if said and self._calls and not self._text:
-            said = said.lstrip()
-        if said:
-            self._put(said)
+        shown = text.rstrip()
+        self._blank = text[len(shown) :]
+        if shown and self._calls and not self._text:
+            shown = shown.lstrip()
+        if shown:
+            self._put(shown)
 
     def _put(self, text: str) -> None:
         self._text.append(text)
@@ -276,7 +278,7 @@ class CallScanner:
 
 
 def _partial(text: str, start: int, tag: str) -> int:
-    """The beginning of a tag that the end of a text may be, or its length."""
+    """The position of a possible beginning of a tag at the end of a text, or the text's length."""
     for size in range(min(len(tag) - 1, len(text) - start), 0, -1):
         if text.endswith(tag[:size]):
             return len(text) - size

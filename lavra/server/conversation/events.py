@@ -1,4 +1,4 @@
-"""What happens while a model answers a conversation."""
+"""The events of a model's answer to a conversation."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class ToolCall:
     """A call of a function that a model wrote.
 
     Attributes:
-        id: unique.
-        name: of the function.
-        arguments: an object, as JSON text; a part of one where the text ended before, as written where it is no JSON.
-        whole: the arguments are an object.
+        id: unique id of the call.
+        name: name of the function.
+        arguments: an object as JSON text; a part of it where the text ended early; the raw text where it is not JSON.
+        whole: whether the arguments are a whole object.
     """
 
     id: str
@@ -33,14 +33,14 @@ class ToolCall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChatChoice:
-    """One answer, whole.
+    """A whole answer.
 
     Attributes:
-        index: of the answer among those of its request.
-        text: without the calls.
-        calls: of functions, in the order they were written.
+        index: index of the answer among those of its request.
+        text: text of the answer without the calls.
+        calls: calls of functions, in the order of the text.
         finish_reason: `stop`, `length`, `cancelled`, or `tool_calls` where there are calls.
-        completion: of the engine.
+        completion: completion of the engine.
     """
 
     index: int
@@ -52,12 +52,12 @@ class ChatChoice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextPiece:
-    """Text came.
+    """A new piece of text.
 
     Attributes:
-        index: of the answer.
-        text: that came; empty where only tokens did.
-        delta: of the engine, with the tokens and their log-probabilities.
+        index: index of the answer.
+        text: new text; empty where only tokens came.
+        delta: delta of the engine, with the tokens and their log-probabilities.
     """
 
     index: int
@@ -67,13 +67,13 @@ class TextPiece:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallBegun:
-    """A call began; its arguments come in `CallPiece`s.
+    """The beginning of a call; its arguments come in `CallPiece`s.
 
     Attributes:
-        index: of the answer.
-        number: of the call in its answer, from 0.
-        id: of the call.
-        name: of the function.
+        index: index of the answer.
+        number: number of the call in its answer, from 0.
+        id: id of the call.
+        name: name of the function.
     """
 
     index: int
@@ -84,12 +84,12 @@ class CallBegun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallPiece:
-    """A part of a call's arguments came; all parts together are JSON.
+    """A part of a call's arguments; all parts together are JSON.
 
     Attributes:
-        index: of the answer.
-        number: of the call in its answer.
-        text: that came.
+        index: index of the answer.
+        number: number of the call in its answer.
+        text: new text of the arguments.
     """
 
     index: int
@@ -99,10 +99,10 @@ class CallPiece:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChoiceEnd:
-    """An answer ended.
+    """The end of an answer.
 
     Attributes:
-        choice: the whole of it.
+        choice: the whole answer.
     """
 
     choice: ChatChoice

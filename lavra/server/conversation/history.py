@@ -1,8 +1,8 @@
 """Calls of functions in the messages of a conversation, as chat templates read them: arguments are objects.
 
-A conversation may hold calls that no object can be made of, since a model wrote them: their arguments stay text, and
-the answer of the function says what was wrong.  `function_call` and the role `function` are what `tool_calls` and the
-role `tool` were before.
+A model may write calls whose arguments are not an object: their arguments stay text, and the answer of the function
+names the fault.
+`function_call` and the role `function` are the older forms of `tool_calls` and the role `tool`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from lavra.server.conversation.json_text import MOST_DEPTH
 
 
 def with_calls(message: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """A message with its calls in the one form that templates know.
+    """Convert the calls of a message to the form that templates know.
 
     Args:
-        message: its fields; none is `None`.
-        number: of the message, from 1.
+        message: fields of the message; no value is `None`.
+        number: number of the message, from 1.
 
     Raises:
         InputError: a call is malformed.
@@ -33,7 +33,7 @@ def with_calls(message: Mapping[str, Any], number: int) -> dict[str, Any]:
         fields["role"] = "tool"
     calls = fields.get("tool_calls") or ([] if older is None else [older])
     if not isinstance(calls, list):
-        raise InputError(f"tool_calls of message {number} is no list; {WRITE_CALL}")
+        raise InputError(f"tool_calls of message {number} is not a list; {WRITE_CALL}")
     return {**fields, "tool_calls": [_call(call, number) for call in calls]} if calls else fields
 
 
@@ -61,7 +61,7 @@ def _is_object(text: str) -> bool:
 
 
 def _depth(value: Any) -> int:
-    """Lists and objects inside one another; a level at a time, for deep ones would end the stack."""
+    """The nesting depth of lists and objects; it counts level by level, because recursion would overflow the stack."""
     level, depth = [value], 0
     while level := [one for one in level if isinstance(one, list | dict)]:
         level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]

@@ -1,9 +1,10 @@
 """JSON that a model writes, read a character at a time and written on as JSON that every client can parse.
 
-Each reader is a generator that is sent one character after another (recursive descent, RFC 8259).  It returns the
-character that it had to look at to see its value's end, or an empty string where the value ends by itself.  Slips are
-mended on the way: a line break inside a string is escaped, half a surrogate pair is U+FFFD, and NaN, an infinity or a
-number beyond a double is null.  Anything else that is not JSON raises `NotJson`.
+Each reader is a generator that is sent one character after another (recursive descent, RFC 8259).  It returns
+the first character after its value where it had to read that, or an empty string where the value ends by itself.
+It repairs faults on the way: a line break inside a string is escaped, half a surrogate pair is U+FFFD,
+and NaN, an infinity or a number beyond a double is null.
+Anything else that is not JSON raises `NotJson`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _LOST: Final = "\ufffd"
 
 
 class NotJson(Exception):  # noqa: N818 - a finding, no fault
-    """What is read is not JSON, or not what was expected; the last character sent is not part of it."""
+    """The text is not JSON, or not the expected value; the last character sent is not part of it."""
 
 
 def read_blanks(char: str) -> Reading:
@@ -44,7 +45,7 @@ def read_characters(write: Callable[[str, str], None]) -> Reading:
         write: is given each character as JSON writes it, and the character itself.
 
     Raises:
-        NotJson: an escape is none of JSON's.
+        NotJson: an escape is not JSON.
     """
     high = ""  # the first half of a surrogate pair, as it was written
     char = yield
@@ -76,7 +77,7 @@ def _read_escape(write: Callable[[str, str], None]) -> Generator[None, str, tupl
             break
         digits += digit
     if len(digits) < 4:
-        write(f"\\{kind}{digits}" if kind == "u" else "\\", "")  # so that nothing that was read is lost
+        write(f"\\{kind}{digits}" if kind == "u" else "\\", "")  # so no character that was read is lost
         raise NotJson
     return f"\\u{digits}", chr(int(digits, 16))
 
@@ -95,13 +96,13 @@ def _is_low(char: str) -> bool:
 
 
 class JsonReader:
-    """Reads values and writes them on, with one blank after commas and colons, as `json.dumps` does.
+    """A reader of values that writes them again, with a blank after commas and colons, as `json.dumps` does.
 
     Args:
-        write: is given the JSON as it comes.
+        write: called with the JSON as it comes.
 
     Attributes:
-        lossy: something had no form in JSON, and null or U+FFFD stands in its place.
+        lossy: whether a value had no form in JSON, and null or U+FFFD replaced it.
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
@@ -112,7 +113,7 @@ class JsonReader:
         """Read any value that begins with a character.
 
         Raises:
-            NotJson: it is none, or it nests deeper than `MOST_DEPTH`.
+            NotJson: the text is not JSON, or it nests deeper than `MOST_DEPTH`.
         """
         if depth > MOST_DEPTH:
             raise NotJson
@@ -128,7 +129,7 @@ class JsonReader:
         """Read an object behind its opening brace, its closing one included.
 
         Raises:
-            NotJson: it is none, or it nests deeper than `MOST_DEPTH`.
+            NotJson: the text is not JSON, or it nests deeper than `MOST_DEPTH`.
         """
         self._write("{")
         char, first = (yield from read_blanks("")), True
@@ -154,7 +155,7 @@ class JsonReader:
         return ""
 
     def _separator(self, char: str, wanted: str) -> Reading:
-        """Pass over a separator; returns the first character of what follows."""
+        """Read a separator and blanks; return the first character after them."""
         if char != wanted:
             raise NotJson
         self._write(f"{wanted} ")
@@ -185,7 +186,7 @@ class JsonReader:
 
 
 def _plain(text: str) -> str | None:
-    """A number or a word of JSON's as every parser reads it; `None` where it is neither."""
+    """A JSON number or word as every parser reads it; `None` for any other text."""
     if _NUMBER.fullmatch(text):
         return text if math.isfinite(float(text)) else "null"
     if text in _NOT_NUMBERS:

@@ -1,7 +1,7 @@
-"""What a model reads of a conversation: the text of its chat template, as tokens, and where an answer to it ends.
+"""The prompt of a conversation: the text of the chat template, as tokens, and the end marks of an answer.
 
-A last message of the assistant's is continued where the request says so, in vLLM's words (`continue_final_message`) or
-in those of DeepSeek and Mistral (`"prefix": true` in the message).
+A request can continue a last message of the assistant, with vLLM's field (`continue_final_message`) or with that of
+DeepSeek and Mistral (`"prefix": true` in the message).
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from lavra.base.types import GenerateRequest
 from lavra.server.conversation.requests import plain_messages
 from lavra.server.schemas import ConversationBody
 from lavra.server.served import ServedModel
-from lavra.tokens.talker import Talker
+from lavra.tokens.conversation_writer import ConversationWriter
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatPrompt:
-    """A conversation as a model reads it.
+    """A conversation as a prompt.
 
     Attributes:
-        text: as the chat template wrote it.
-        tokens: of the text.
-        talker: that wrote it.
-        warnings: where the template is not the model's own, or left a message or the tools out.
+        text: output of the chat template.
+        tokens: tokens of the text.
+        conversation_writer: writer of the text.
+        warnings: notes that the template is not the model's own, or left a message or the tools out.
     """
 
     text: str
     tokens: tuple[int, ...]
-    talker: Talker
+    conversation_writer: ConversationWriter
     warnings: tuple[str, ...] = ()
 
     def ended(self, request: GenerateRequest) -> GenerateRequest:
-        """A request whose answer ends with the assistant's turn, also where the model does not know that end."""
-        if not self.talker.end:
+        """Add the end of the assistant's turn to a request, also where the model does not know that end."""
+        if not self.conversation_writer.end:
             return request
-        if self.talker.end_id is not None:
-            return replace(request, stop_token_ids=(*request.stop_token_ids, self.talker.end_id))
-        return replace(request, stop=(*request.stop, self.talker.end))
+        if self.conversation_writer.end_id is not None:
+            return replace(request, stop_token_ids=(*request.stop_token_ids, self.conversation_writer.end_id))
+        return replace(request, stop=(*request.stop, self.conversation_writer.end))
 
 
 def chat_prompt(
@@ -50,7 +50,7 @@ def chat_prompt(
     """Lay out a conversation.
 
     Args:
-        model: that reads it.
+        model: model that reads it.
         body: the conversation.
         tools: functions offered, as templates read them.
 
@@ -58,13 +58,13 @@ def chat_prompt(
         InputError: the model writes no text, the template refuses the conversation, or the last message cannot be
             continued.
     """
-    talker = _talker(model)
+    conversation_writer = _conversation_writer(model)
     continues = _continues(body)
     messages = [
         {name: value for name, value in one.items() if name != "prefix"} for one in plain_messages(body.messages)
     ]
     written = partial(
-        talker.text,
+        conversation_writer.text,
         messages,
         variables=body.chat_template_kwargs,
         add_generation_prompt=body.add_generation_prompt is not False,
@@ -77,13 +77,18 @@ def chat_prompt(
             f"the chat template of {model.name} shows no tools, so the model does not know of them; describe them in "
             "a system message, or demand a call with tool_choice"
         )
-    if talker.stands_in:
+    if conversation_writer.stands_in:
         warnings.insert(0, f"{model.name} has no chat template: ChatML was written, which it may not know")
-    return ChatPrompt(text=text, tokens=talker.ids(text), talker=talker, warnings=tuple(warnings))
+    return ChatPrompt(
+        text=text,
+        tokens=conversation_writer.ids(text),
+        conversation_writer=conversation_writer,
+        warnings=tuple(warnings),
+    )
 
 
 def _without_tools(written: Callable[..., str]) -> str | None:
-    """The conversation as the template writes it without tools; `None` where it refuses to."""
+    """The conversation as the template writes it without tools; `None` where the template refuses."""
     try:
         return written(tools=None)
     except InputError:
@@ -91,7 +96,7 @@ def _without_tools(written: Callable[..., str]) -> str | None:
 
 
 def _unread(messages: Sequence[Mapping[str, Any]], text: str) -> list[str]:
-    """A warning for each message of which the template wrote no line, as one that knows no tools does with answers."""
+    """A warning for each message that the template left out, as a template without tools does with their answers."""
     return [
         f"the chat template left out message {number} (role {message['role']!r}); the model does not read it"
         for number, message in enumerate(messages, start=1)
@@ -100,21 +105,21 @@ def _unread(messages: Sequence[Mapping[str, Any]], text: str) -> list[str]:
     ]
 
 
-def _talker(model: ServedModel) -> Talker:
-    talker = model.talker
-    if talker.stands_in and model.writer().reading.decoder_start is not None:
+def _conversation_writer(model: ServedModel) -> ConversationWriter:
+    conversation_writer = model.conversation_writer
+    if conversation_writer.stands_in and model.writer().encoding.decoder_start is not None:
         raise InputError(
             f"{model.name} has no chat template, and an encoder-decoder reads no conversation without one; "
             "ask /v1/completions"
         )
-    return talker
+    return conversation_writer
 
 
 def _continues(body: ConversationBody) -> bool:
-    """Whether the answer goes on within the last message.
+    """Whether the answer continues the last message.
 
     Raises:
-        InputError: a new turn is asked for besides, or another message than the last has a prefix.
+        InputError: the request also asks for a new turn, or a message before the last has a prefix.
     """
     prefixes = [number for number, one in enumerate(body.messages, start=1) if (one.model_extra or {}).get("prefix")]
     if (prefixes and prefixes[-1] != len(body.messages)) or len(prefixes) > 1:

@@ -1,23 +1,22 @@
-"""From a request's body to what the engine understands, with a warning for everything that was not as asked."""
+"""Turn a request's body into a request to the engine, with a warning for every difference from the request."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Final
 
 from lavra.base.errors import InputError
+from lavra.base.sampling import DRAWN_NAMES, SAMPLING_NAMES
 from lavra.base.types import GenerateRequest, SamplingConfig
 from lavra.server.config import ServeConfig
 from lavra.server.conversation.history import with_calls
 from lavra.server.conversation.structured import constraint_of
+from lavra.server.sampling_fields import given_sampling
 from lavra.server.schemas import Message, Sampled
 from lavra.server.served import ServedModel
 from lavra.tokens.tokenizer import Tokenizer
 
-_SAMPLING: Final = tuple(field.name for field in fields(SamplingConfig) if field.name != "seed")
-_CUTS: Final = ("top_k", "top_p", "min_p")
-# What stands before the prefix, the suffix and the gap, by the names models have for them.
+# The tokens before the prefix, before the suffix and at the gap, by the names that models give them.
 _GAP_TOKENS: Final = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
@@ -26,12 +25,13 @@ _GAP_TOKENS: Final = (
 
 
 def sampling_of(body: Sampled, usual: Mapping[str, float]) -> SamplingConfig:
-    """Sampling settings; where the request says nothing the model's own, else OpenAI's (temperature 1)."""
-    named = {name: value for name in _SAMPLING if (value := getattr(body, name)) is not None}
-    chosen = {"temperature": 1.0, **{name: value for name, value in usual.items() if name in _SAMPLING}, **named}
+    """The sampling settings; fields absent from the request come from the model, else from OpenAI (temperature 1)."""
+    named = given_sampling(body)
+    own = {name: value for name, value in usual.items() if name in SAMPLING_NAMES}
+    chosen = {"temperature": 1.0, **own, **named}
     if chosen["temperature"] == 0:  # greedy: the model's own cuts would have no effect
-        chosen = {name: value for name, value in chosen.items() if name in named or name not in _CUTS}
-    return SamplingConfig(**chosen, seed=None if body.seed is None else body.seed % 2**64)
+        chosen = {name: value for name, value in chosen.items() if name in named or name not in DRAWN_NAMES}
+    return SamplingConfig(**chosen)
 
 
 def generate_request(
@@ -65,14 +65,14 @@ def generate_request(
 
 
 def stops_of(stop: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Stop strings, however they were given."""
+    """The stop strings as a sequence, from any form of the field."""
     if stop is None:
         return ()
     return (stop,) if isinstance(stop, str) else tuple(stop)
 
 
 def bias_of(bias: Mapping[str, float] | None) -> dict[int, float]:
-    """JSON has strings for keys.
+    """Turn the keys of a bias, strings in JSON, into token ids.
 
     Raises:
         InputError: a key is not a token id.
@@ -95,16 +95,16 @@ def gap_marks(tokenizer: Tokenizer) -> tuple[int, int, int] | None:
 
 
 def around_gap(model: ServedModel, prefix: str | Sequence[int], suffix: str) -> tuple[int, ...]:
-    """What a model reads to fill the gap between two texts (Bavarian et al. 2022, PSM).
+    """The prompt to fill the gap between two texts (Bavarian et al. 2022, PSM).
 
     Raises:
-        InputError: the model was not trained for it: its tokenizer has no such tokens.
+        InputError: the model was not trained for gaps: its tokenizer has no such tokens.
     """
     marks = gap_marks(model.tokenizer)
     if marks is not None:
         before, after, gap = marks
         left = model.tokenizer.encode(prefix) if isinstance(prefix, str) else prefix
-        frame = model.writer().reading.frame.before
+        frame = model.writer().encoding.frame.before
         return (*frame, before, *left, after, *model.tokenizer.encode(suffix), gap)
     raise InputError(
         f"suffix: {model.name} was not trained to fill gaps (its tokenizer has no {_GAP_TOKENS[0][0]}); "
@@ -113,10 +113,10 @@ def around_gap(model: ServedModel, prefix: str | Sequence[int], suffix: str) -> 
 
 
 def check_samples(name: str, value: int | None, config: ServeConfig) -> int:
-    """How many completions.
+    """The number of completions, checked.
 
     Raises:
-        InputError: more than this server gives.
+        InputError: the number is over the limit of this server.
     """
     count = 1 if value is None else value
     if count > config.max_samples:
@@ -125,9 +125,9 @@ def check_samples(name: str, value: int | None, config: ServeConfig) -> int:
 
 
 def remaining(model: ServedModel, prompt: Sequence[int]) -> int:
-    """Tokens that may be written after a prompt when nobody says how many; at least one, so that none is an error."""
-    room = max(1, model.room - len(prompt))
-    return min(room, int(model.usual.get("max_tokens", room)))
+    """The default number of tokens after a prompt; at least one, so that a full prompt is an error."""
+    left = max(1, model.max_length - len(prompt))
+    return min(left, int(model.usual.get("max_tokens", left)))
 
 
 def plain_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from fastapi import Request
 
 from lavra.base.errors import InputError
 from lavra.base.types import Completion, Delta, FinishReason
-from lavra.engine import EngineStream
+from lavra.engine.stream import EngineStream
 from lavra.server.conversation.call_scanner import CallScanner, FoundCall, FoundText
 from lavra.server.conversation.events import (
     CallBegun,
@@ -23,11 +23,11 @@ from lavra.server.conversation.prompt import chat_prompt
 from lavra.server.conversation.requests import check_samples, generate_request, remaining
 from lavra.server.conversation.structured import form_field
 from lavra.server.conversation.tool_calls import Tools, read_tools
-from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.reading import read_all, read_pieces
 from lavra.server.schemas import ChatBody
 from lavra.server.served import ServedModel
+from lavra.server.server_state import ServerState
 
 
 @dataclass(kw_only=True)
@@ -35,12 +35,12 @@ class ChatRun:
     """A conversation that the engine continues.
 
     Attributes:
-        model: that writes.
-        body: what was asked.
-        streams: one for each answer.
-        warnings: about the request.
-        tools: that may be called.
-        prompt_tokens: of the conversation as its template wrote it, before anything was cut.
+        model: model that writes.
+        body: body of the request.
+        streams: streams of the answers, one each.
+        warnings: warnings about the request.
+        tools: tools that the model may call.
+        prompt_tokens: tokens of the conversation in its template, before any cut.
     """
 
     model: ServedModel
@@ -51,23 +51,23 @@ class ChatRun:
     prompt_tokens: int
 
 
-def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
+def start_chat(state: ServerState, body: ChatBody, tenant: str) -> ChatRun:
     """Give a conversation to the engine; it blocks while the prompt is made, so call it in a thread.
 
     Args:
-        edge: the server.
-        body: the request, whichever protocol it came in.
-        tenant: whose answers it may be given.
+        state: state of the server.
+        body: the request, of any protocol.
+        tenant: tenant whose cached answers the request may get.
 
     Raises:
         InputError: the request cannot be served.
-        UnknownModelError: there is no model of its name.
+        UnknownModelError: no model has this name.
         OverloadedError: the queue is full, or the server is stopping.
     """
-    warnings = idle_fields(body, strict=edge.config.strict)
-    model = edge.model_of(body)
+    warnings = idle_fields(body, strict=state.config.strict)
+    model = state.model_of(body)
     if body.retrieval is not None:
-        warnings.append(f"retrieval has no effect: {model.name} is no index")
+        warnings.append(f"retrieval has no effect: {model.name} is not an index")
     if body.top_logprobs and not body.logprobs:
         raise InputError("top_logprobs needs logprobs: true")
     tools = read_tools(body)
@@ -82,7 +82,7 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
         prompt.tokens,
         usual=model.usual,
         max_tokens=body.max_completion_tokens or body.max_tokens or remaining(model, prompt.tokens),
-        n=check_samples("n", body.n, edge.config),
+        n=check_samples("n", body.n, state.config),
         logprobs=bool(body.logprobs),
         top_logprobs=body.top_logprobs or 0,
     )
@@ -91,26 +91,29 @@ def start_chat(edge: Edge, body: ChatBody, tenant: str) -> ChatRun:
     return ChatRun(
         model=model,
         body=body,
-        streams=edge.submit(model, prompt.ended(request), body, tenant),
+        streams=state.submit(model, prompt.ended(request), body, tenant),
         warnings=warnings,
         tools=tools,
         prompt_tokens=len(prompt.tokens),
     )
 
 
-async def read_choices(edge: Edge, run: ChatRun, request: Request) -> list[ChatChoice]:
-    """All answers, whole; nothing more is written once the client left.
+async def read_choices(state: ServerState, run: ChatRun, request: Request) -> list[ChatChoice]:
+    """Wait for all answers, whole; when the client leaves, the engine stops writing.
 
     Raises:
         HTTPException: 499, the client left.
     """
     completions = await read_all(request, run.streams)
-    edge.metrics.finished(run.model.name, completions)
+    state.metrics.finished(run.model.name, completions)
     return [choice_of(run.tools, index, one) for index, one in enumerate(completions)]
 
 
-async def chat_events(edge: Edge, run: ChatRun) -> AsyncIterator[ChatEvent]:
-    """What happens, as it happens; each answer ends with its `ChoiceEnd`, and leaving early cancels the rest."""
+async def chat_events(state: ServerState, run: ChatRun) -> AsyncIterator[ChatEvent]:
+    """Yield the events of the answers as they happen.
+
+    Each answer ends with its `ChoiceEnd`; an early exit cancels the rest.
+    """
     ended: dict[int, Completion] = {}
     scanners = [run.tools.scanner() for _ in run.streams]
     async for index, piece in read_pieces(run.streams):
@@ -120,7 +123,7 @@ async def chat_events(edge: Edge, run: ChatRun) -> AsyncIterator[ChatEvent]:
             ended[index] = piece.completion
             yield ChoiceEnd(choice=_choice(run.tools, scanners[index], index, piece.completion))
     # The first sample read the prompt, whichever ended first.
-    edge.metrics.finished(run.model.name, [ended[index] for index in sorted(ended)])
+    state.metrics.finished(run.model.name, [ended[index] for index in sorted(ended)])
 
 
 def choice_of(tools: Tools, index: int, completion: Completion) -> ChatChoice:
@@ -133,7 +136,7 @@ def choice_of(tools: Tools, index: int, completion: Completion) -> ChatChoice:
 
 
 def _events(tools: Tools, scanner: CallScanner, index: int, piece: Delta) -> Iterator[ChatEvent]:
-    """What a piece of an answer brought; the tokens come with the first of its events, a text."""
+    """The events of a piece of an answer; the tokens come with the first event, a text."""
     if tools.offered is None:
         if piece.text or piece.tokens:
             yield TextPiece(index=index, text=piece.text, delta=piece)
@@ -154,9 +157,9 @@ def _events(tools: Tools, scanner: CallScanner, index: int, piece: Delta) -> Ite
 
 
 def _choice(tools: Tools, scanner: CallScanner, index: int, completion: Completion) -> ChatChoice:
-    """An answer whose text was scanned, if tools are offered."""
+    """The choice of a completion; the scanner gives its text and calls where tools are offered."""
     text, calls = (completion.text, ()) if tools.offered is None else (scanner.text, scanner.calls)
     cut = completion.finish_reason is not FinishReason.STOP and not all(call.whole for call in calls)
     reason = "tool_calls" if calls and not cut else completion.finish_reason.value
-    told = replace(completion, warnings=(*completion.warnings, *scanner.warnings))
-    return ChatChoice(index=index, text=text, calls=calls, finish_reason=reason, completion=told)
+    own = replace(completion, warnings=(*completion.warnings, *scanner.warnings))
+    return ChatChoice(index=index, text=text, calls=calls, finish_reason=reason, completion=own)

@@ -21,14 +21,14 @@ _ANY_OBJECT: Final = Constraint(ConstraintKind.JSON_SCHEMA, json.dumps({"type": 
 
 
 def constraint_of(body: Sampled) -> Constraint | None:
-    """What the answer must match; `None` where nothing is asked.
+    """The constraint of the answer; `None` where the request has none.
 
     Raises:
-        InputError: a form is named and not given, or several fields ask for one.
+        InputError: the request names a form without giving it, or several fields ask for a form.
     """
     found = dict(_asked(body))
     if len(found) > 1:
-        raise InputError(f"{' and '.join(found)} each ask for a form of the answer; leave one of them")
+        raise InputError(f"{' and '.join(found)} each set the form of the answer; keep one of them")
     return next(iter(found.values()), None)
 
 

@@ -1,4 +1,4 @@
-"""Time that one answer took, in nanoseconds of this machine's clock."""
+"""The time of an answer, in nanoseconds of this machine's clock."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 
 @dataclass(kw_only=True)
 class Stopwatch:
-    """Runs from when a request came.
+    """A stopwatch from the arrival of a request.
 
     Attributes:
-        began: when it came.
-        first: when its first token was there.
+        began: time of the arrival.
+        first: time of the first token.
     """
 
     began: int = field(default_factory=time.perf_counter_ns)
     first: int | None = None
 
     def written(self) -> None:
-        """Something was written; the first time counts."""
+        """Note that a token was written; only the first call counts."""
         if self.first is None:
             self.first = time.perf_counter_ns()
 

@@ -1,8 +1,8 @@
-"""Functions a model may call: offered through its chat template, read out of what it writes.
+"""Functions that a model may call: offered through its chat template, read from its output.
 
-Where a call is demanded (`tool_choice` required, or a function by name) the answer is held to a JSON schema made of the
-functions' own, so that it is one whatever the model.  Where it is the model's choice, calls are recognised in its text
-(`call_scanner`); anything else is text.
+Where the request demands a call (`tool_choice` required, or a function by name), a JSON schema made from the functions'
+schemas constrains the answer, so every model writes a call.
+Where the model chooses, `call_scanner` finds calls in its text; the rest is text.
 
 Source: https://platform.openai.com/docs/api-reference/chat/create (`tools`, `tool_choice`, `functions`).
 """
@@ -29,14 +29,14 @@ _WRITE_CHOICE: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What one request offers.
+    """The tools of a request.
 
     Attributes:
-        offered: the functions as the template reads them; `None` when there are none.
-        schemas: of the arguments, by name.
-        demanded: names of which one must be called; empty when it is the model's choice.
-        single: at most one call is wanted.
-        warnings: about what was asked.
+        offered: functions as the template reads them; `None` when there are none.
+        schemas: schemas of the arguments, by name of the function.
+        demanded: names of functions, one of which must be called; empty where the model chooses.
+        single: whether at most one call is allowed.
+        warnings: warnings about the request.
     """
 
     offered: list[dict[str, Any]] | None
@@ -47,20 +47,20 @@ class Tools:
 
     @property
     def constraint(self) -> Constraint | None:
-        """What a demanded call must match."""
+        """The constraint of a demanded call; None where no call is demanded."""
         if not self.demanded:
             return None
         wanted = call_schema({name: self.schemas[name] for name in self.demanded})
         return Constraint(ConstraintKind.JSON_SCHEMA, json.dumps(wanted))
 
     def scanner(self) -> CallScanner:
-        """Finds the calls of one answer."""
+        """The scanner of an answer's calls."""
         return CallScanner(self.schemas, single=self.single)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Choice:
-    """What may be called, and whether a call is demanded."""
+    """The choice of functions, and whether a call is demanded."""
 
     names: tuple[str, ...]
     demanded: bool
@@ -102,7 +102,7 @@ def offered_tools(tools: Sequence[Tool]) -> list[dict[str, Any]]:
 
 
 def _given(body: ChatBody) -> tuple[list[Tool], str, Any]:
-    """The tools, and what is asked of them with the name of its field; `functions` is the older form of both."""
+    """The tools, the name of the field that chooses among them, and its value; reads the older `functions` too."""
     if body.functions is None and body.function_call is None:
         return body.tools or [], "tool_choice", body.tool_choice
     if body.tools or body.tool_choice is not None:
@@ -144,7 +144,7 @@ def _checked_name(field: str, wanted: Any, offered: Iterable[str]) -> str:
 
 
 def _schemas(tools: Sequence[Tool], *, demanded: bool) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """The schemas of arguments by name, as they are enforced, and what was changed in them."""
+    """The enforced schemas of arguments by name, and warnings about changes to them."""
     schemas, changed, warnings = {}, [], []
     for tool in tools:
         schema = parameters_of(tool.function.parameters)

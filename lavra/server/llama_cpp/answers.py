@@ -1,4 +1,4 @@
-"""What llama.cpp's endpoints answer, for the description at `/openapi.json` alone."""
+"""The forms of answers of llama.cpp's endpoints, for the description at `/openapi.json` alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lavra.server.answers import Warned
 
 
 class NativeAnswer(Warned):
-    """Of `/completion` and `/infill` without a stream."""
+    """The answer of `/completion` and `/infill` without a stream."""
 
     index: int
     content: str
@@ -30,13 +30,13 @@ class NativeAnswer(Warned):
 
 
 class ChosenFields(BaseModel):
-    """Of `/completion` and `/infill` with `response_fields`: those, and warnings where there are any."""
+    """An answer of `/completion` or `/infill` with `response_fields`: those fields, and warnings if any."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class ServerProperties(BaseModel):
-    """Of `/props`."""
+    """The answer of `/props`."""
 
     default_generation_settings: dict[str, Any]
     model_alias: str
@@ -49,7 +49,7 @@ class ServerProperties(BaseModel):
 
 
 class NativeErrorKind(BaseModel):
-    """What went wrong."""
+    """An error."""
 
     code: int
     message: str

@@ -11,6 +11,7 @@ from lavra.server.conversation.run import ChatRun
 from lavra.server.conversation.timing import Stopwatch
 from lavra.server.llama_cpp.schemas import NativeBody
 from lavra.server.openai.logprobs import chat_logprobs
+from lavra.server.sampling_fields import llama_sampling
 from lavra.server.streaming import event
 
 _MILLION: Final = 1_000_000
@@ -24,7 +25,7 @@ _ERROR_TYPES: Final = {
 
 
 def ending(run: ChatRun, done: Completion) -> dict[str, Any]:
-    """How a text ended, and what was read and written."""
+    """The fields of a text's end, with the numbers of tokens read and written."""
     word = done.stop_string if done.stop_string in stops_of(run.body.stop) else None
     kind = "limit" if done.finish_reason.value == "length" else "eos" if word is None else "word"
     return {
@@ -39,7 +40,7 @@ def ending(run: ChatRun, done: Completion) -> dict[str, Any]:
 
 def _is_full(run: ChatRun, done: Completion) -> bool:
     """Whether the context had no room for another token."""
-    return done.usage.prompt_tokens + done.usage.completion_tokens >= run.model.room
+    return done.usage.prompt_tokens + done.usage.completion_tokens >= run.model.max_length
 
 
 def timings(watch: Stopwatch, done: Completion) -> dict[str, float]:
@@ -65,8 +66,10 @@ def probabilities(run: ChatRun, piece: Delta) -> dict[str, Any]:
     """Log-probabilities of a piece's tokens, each with its id, where they are asked for."""
     if not run.body.logprobs:
         return {}
-    told = chat_logprobs(run.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs, piece.text)["content"]
-    tops = [*piece.top_logprobs, *[()] * (len(told) - len(piece.top_logprobs))]
+    entries = chat_logprobs(run.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs, piece.text)[
+        "content"
+    ]
+    tops = [*piece.top_logprobs, *[()] * (len(entries) - len(piece.top_logprobs))]
     return {
         "completion_probabilities": [
             {
@@ -76,25 +79,18 @@ def probabilities(run: ChatRun, piece: Delta) -> dict[str, Any]:
                     {"id": one, **shown} for (one, _), shown in zip(top, entry["top_logprobs"], strict=True)
                 ],
             }
-            for token, entry, top in zip(piece.tokens, told, tops, strict=True)
+            for token, entry, top in zip(piece.tokens, entries, tops, strict=True)
         ]
     }
 
 
 def settings(run: ChatRun, body: NativeBody) -> dict[str, Any]:
-    """`generation_settings`: what acted, the model's own settings among them."""
+    """The `generation_settings`: the settings in effect, with the model's own."""
     sampling = sampling_of(run.body, run.model.usual)
     return {
-        "n_ctx": run.model.room,
+        "n_ctx": run.model.max_length,
         "n_predict": body.n_predict,
-        "seed": -1 if body.seed is None else body.seed,
-        "temperature": sampling.temperature,
-        "top_k": sampling.top_k,
-        "top_p": sampling.top_p,
-        "min_p": sampling.min_p,
-        "repeat_penalty": sampling.repetition_penalty,
-        "presence_penalty": sampling.presence_penalty,
-        "frequency_penalty": sampling.frequency_penalty,
+        **llama_sampling(sampling),
         "stop": list(stops_of(run.body.stop)),
         "ignore_eos": bool(run.body.ignore_eos),
         "logit_bias": [{"token": int(token), "bias": bias} for token, bias in (run.body.logit_bias or {}).items()],
@@ -105,7 +101,7 @@ def settings(run: ChatRun, body: NativeBody) -> dict[str, Any]:
 
 
 def only(answer: dict[str, Any], fields: Sequence[str] | None) -> dict[str, Any]:
-    """The fields of an answer that are asked for, those inside objects by their path; warnings stay."""
+    """The requested fields of an answer, those inside objects by their path; warnings stay."""
     if not fields:
         return answer
     found = {"warnings": answer["warnings"]} if answer["warnings"] else {}
@@ -119,7 +115,7 @@ def only(answer: dict[str, Any], fields: Sequence[str] | None) -> dict[str, Any]
 
 
 def write_error(status: int, error: dict[str, Any]) -> dict[str, Any]:
-    """llama.cpp's error object of OpenAI's."""
+    """Turn OpenAI's error object into llama.cpp's."""
     usual = "invalid_request_error" if status < 500 else "server_error"
     kind = _ERROR_TYPES.get(status, usual)
     if error["error"]["code"] == "context_length_exceeded":

@@ -31,7 +31,7 @@ def ids_of(model: ServedModel, prompt: OnePrompt) -> tuple[int, ...]:
     if isinstance(prompt, str):
         prompt = [prompt]
     first, *rest = prompt
-    ids = list(model.writer().reading.prompt_ids(first)) if isinstance(first, str) else [first]
+    ids = list(model.writer().encoding.prompt_ids(first)) if isinstance(first, str) else [first]
     for part in rest:
         ids += model.tokenizer.encode(part) if isinstance(part, str) else [part]
     return tuple(ids)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -20,7 +20,6 @@ from lavra.server.conversation.plain_text import start_text
 from lavra.server.conversation.requests import around_gap
 from lavra.server.conversation.run import ChatRun, chat_events
 from lavra.server.conversation.timing import Stopwatch
-from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.llama_cpp import objects
 from lavra.server.llama_cpp.answers import ChosenFields, LlamaCppError, NativeAnswer, ServerProperties
@@ -29,12 +28,13 @@ from lavra.server.llama_cpp.schemas import IDLE_FIELDS, InfillBody, NativeBody, 
 from lavra.server.openai.objects import all_warnings
 from lavra.server.protocol import Protocol
 from lavra.server.reading import while_connected
+from lavra.server.sampling_fields import given_llama_sampling
 from lavra.server.schemas import ChatBody
 from lavra.server.served import ServedModel
+from lavra.server.server_state import ServerState
 
 _SAME: Final = (
-    "model", "temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "stop", "stream",
-    "ignore_eos", "grammar", "json_schema", "truncate_prompt",
+    "model", "stop", "stream", "ignore_eos", "grammar", "json_schema", "truncate_prompt",
 )  # fmt: skip
 _Answered = NativeAnswer | ChosenFields
 
@@ -50,36 +50,39 @@ class _Answering:
     index: int = 0
 
 
-def llama_cpp_router(edge: Edge) -> APIRouter:
+def llama_cpp_router(state: ServerState) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["llama.cpp"])
 
     @router.post("/completion", response_model=_Answered | list[_Answered], responses=EVENTS)
     async def completion(body: NativeCompletionBody, request: Request) -> Response:
+        """Go on with a text, as llama.cpp."""
         watch = Stopwatch()
-        asked = await run_in_threadpool(_start_all, edge, body, request.state.tenant, watch)
-        return await _answer(edge, asked, request, several=is_several(body))
+        asked = await run_in_threadpool(_start_all, state, body, request.state.tenant, watch)
+        return await _answer(state, asked, request, several=is_several(body))
 
     @router.post("/infill", response_model=_Answered, responses=EVENTS)
     async def infill(body: InfillBody, request: Request) -> Response:
+        """Fill the gap between two texts, as llama.cpp."""
         watch = Stopwatch()
-        asked = await run_in_threadpool(_start_infill, edge, body, request.state.tenant, watch)
-        return await _answer(edge, [asked], request, several=False)
+        asked = await run_in_threadpool(_start_infill, state, body, request.state.tenant, watch)
+        return await _answer(state, [asked], request, several=False)
 
     @router.get("/props", response_model=ServerProperties)
-    async def props(model: str | None = None) -> Response:
-        return JSONResponse(_properties(edge.models.named(model)))
+    async def props(model: Annotated[str | None, Query(description="name of a model")] = None) -> Response:
+        """Settings of the server and of a model, as llama.cpp."""
+        return JSONResponse(_properties(state.models.named(model)))
 
     return router
 
 
-def _start_all(edge: Edge, body: NativeCompletionBody, tenant: str, watch: Stopwatch) -> list[_Answering]:
-    """Every prompt of a request, or none: nobody would read those before a refused one."""
-    model = edge.models.named(body.model)
+def _start_all(state: ServerState, body: NativeCompletionBody, tenant: str, watch: Stopwatch) -> list[_Answering]:
+    """Start every prompt of a request, or none: answers before a refused prompt would have no reader."""
+    model = state.models.named(body.model)
     started: list[_Answering] = []
     try:
         for index, prompt in enumerate(prompts_of(body)):
-            started.append(_start(edge, body, ids_of(model, prompt), tenant, replace(watch), index))
+            started.append(_start(state, body, ids_of(model, prompt), tenant, replace(watch), index))
     except Exception:
         for one in started:
             _cancel(one)
@@ -92,33 +95,30 @@ def _cancel(answering: _Answering) -> None:
         stream.cancel()
 
 
-def _start_infill(edge: Edge, body: InfillBody, tenant: str, watch: Stopwatch) -> _Answering:
+def _start_infill(state: ServerState, body: InfillBody, tenant: str, watch: Stopwatch) -> _Answering:
     """A gap to be filled; texts from elsewhere stand in front of the prefix, as llama.cpp marks them."""
-    model = edge.models.named(body.model)
+    model = state.models.named(body.model)
     extra = "".join(f"\n\n--- snippet ---\n\n{one.text}" for one in body.input_extra or ())
     gap = around_gap(model, extra + body.input_prefix, body.input_suffix)
-    return _start(edge, body, (*gap, *model.tokenizer.encode(body.prompt or "")), tenant, watch)
+    return _start(state, body, (*gap, *model.tokenizer.encode(body.prompt or "")), tenant, watch)
 
 
 def _start(
-    edge: Edge, body: NativeBody, prompt: tuple[int, ...], tenant: str, watch: Stopwatch, index: int = 0
+    state: ServerState, body: NativeBody, prompt: tuple[int, ...], tenant: str, watch: Stopwatch, index: int = 0
 ) -> _Answering:
-    warnings = idle_fields(body, strict=edge.config.strict, idle=IDLE_FIELDS)
+    warnings = idle_fields(body, strict=state.config.strict, idle=IDLE_FIELDS)
     if body.n_predict == 0:
         warnings.append("n_predict was raised from 0 to 1: a prompt is read by writing behind it")
-    run = start_text(edge, _common_form(body, edge.models.named(body.model)), prompt, tenant)
+    run = start_text(state, _common_form(body, state.models.named(body.model)), prompt, tenant)
     run.warnings[:0] = warnings
     return _Answering(run=run, body=body, prompt=prompt, watch=watch, index=index)
 
 
 def _common_form(body: NativeBody, model: ServedModel) -> ChatBody:
     fields: dict[str, Any] = {name: getattr(body, name) for name in _SAME}
-    fields |= {
-        "messages": [{"role": "user", "content": ""}],  # what is read is given as tokens
+    fields |= given_llama_sampling(body) | {
+        "messages": [{"role": "user", "content": ""}],  # the prompt is given as tokens
         "max_tokens": None if body.n_predict < 0 else max(1, body.n_predict),
-        "repetition_penalty": body.repeat_penalty,
-        "top_k": None if body.top_k is None else max(0, body.top_k),
-        "seed": None if body.seed == -1 else body.seed,
         "logit_bias": bias_by_token(model, body),
         "logprobs": body.n_probs > 0,
         "top_logprobs": body.n_probs or None,
@@ -126,22 +126,22 @@ def _common_form(body: NativeBody, model: ServedModel) -> ChatBody:
     return ChatBody.model_validate(fields)
 
 
-async def _answer(edge: Edge, asked: Sequence[_Answering], request: Request, *, several: bool) -> Response:
+async def _answer(state: ServerState, asked: Sequence[_Answering], request: Request, *, several: bool) -> Response:
     streams = [stream for one in asked for stream in one.run.streams]
     if asked[0].body.stream:
-        return streaming.streamed(_events(edge, asked), streams, failed=objects.failed)
-    done = await while_connected(request, _wholes(edge, asked), streams)
+        return streaming.streamed(_events(state, asked), streams, failed=objects.failed)
+    done = await while_connected(request, _wholes(state, asked), streams)
     return JSONResponse(done if several else done[0])
 
 
-async def _wholes(edge: Edge, asked: Sequence[_Answering]) -> list[dict[str, Any]]:
-    return list(await asyncio.gather(*(_whole(edge, one) for one in asked)))
+async def _wholes(state: ServerState, asked: Sequence[_Answering]) -> list[dict[str, Any]]:
+    return list(await asyncio.gather(*(_whole(state, one) for one in asked)))
 
 
-async def _whole(edge: Edge, answering: _Answering) -> dict[str, Any]:
+async def _whole(state: ServerState, answering: _Answering) -> dict[str, Any]:
     """The whole answer; the time of its first token is noted on the way."""
     done: Completion | None = None
-    async for one in chat_events(edge, answering.run):
+    async for one in chat_events(state, answering.run):
         answering.watch.written()
         if isinstance(one, ChoiceEnd):
             done = one.choice.completion
@@ -153,10 +153,10 @@ async def _whole(edge: Edge, answering: _Answering) -> dict[str, Any]:
     return objects.only({**_last(answering, done), **piece}, answering.body.response_fields)
 
 
-async def _events(edge: Edge, asked: Sequence[_Answering]) -> AsyncIterator[str]:
-    """The stream: pieces, and how each text ended; several texts are written at once and come one after another."""
+async def _events(state: ServerState, asked: Sequence[_Answering]) -> AsyncIterator[str]:
+    """The stream: pieces, and the end of each text; several texts are written at once and come in order."""
     for answering in asked:
-        async for one in chat_events(edge, answering.run):
+        async for one in chat_events(state, answering.run):
             answering.watch.written()
             if isinstance(one, TextPiece):
                 yield streaming.event(_piece(answering, one.delta, stop=False))
@@ -187,7 +187,7 @@ def _last(answering: _Answering, done: Completion) -> dict[str, Any]:
 def _properties(model: ServedModel) -> dict[str, Any]:
     special = model.tokenizer.special.as_variables()
     return {
-        "default_generation_settings": {"n_ctx": model.room, "params": dict(model.usual)},
+        "default_generation_settings": {"n_ctx": model.max_length, "params": dict(model.usual)},
         "model_alias": model.name,
         "model_path": model.name,
         "chat_template": model.tokenizer.chat_template or "",

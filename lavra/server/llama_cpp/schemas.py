@@ -6,12 +6,14 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lavra.server.schemas import Body, Finite, VocabularyId
+from lavra.base.types import LOGIT_BIAS
+from lavra.server.sampling_fields import LlamaSamplingFields
+from lavra.server.schemas import Body, Finite, NumTopLogprobs, VocabularyId, optional
 
-TokenBias = Annotated[Finite, Field(ge=-1000, le=1000)] | Literal[False]
+TokenBias = Annotated[Finite, Field(ge=LOGIT_BIAS.least, le=LOGIT_BIAS.most)] | Literal[False]
 BiasedToken = tuple[VocabularyId | str, TokenBias]
 
-# Fields of llama.cpp's that do nothing here.
+# llama.cpp's fields without effect here.
 IDLE_FIELDS: Final = frozenset(
     {
         "cache_prompt", "dry_allowed_length", "dry_base", "dry_multiplier", "dry_penalty_last_n",
@@ -24,44 +26,36 @@ IDLE_FIELDS: Final = frozenset(
 )  # fmt: skip
 
 
-class NativeBody(Body):
-    """How text is written; shared by `/completion` and `/infill`."""
+class NativeBody(Body, LlamaSamplingFields):
+    """The options of writing, shared by `/completion` and `/infill`."""
 
     n_predict: Annotated[int, Field(ge=-1, le=2**31 - 1)] = Field(
         default=-1, description="most tokens; -1: as many as there is room for; 0 writes one"
     )
-    temperature: Annotated[Finite, Field(ge=0, le=100)] | None = None
-    top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] | None = Field(default=None, description="0 and -1 keep all")
-    top_p: Annotated[Finite, Field(gt=0, le=1)] | None = None
-    min_p: Annotated[Finite, Field(ge=0, le=1)] | None = None
-    repeat_penalty: Annotated[Finite, Field(gt=0, le=100)] | None = None
-    presence_penalty: Annotated[Finite, Field(ge=-100, le=100)] | None = None
-    frequency_penalty: Annotated[Finite, Field(ge=-100, le=100)] | None = None
-    seed: Annotated[int, Field(ge=-1, lt=2**63)] | None = Field(default=None, description="-1 draws one")
-    stop: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)] | None = None
-    ignore_eos: bool | None = None
-    logit_bias: dict[str, TokenBias] | list[BiasedToken] | None = Field(
-        default=None, description="of a token, or of every token of a text; false: the token is never written"
+    stop: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)] | None = optional(
+        "texts that end the answer"
     )
-    n_probs: Annotated[int, Field(ge=0, le=20)] = 0
-    json_schema: dict[str, Any] | None = None
-    grammar: str | None = Field(default=None, description="GBNF, or Lark's notation")
-    truncate_prompt: bool | None = Field(
-        default=None, description="drop the oldest tokens of a prompt that is too long"
+    ignore_eos: bool | None = optional("write on behind the model's own end of text")
+    logit_bias: dict[str, TokenBias] | list[BiasedToken] | None = optional(
+        "of a token, or of every token of a text; false: the token is never written"
     )
-    return_tokens: bool = Field(default=False, description="`tokens` of an answer that is no stream")
-    response_fields: Annotated[list[str], Field(max_length=100)] | None = Field(
-        default=None, description="only these fields; `timings/prompt_ms` is a field of `timings`"
+    n_probs: NumTopLogprobs = Field(default=0, description="this many of the likeliest tokens at each place")
+    json_schema: dict[str, Any] | None = optional("a JSON schema that the answer follows")
+    grammar: str | None = optional("GBNF, or Lark's notation")
+    truncate_prompt: bool | None = optional("drop the oldest tokens of a prompt that is too long")
+    return_tokens: bool = Field(default=False, description="`tokens` of an answer that is not a stream")
+    response_fields: Annotated[list[str], Field(max_length=100)] | None = optional(
+        "only these fields; `timings/prompt_ms` is a field of `timings`"
     )
-    stream: bool = False
+    stream: bool = Field(default=False, description="send the answer while it is written")
 
 
 class PromptObject(BaseModel):
-    """A prompt as an object; data that is no text is refused."""
+    """A prompt as an object; data that is not text is refused."""
 
     model_config = ConfigDict(extra="forbid")
 
-    prompt_string: str
+    prompt_string: str = Field(description="the text")
 
 
 MixedPrompt = Annotated[list[VocabularyId | str], Field(min_length=1, fail_fast=True)]
@@ -81,14 +75,16 @@ class ExtraText(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    text: str
-    filename: str | None = None
+    text: str = Field(description="the text")
+    filename: str | None = optional("name of its file")
 
 
 class InfillBody(NativeBody):
     """`POST /infill`."""
 
-    input_prefix: str = Field(description="before the gap")
-    input_suffix: str = Field(description="behind the gap")
-    input_extra: Annotated[list[ExtraText], Field(max_length=1000)] | None = None
-    prompt: str | None = Field(default=None, description="what the text in the gap begins with")
+    input_prefix: str = Field(description="the text before the gap")
+    input_suffix: str = Field(description="the text behind the gap")
+    input_extra: Annotated[list[ExtraText], Field(max_length=1000)] | None = optional(
+        "texts that the model reads before the prefix"
+    )
+    prompt: str | None = optional("what the text in the gap begins with")

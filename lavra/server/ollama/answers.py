@@ -1,4 +1,4 @@
-"""What Ollama's endpoints answer, for the description at `/openapi.json` alone."""
+"""The forms of answers of Ollama's endpoints, for the description at `/openapi.json` alone."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class AnswerEnded(Warned):
 
 
 class ChatEnded(AnswerEnded):
-    """Of `/api/chat` without a stream."""
+    """The answer of `/api/chat` without a stream."""
 
     message: dict[str, Any]
 
 
 class TextEnded(AnswerEnded):
-    """Of `/api/generate` without a stream."""
+    """The answer of `/api/generate` without a stream."""
 
     response: str
 
 
 class EmbeddedList(Warned):
-    """Of `/api/embed`."""
+    """The answer of `/api/embed`."""
 
     model: str
     embeddings: list[list[float]]
@@ -41,7 +41,7 @@ class EmbeddedList(Warned):
 
 
 class EmbeddedPrompt(Warned):
-    """Of `/api/embeddings`."""
+    """The answer of `/api/embeddings`."""
 
     embedding: list[float]
 
@@ -60,13 +60,13 @@ class LibraryEntry(BaseModel):
 
 
 class Library(BaseModel):
-    """Of `/api/tags` and `/api/ps`."""
+    """The answer of `/api/tags` and `/api/ps`."""
 
     models: list[LibraryEntry]
 
 
 class ModelCapabilities(Warned):
-    """Of `/api/show`."""
+    """The answer of `/api/show`."""
 
     modelfile: str
     parameters: str
@@ -78,7 +78,7 @@ class ModelCapabilities(Warned):
 
 
 class ServerVersion(BaseModel):
-    """Of `/api/version`."""
+    """The answer of `/api/version`."""
 
     version: str
 

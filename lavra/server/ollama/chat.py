@@ -17,7 +17,6 @@ from lavra.server.conversation.events import ChatChoice, ChoiceEnd, TextPiece, T
 from lavra.server.conversation.plain_text import start_text
 from lavra.server.conversation.run import ChatRun, chat_events, start_chat
 from lavra.server.conversation.timing import Stopwatch
-from lavra.server.edge import Edge
 from lavra.server.ollama import objects
 from lavra.server.ollama.answers import ChatEnded, TextEnded
 from lavra.server.ollama.requests import chat_of, plain_name, prompt_of
@@ -25,8 +24,9 @@ from lavra.server.ollama.schemas import OllamaChatBody, OllamaGenerateBody, Writ
 from lavra.server.openai.logprobs import chat_logprobs
 from lavra.server.openai.objects import all_warnings
 from lavra.server.reading import while_connected
+from lavra.server.server_state import ServerState
 
-# Puts text and calls where an endpoint's clients look for them.
+# Puts text and calls in the fields that an endpoint's clients read.
 AnswerShape = Callable[[str, Sequence[ToolCall]], dict[str, Any]]
 
 
@@ -35,9 +35,9 @@ class _Answering:
     """A request on its way.
 
     Attributes:
-        run: that the engine continues.
-        name: of the model, as the client wrote it.
-        shape: of the endpoint's answers.
+        run: run that the engine continues.
+        name: name of the model, as the client wrote it.
+        shape: shape of the endpoint's answers.
         watch: runs since the request came.
     """
 
@@ -47,27 +47,29 @@ class _Answering:
     watch: Stopwatch = field(default_factory=Stopwatch)
 
 
-def ollama_chat_router(edge: Edge) -> APIRouter:
+def ollama_chat_router(state: ServerState) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["ollama"])
 
     @router.post("/api/chat", response_model=ChatEnded, responses=LINES)
     async def chat(body: OllamaChatBody, request: Request) -> Response:
+        """Answer a conversation, as Ollama."""
         if not body.messages:
-            return _loaded(edge, body, _as_message)
+            return _loaded(state, body, _as_message)
         watch = Stopwatch()
-        run = await run_in_threadpool(_start_chat, edge, body, request.state.tenant)
+        run = await run_in_threadpool(_start_chat, state, body, request.state.tenant)
         name = body.model or run.model.name
-        return await _answer(edge, _Answering(run=run, name=name, shape=_as_message, watch=watch), request)
+        return await _answer(state, _Answering(run=run, name=name, shape=_as_message, watch=watch), request)
 
     @router.post("/api/generate", response_model=TextEnded, responses=LINES)
     async def generate(body: OllamaGenerateBody, request: Request) -> Response:
+        """Answer a prompt, or go on with a text, as Ollama."""
         if not body.prompt and body.suffix is None:
-            return _loaded(edge, body, _as_text)
+            return _loaded(state, body, _as_text)
         watch = Stopwatch()
-        run = await run_in_threadpool(_start_prompt, edge, body, request.state.tenant)
+        run = await run_in_threadpool(_start_prompt, state, body, request.state.tenant)
         name = body.model or run.model.name
-        return await _answer(edge, _Answering(run=run, name=name, shape=_as_text, watch=watch), request)
+        return await _answer(state, _Answering(run=run, name=name, shape=_as_text, watch=watch), request)
 
     return router
 
@@ -81,29 +83,29 @@ def _as_text(text: str, _: Sequence[ToolCall]) -> dict[str, Any]:
     return {"response": text}
 
 
-def _loaded(edge: Edge, body: WritingBody, shape: AnswerShape) -> Response:
-    """The answer to a request that asks for no text: the model is there, and stays."""
-    model = edge.models.named(plain_name(edge.models, body.model))
+def _loaded(state: ServerState, body: WritingBody, shape: AnswerShape) -> Response:
+    """The answer to a request without a prompt: the model exists, and stays loaded."""
+    model = state.models.named(plain_name(state.models, body.model))
     idle = ["keep_alive has no effect here: models stay loaded"] if "keep_alive" in (body.model_extra or {}) else []
     answer = {"model": body.model or model.name, "created_at": objects.now(), **shape("", ())}
     return JSONResponse({**answer, "done": True, "done_reason": "load", "warnings": idle})
 
 
-def _start_chat(edge: Edge, body: OllamaChatBody, tenant: str) -> ChatRun:
-    chat, warnings = chat_of(edge, body)
-    run = start_chat(edge, chat, tenant)
+def _start_chat(state: ServerState, body: OllamaChatBody, tenant: str) -> ChatRun:
+    chat, warnings = chat_of(state, body)
+    run = start_chat(state, chat, tenant)
     run.warnings[:0] = warnings
     return run
 
 
-def _start_prompt(edge: Edge, body: OllamaGenerateBody, tenant: str) -> ChatRun:
-    """A prompt with the model's template around it, or as it stands where that is asked for or there is none."""
-    chat, warnings = prompt_of(edge, body)
-    bare = edge.model_of(chat).tokenizer.chat_template is None
+def _start_prompt(state: ServerState, body: OllamaGenerateBody, tenant: str) -> ChatRun:
+    """Start a prompt in the model's template; without the template where the request says so or the model has none."""
+    chat, warnings = prompt_of(state, body)
+    bare = state.model_of(chat).tokenizer.chat_template is None
     if not (body.raw or bare or body.suffix is not None):
-        run = start_chat(edge, chat, tenant)
+        run = start_chat(state, chat, tenant)
     else:
-        run = start_text(edge, chat, body.prompt or "", tenant, suffix=body.suffix)
+        run = start_text(state, chat, body.prompt or "", tenant, suffix=body.suffix)
         if body.system:
             warnings.append("system has no effect: the prompt is continued as it stands")
         if bare and not body.raw and body.suffix is None:
@@ -112,12 +114,12 @@ def _start_prompt(edge: Edge, body: OllamaGenerateBody, tenant: str) -> ChatRun:
     return run
 
 
-async def _answer(edge: Edge, answering: _Answering, request: Request) -> Response:
+async def _answer(state: ServerState, answering: _Answering, request: Request) -> Response:
     run = answering.run
     if run.body.stream:
-        lines = _lines(edge, answering)
+        lines = _lines(state, answering)
         return streaming.streamed(lines, run.streams, failed=objects.failed, media_type=streaming.NDJSON)
-    choice = await while_connected(request, _choice(edge, answering), run.streams)
+    choice = await while_connected(request, _choice(state, answering), run.streams)
     whole = _line(answering, choice.text, choice.calls, done=True, **_ending(answering, choice))
     if run.body.logprobs:
         done = choice.completion
@@ -126,10 +128,10 @@ async def _answer(edge: Edge, answering: _Answering, request: Request) -> Respon
     return JSONResponse(whole)
 
 
-async def _choice(edge: Edge, answering: _Answering) -> ChatChoice:
+async def _choice(state: ServerState, answering: _Answering) -> ChatChoice:
     """The whole answer; the time of its first token is noted on the way."""
     choice: ChatChoice | None = None
-    async for event in chat_events(edge, answering.run):
+    async for event in chat_events(state, answering.run):
         answering.watch.written()
         if isinstance(event, ChoiceEnd):
             choice = event.choice
@@ -137,14 +139,16 @@ async def _choice(edge: Edge, answering: _Answering) -> ChatChoice:
     return choice
 
 
-async def _lines(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
-    """The stream: a line for what comes, one for the calls, and one that says how it ended."""
-    async for event in chat_events(edge, answering.run):
+async def _lines(state: ServerState, answering: _Answering) -> AsyncIterator[str]:
+    """The stream: lines for new text, a line for the calls, and a last line with the end."""
+    async for event in chat_events(state, answering.run):
         answering.watch.written()
         if isinstance(event, TextPiece):
-            told = _logprobs(answering.run, event.delta) if answering.run.body.logprobs and event.delta.tokens else {}
-            if event.text or told:
-                yield streaming.line(_line(answering, event.text, (), done=False, **told))
+            logprobs = (
+                _logprobs(answering.run, event.delta) if answering.run.body.logprobs and event.delta.tokens else {}
+            )
+            if event.text or logprobs:
+                yield streaming.line(_line(answering, event.text, (), done=False, **logprobs))
         elif isinstance(event, ChoiceEnd):
             if event.choice.calls:
                 yield streaming.line(_line(answering, "", event.choice.calls, done=False))
@@ -165,5 +169,5 @@ def _ending(answering: _Answering, choice: ChatChoice) -> dict[str, Any]:
 
 
 def _logprobs(run: ChatRun, piece: Delta) -> dict[str, Any]:
-    told = chat_logprobs(run.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs, piece.text)
-    return {"logprobs": told["content"]}
+    logprobs = chat_logprobs(run.model.tokenizer, piece.tokens, piece.logprobs, piece.top_logprobs, piece.text)
+    return {"logprobs": logprobs["content"]}

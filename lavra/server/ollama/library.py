@@ -1,6 +1,6 @@
-"""What is served, in Ollama's words: `/api/tags`, `/api/show`, `/api/ps`, `/api/version`; and what is refused.
+"""The served models in Ollama's form: `/api/tags`, `/api/show`, `/api/ps`, `/api/version`; and the refused endpoints.
 
-Models are chosen when the server starts, so requests that pull, make, copy or delete one are refused with a sentence.
+The models are fixed when the server starts, so it refuses requests that pull, make, copy or delete a model.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from fastapi.responses import JSONResponse, Response
 from lavra.base.errors import InputError
 from lavra.base.version import VERSION
 from lavra.server.conversation.requests import gap_marks
-from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.ollama.answers import Library, ModelCapabilities, ServerVersion
 from lavra.server.ollama.objects import moment
 from lavra.server.ollama.requests import TAG, plain_name
 from lavra.server.ollama.schemas import IDLE_FIELDS, ShowBody
 from lavra.server.served import ServedModel
+from lavra.server.server_state import ServerState
 
 _NEVER: Final = "9999-12-31T23:59:59Z"  # when a model is unloaded
 _LEVELS: Final = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}  # Ollama's words for types
@@ -35,26 +35,30 @@ _CHANGES: Final = (
 )
 
 
-def library_router(edge: Edge) -> APIRouter:
+def library_router(state: ServerState) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["ollama"])
 
     @router.get("/api/tags", response_model=Library)
     async def tags() -> Response:
-        return JSONResponse({"models": [_listed(model) for model in edge.models]})
+        """The served models, as Ollama lists models."""
+        return JSONResponse({"models": [_listed(model) for model in state.models]})
 
     @router.get("/api/ps", response_model=Library)
     async def running() -> Response:
-        return JSONResponse({"models": [{**_listed(one), **_running(one)} for one in edge.models]})
+        """The served models, as Ollama lists loaded models."""
+        return JSONResponse({"models": [{**_listed(one), **_running(one)} for one in state.models]})
 
     @router.post("/api/show", response_model=ModelCapabilities)
     async def show(body: ShowBody) -> Response:
-        warnings = idle_fields(body, strict=edge.config.strict, idle=IDLE_FIELDS)
-        model = edge.models.named(plain_name(edge.models, body.model or body.name))
+        """Facts about a model."""
+        warnings = idle_fields(body, strict=state.config.strict, idle=IDLE_FIELDS)
+        model = state.models.named(plain_name(state.models, body.model or body.name))
         return JSONResponse({**_shown(model), "warnings": warnings})
 
     @router.get("/api/version", response_model=ServerVersion)
     async def version() -> Response:
+        """Version of lavra."""
         return JSONResponse({"version": VERSION})
 
     async def refuse() -> Response:
@@ -101,7 +105,7 @@ def _human(count: int) -> str:
 
 
 def _running(model: ServedModel) -> dict[str, Any]:
-    return {"expires_at": _NEVER, **({} if model.engine is None else {"context_length": model.room})}
+    return {"expires_at": _NEVER, **({} if model.engine is None else {"context_length": model.max_length})}
 
 
 def _shown(model: ServedModel) -> dict[str, Any]:
@@ -129,7 +133,7 @@ def _model_info(model: ServedModel) -> dict[str, Any]:
 
 
 def _capabilities(model: ServedModel) -> list[str]:
-    """What the model can do, by Ollama's words for it."""
+    """The capabilities of the model, by Ollama's names."""
     template = model.tokenizer.chat_template or ""
     can = {
         "completion": model.engine is not None,

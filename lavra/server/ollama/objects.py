@@ -1,4 +1,4 @@
-"""The objects Ollama's clients read: lines of answers, how long they took, errors."""
+"""The objects Ollama's clients read: lines of answers, their durations, errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def account(watch: Stopwatch, usage: Usage) -> dict[str, int]:
 
 
 def write_error(_: int, error: dict[str, Any]) -> dict[str, Any]:
-    """Ollama's error of OpenAI's: one sentence."""
+    """Turn OpenAI's error object into Ollama's: one sentence."""
     return {"error": error["error"]["message"]}
 
 

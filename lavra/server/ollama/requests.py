@@ -1,11 +1,10 @@
-"""From Ollama's requests to the common form."""
+"""Turn Ollama's requests into the common form."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from lavra.base.errors import InputError, nearest
-from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields, named, short
 from lavra.server.ollama.schemas import (
     IDLE_FIELDS,
@@ -16,20 +15,12 @@ from lavra.server.ollama.schemas import (
     OllamaMessage,
     WritingBody,
 )
+from lavra.server.sampling_fields import given_llama_sampling
 from lavra.server.schemas import Body, ChatBody
 from lavra.server.served import ModelTable
+from lavra.server.server_state import ServerState
 
-TAG: Final = ":latest"  # of every model that has no other
-# Options whose meaning is that of a field of the common form.
-_OPTIONS: Final = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "min_p": "min_p",
-    "repeat_penalty": "repetition_penalty",
-    "presence_penalty": "presence_penalty",
-    "frequency_penalty": "frequency_penalty",
-    "stop": "stop",
-}
+TAG: Final = ":latest"  # tag of a model without a tag
 
 
 def plain_name(models: ModelTable, name: str | None) -> str | None:
@@ -37,14 +28,14 @@ def plain_name(models: ModelTable, name: str | None) -> str | None:
     return name if name is None or name in models else name.removesuffix(TAG)
 
 
-def chat_of(edge: Edge, body: OllamaChatBody) -> tuple[ChatBody, list[str]]:
-    """A conversation in the common form, and what had no effect.
+def chat_of(state: ServerState, body: OllamaChatBody) -> tuple[ChatBody, list[str]]:
+    """Turn a conversation into the common form; return it with a warning for each field without effect.
 
     Raises:
-        InputError: it holds what cannot be read here.
+        InputError: the request holds content that this server cannot read.
     """
     given = body.messages or []
-    fields, warnings = _writing(edge, body)
+    fields, warnings = _writing(state, body)
     fields["messages"] = [_message(number, message) for number, message in enumerate(given)]
     if body.tools:
         fields["tools"] = [tool.model_dump(exclude_none=True) for tool in body.tools]
@@ -55,21 +46,21 @@ def chat_of(edge: Edge, body: OllamaChatBody) -> tuple[ChatBody, list[str]]:
     return ChatBody.model_validate(fields), warnings
 
 
-def prompt_of(edge: Edge, body: OllamaGenerateBody) -> tuple[ChatBody, list[str]]:
-    """A prompt in the common form: a message of the user's, behind the system prompt.
+def prompt_of(state: ServerState, body: OllamaGenerateBody) -> tuple[ChatBody, list[str]]:
+    """Turn a prompt into the common form: the system prompt, then a message of the user.
 
     Raises:
-        InputError: it holds what cannot be read here.
+        InputError: the request holds content that this server cannot read.
     """
     _refuse(body)
-    fields, warnings = _writing(edge, body)
+    fields, warnings = _writing(state, body)
     system = [{"role": "system", "content": body.system}] if body.system else []
     fields["messages"] = [*system, {"role": "user", "content": body.prompt or ""}]
     return ChatBody.model_validate(fields), warnings
 
 
 def _refuse(body: OllamaGenerateBody) -> None:
-    """Raises InputError for what the answer would have to obey."""
+    """Raise InputError for fields that change the answer and are not supported."""
     if body.images:
         raise InputError("images: models here read text only; leave them out")
     if body.template:
@@ -81,17 +72,16 @@ def _refuse(body: OllamaGenerateBody) -> None:
         raise InputError("context: earlier turns are not read from token ids; send them to /api/chat as messages")
 
 
-def _writing(edge: Edge, body: WritingBody) -> tuple[dict[str, Any], list[str]]:
-    """Fields of the common form that say how to write."""
-    warnings = idle_fields(_without_off(body), strict=edge.config.strict, idle=IDLE_FIELDS)
+def _writing(state: ServerState, body: WritingBody) -> tuple[dict[str, Any], list[str]]:
+    """The options of writing in the common form, with warnings."""
+    warnings = idle_fields(_without_off(body), strict=state.config.strict, idle=IDLE_FIELDS)
     options = body.options or ModelOptions()
-    warnings += idle_options(options, strict=edge.config.strict)
-    fields: dict[str, Any] = {new: getattr(options, old) for old, new in _OPTIONS.items()}
+    warnings += idle_options(options, strict=state.config.strict)
+    fields: dict[str, Any] = given_llama_sampling(options)
     fields |= {
-        "model": plain_name(edge.models, body.model),
+        "model": plain_name(state.models, body.model),
         "max_tokens": options.num_predict if (options.num_predict or 0) > 0 else None,
-        "seed": None if options.seed == -1 else options.seed,
-        "top_k": None if options.top_k is None else max(0, options.top_k),
+        "stop": options.stop,
         "logprobs": body.logprobs or bool(body.top_logprobs),
         "top_logprobs": body.top_logprobs,
         "stream": body.stream,
@@ -104,7 +94,7 @@ def _writing(edge: Edge, body: WritingBody) -> tuple[dict[str, Any], list[str]]:
 
 
 def _without_off(body: Body) -> Body:
-    """The body without fields that ask for nothing: no thinking is what everyone gets."""
+    """The body without fields that ask for the default: thinking is always off."""
     extra = body.model_extra or {}
     if extra.get("think") is False:
         extra.pop("think")
@@ -115,7 +105,7 @@ def idle_options(options: ModelOptions | None, *, strict: bool) -> list[str]:
     """A warning for each option that had no effect.
 
     Raises:
-        InputError: an option nobody knows, where that is an error.
+        InputError: an option is unknown, where that is an error.
     """
     extra = {} if options is None else options.model_extra or {}
 
@@ -132,7 +122,7 @@ def idle_options(options: ModelOptions | None, *, strict: bool) -> list[str]:
 
 
 def _counts(name: str, value: Any) -> bool:
-    """Whether an option that does nothing here asks for something."""
+    """Whether an option without effect here has a value other than its default."""
     return name not in IDLE_OPTIONS or value != IDLE_OPTIONS[name]
 
 

@@ -10,7 +10,7 @@ from lavra.server.answers import TokensRead, Warned
 
 
 class TokenCounts(BaseModel):
-    """`usage`: tokens read and written, and how the prompt was come by."""
+    """The field `usage`: tokens read and written, and the source of the prompt's tokens."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -24,7 +24,7 @@ class TokenCounts(BaseModel):
 
 
 class AnswerHead(Warned):
-    """What answers begin with."""
+    """The first fields of every answer."""
 
     id: str
     object: str
@@ -34,7 +34,7 @@ class AnswerHead(Warned):
 
 
 class AnswerMessage(BaseModel):
-    """What the model says."""
+    """The message of the model."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -44,7 +44,7 @@ class AnswerMessage(BaseModel):
 
 
 class ChatAnswerChoice(BaseModel):
-    """One answer of several."""
+    """An answer of several."""
 
     index: int
     message: AnswerMessage
@@ -53,13 +53,13 @@ class ChatAnswerChoice(BaseModel):
 
 
 class ChatAnswer(AnswerHead):
-    """Of `/v1/chat/completions`."""
+    """The answer of `/v1/chat/completions`."""
 
     choices: list[ChatAnswerChoice]
 
 
 class TextChoice(BaseModel):
-    """One completion of several."""
+    """A completion of several."""
 
     index: int
     text: str
@@ -68,7 +68,7 @@ class TextChoice(BaseModel):
 
 
 class TextAnswer(AnswerHead):
-    """Of `/v1/completions`."""
+    """The answer of `/v1/completions`."""
 
     choices: list[TextChoice]
 
@@ -82,7 +82,7 @@ class EmbeddedText(BaseModel):
 
 
 class EmbeddingAnswer(Warned):
-    """Of `/v1/embeddings`."""
+    """The answer of `/v1/embeddings`."""
 
     object: str
     model: str

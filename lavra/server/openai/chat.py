@@ -17,7 +17,6 @@ from lavra.server.conversation.events import CallBegun, CallPiece, ChatChoice, T
 from lavra.server.conversation.prompt import chat_prompt
 from lavra.server.conversation.run import ChatRun, chat_events, read_choices, start_chat
 from lavra.server.conversation.tool_calls import offered_tools
-from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.openai import objects
 from lavra.server.openai.answers import ChatAnswer
@@ -25,6 +24,7 @@ from lavra.server.openai.logprobs import chat_logprobs
 from lavra.server.schemas import ChatBody, TemplateBody
 from lavra.server.search.chat import answer_chat
 from lavra.server.search.writing import AnswerPlaces
+from lavra.server.server_state import ServerState
 
 
 @dataclass(kw_only=True)
@@ -35,26 +35,28 @@ class _Answering:
     identity: str = field(default_factory=lambda: objects.new_id("chatcmpl"))
 
 
-def chat_router(edge: Edge) -> APIRouter:
+def chat_router(state: ServerState) -> APIRouter:
     """The endpoints over a server's models."""
     router = APIRouter(tags=["chat"])
-    places = AnswerPlaces(edge)
+    places = AnswerPlaces(state)
 
     @router.post("/chat/completions", include_in_schema=False)  # llama.cpp's
     @router.post("/v1/chat/completions", response_model=ChatAnswer, responses=EVENTS)
     async def chat(body: ChatBody, request: Request) -> Response:
-        index = edge.models.answering_index(body.model)
+        """Answer a conversation, as OpenAI's chat completions; a model's name may be an index's."""
+        index = state.models.answering_index(body.model)
         if index is not None:
-            return await answer_chat(edge, places, index, body, request)
-        answering = _Answering(run=await run_in_threadpool(start_chat, edge, body, request.state.tenant))
+            return await answer_chat(state, places, index, body, request)
+        answering = _Answering(run=await run_in_threadpool(start_chat, state, body, request.state.tenant))
         if body.stream:
-            return streaming.streamed(_events(edge, answering), answering.run.streams, failed=objects.failed)
-        return JSONResponse(_answer(answering, await read_choices(edge, answering.run, request)))
+            return streaming.streamed(_events(state, answering), answering.run.streams, failed=objects.failed)
+        return JSONResponse(_answer(answering, await read_choices(state, answering.run, request)))
 
     @router.post("/apply-template", response_model=RenderedPrompt)
     async def apply_template(body: TemplateBody) -> Response:
-        model = edge.models.named(body.model)
-        warnings = idle_fields(body, strict=edge.config.strict)
+        """The text and tokens of a conversation, as the model reads it."""
+        model = state.models.named(body.model)
+        warnings = idle_fields(body, strict=state.config.strict)
         offered = None if not body.tools else offered_tools(body.tools)
         prompt = await run_in_threadpool(chat_prompt, model, body, offered)
         warnings = [*warnings, *prompt.warnings]
@@ -91,14 +93,14 @@ def _choice(run: ChatRun, choice: ChatChoice) -> dict[str, Any]:
 
 
 def _calls(run: ChatRun, calls: Sequence[ToolCall]) -> dict[str, Any]:
-    """The calls of a message; the one there is, where it was asked for in the older form."""
+    """The calls of a message; in the older form, its only call."""
     if _is_older(run):
         return {"function_call": _call(calls[0])["function"]}
     return {"tool_calls": [_call(call) for call in calls]}
 
 
 def _is_older(run: ChatRun) -> bool:
-    """Whether the client speaks of `functions`, which came before tools."""
+    """Whether the client uses `functions`, the older form of tools."""
     return run.body.functions is not None
 
 
@@ -130,8 +132,8 @@ def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> streaming.
     return streaming.TextEvents(lambda text: chunk(index, {"content": text}))
 
 
-async def _events(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
-    """The stream: a first chunk with the role, what comes as it comes, the reason at the end, usage where asked for."""
+async def _events(state: ServerState, answering: _Answering) -> AsyncIterator[str]:
+    """The stream: a first chunk with the role, chunks of text and calls, the finish reason, and usage if requested."""
     run = answering.run
     begin = objects.head("chat.completion.chunk", answering.identity, run.model.name, run.model.fingerprint)
     running = objects.RunningUsage(run.body.stream_options, run.prompt_tokens)
@@ -144,7 +146,7 @@ async def _events(edge: Edge, answering: _Answering) -> AsyncIterator[str]:
         yield streaming.event(chunk(index, {"role": "assistant", "content": ""}))
     plain = [_text_events(chunk, index) for index in range(len(run.streams))]
     ended: dict[int, ChatChoice] = {}
-    async for event in chat_events(edge, run):
+    async for event in chat_events(state, run):
         if isinstance(event, TextPiece):
             running.add(len(event.delta.tokens))
             if run.body.logprobs and event.delta.tokens:

@@ -12,19 +12,19 @@ from starlette.concurrency import run_in_threadpool
 
 from lavra.base.errors import ContextLengthError, InputError
 from lavra.base.types import Completion, GenerateRequest, Score, ScoreRequest
-from lavra.engine import EngineStream
-from lavra.generate.writing import mean_logprob
+from lavra.engine.stream import EngineStream
+from lavra.generate.completion_builder import mean_logprob
 from lavra.server import streaming
 from lavra.server.answers import EVENTS
 from lavra.server.conversation.requests import around_gap, check_samples, generate_request
-from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.openai import objects
 from lavra.server.openai.answers import TextAnswer
-from lavra.server.openai.logprobs import Places, completion_logprobs
+from lavra.server.openai.logprobs import TokenOffsets, completion_logprobs
 from lavra.server.reading import read_all, read_pieces
 from lavra.server.schemas import CompletionBody
 from lavra.server.served import ServedModel
+from lavra.server.server_state import ServerState
 
 DEFAULT_MAX_TOKENS = 16  # OpenAI's
 
@@ -34,10 +34,10 @@ class _Asked:
     """A completion request on its way.
 
     Attributes:
-        prompts: text, or ids, of each prompt.
-        n: completions returned for each.
-        streams: completions written for each, `best_of` of them.
-        scores: of each prompt's own tokens, where they are to be told.
+        prompts: text or ids of each prompt.
+        n: completions returned for each prompt.
+        streams: streams written for each prompt, `best_of` of them.
+        scores: scores of each prompt's own tokens, where the answer shows them.
     """
 
     model: ServedModel
@@ -60,32 +60,33 @@ class _Asked:
         return [stream for streams in self.streams for stream in streams]
 
 
-def completion_router(edge: Edge) -> APIRouter:
+def completion_router(state: ServerState) -> APIRouter:
     """The endpoint over a server's models."""
     router = APIRouter(tags=["completions"])
 
     @router.post("/v1/completions", response_model=TextAnswer, responses=EVENTS)
     async def completions(body: CompletionBody, request: Request) -> Response:
-        asked = await run_in_threadpool(_start, edge, body, request.state.tenant)
+        """Go on with a text, as OpenAI's completions."""
+        asked = await run_in_threadpool(_start, state, body, request.state.tenant)
         if body.stream:
-            return streaming.streamed(_events(edge, asked), asked.flat, failed=objects.failed)
+            return streaming.streamed(_events(state, asked), asked.flat, failed=objects.failed)
         flat = await read_all(request, asked.flat)
         found = _regrouped(flat, [len(streams) for streams in asked.streams])
         for group in found:
-            edge.metrics.finished(asked.model.name, group)
+            state.metrics.finished(asked.model.name, group)
         return JSONResponse(_answer(asked, found))
 
     return router
 
 
-def _start(edge: Edge, body: CompletionBody, tenant: str) -> _Asked:
-    warnings = idle_fields(body, strict=edge.config.strict)
-    model = edge.model_of(body)
+def _start(state: ServerState, body: CompletionBody, tenant: str) -> _Asked:
+    warnings = idle_fields(body, strict=state.config.strict)
+    model = state.model_of(body)
     prompts = _prompts(body)
     if body.suffix:
         prompts = [around_gap(model, one, body.suffix) for one in prompts]
-    n = check_samples("n", body.n, edge.config)
-    best_of = max(n, check_samples("best_of", body.best_of, edge.config)) if body.best_of else n
+    n = check_samples("n", body.n, state.config)
+    best_of = max(n, check_samples("best_of", body.best_of, state.config)) if body.best_of else n
     if body.stream and best_of > n:
         raise InputError("best_of chooses when all completions are there, so they cannot be streamed")
     most = int(model.usual.get("max_tokens", DEFAULT_MAX_TOKENS)) if body.max_tokens is None else body.max_tokens
@@ -110,18 +111,22 @@ def _start(edge: Edge, body: CompletionBody, tenant: str) -> _Asked:
         )
         for prompt in prompts
     ]
-    streams = _submit_all(edge, model, requests, body, tenant) if most else [[] for _ in prompts]
+    streams = _submit_all(state, model, requests, body, tenant) if most else [[] for _ in prompts]
     return _Asked(model=model, body=body, prompts=prompts, n=n, streams=streams, scores=scores, warnings=warnings)
 
 
 def _submit_all(
-    edge: Edge, model: ServedModel, requests: Sequence[GenerateRequest], body: CompletionBody, tenant: str
+    state: ServerState,
+    model: ServedModel,
+    requests: Sequence[GenerateRequest],
+    body: CompletionBody,
+    tenant: str,
 ) -> list[list[EngineStream]]:
-    """Start every prompt's completions, or none: nobody would read those of the prompts before a refused one."""
+    """Start every prompt's completions, or none: completions before a refused prompt would have no reader."""
     started: list[list[EngineStream]] = []
     try:
         for request in requests:
-            started.append(edge.submit(model, request, body, tenant))  # noqa: PERF401 - what has started is needed
+            started.append(state.submit(model, request, body, tenant))  # noqa: PERF401 - the list of started streams is needed
     except Exception:
         for stream in (stream for streams in started for stream in streams):
             stream.cancel()
@@ -130,19 +135,20 @@ def _submit_all(
 
 
 def _score_prompts(model: ServedModel, prompts: Sequence[str | tuple[int, ...]], top: int) -> list[Score]:
-    """Log-probabilities of the prompts' own tokens, the special ones in front included, and the likeliest instead."""
+    """The log-probabilities of the prompts' tokens, special tokens in front included, and of the likeliest tokens."""
     ids = [_ids(model, one) for one in prompts]
     longest = max(map(len, ids), default=0)
-    if longest > model.room:
+    if longest > model.max_length:
         raise ContextLengthError(
-            f"a prompt has {longest} tokens and there is room for {model.room} (the completion included); shorten it"
+            f"a prompt has {longest} tokens and {model.name} reads at most {model.max_length}, the completion "
+            "included; shorten it"
         )
     requests = [ScoreRequest(text=one, adapter=model.adapter, top_logprobs=max(1, top)) for one in ids]
     return model.writer().score(requests)
 
 
 def _ids(model: ServedModel, prompt: str | tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(model.writer().reading.prompt_ids(prompt)) if isinstance(prompt, str) else prompt
+    return tuple(model.writer().encoding.prompt_ids(prompt)) if isinstance(prompt, str) else prompt
 
 
 def _prompts(body: CompletionBody) -> list[str | tuple[int, ...]]:
@@ -180,7 +186,7 @@ def _answer(asked: _Asked, found: list[list[Completion]]) -> dict[str, Any]:
 
 
 def _echo(asked: _Asked, number: int) -> str:
-    """The prompt as text, where the answer is to begin with it."""
+    """The prompt as text, where the answer begins with it; else an empty text."""
     if not asked.body.echo:
         return ""
     given = asked.prompts[number]
@@ -188,7 +194,7 @@ def _echo(asked: _Asked, number: int) -> str:
 
 
 def _choice(asked: _Asked, number: int, completion: Completion | None) -> dict[str, Any]:
-    """One choice; without a completion, only the prompt was asked for."""
+    """A choice; without a completion, it holds only the prompt."""
     echo = _echo(asked, number)
     text = "" if completion is None else completion.text
     return {
@@ -227,7 +233,7 @@ def _text_events(chunk: Callable[..., dict[str, Any]], index: int) -> streaming.
     return streaming.TextEvents(lambda text: chunk(index, text))
 
 
-async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
+async def _events(state: ServerState, asked: _Asked) -> AsyncIterator[str]:
     """Text as it comes; each choice ends with its reason."""
     begin = objects.head("text_completion", asked.identity, asked.model.name, asked.model.fingerprint)
     running = objects.RunningUsage(asked.body.stream_options, asked.prompt_tokens)
@@ -244,7 +250,7 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
             logprobs = _logprobs(asked, number, None, echo)
             yield streaming.event(chunk(index, echo, logprobs=logprobs, finish_reason=end))
     tells = asked.body.logprobs is not None
-    places = [Places(len(_echo(asked, index // asked.n))) for index in range(len(flat) if tells else 0)]
+    places = [TokenOffsets(len(_echo(asked, index // asked.n))) for index in range(len(flat) if tells else 0)]
     plain = [_text_events(chunk, index) for index in range(len(flat))]
     done: dict[int, Completion] = {}
     async for index, piece in read_pieces(flat):
@@ -271,7 +277,7 @@ async def _events(edge: Edge, asked: _Asked) -> AsyncIterator[str]:
             yield plain[index].event(piece.text)
     ended = [done[index] for index in sorted(done)]  # by prompt, whichever ended first
     for first in range(0, len(ended), asked.n):
-        edge.metrics.finished(asked.model.name, ended[first : first + asked.n])
+        state.metrics.finished(asked.model.name, ended[first : first + asked.n])
     if asked.body.stream_options is not None and asked.body.stream_options.include_usage:
         prompts = [one.usage for one in ended[:: asked.n]]
         usage = objects.usage_object(prompts, [one.usage for one in ended])

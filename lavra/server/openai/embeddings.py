@@ -11,28 +11,29 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from lavra.server.edge import Edge
 from lavra.server.embedding import embed_texts
 from lavra.server.fields import idle_fields
 from lavra.server.openai.answers import EmbeddingAnswer
 from lavra.server.schemas import EmbeddingBody
 from lavra.server.served import ServedModel
+from lavra.server.server_state import ServerState
 
 
-def embedding_router(edge: Edge) -> APIRouter:
+def embedding_router(state: ServerState) -> APIRouter:
     """The endpoint over a server's models."""
     router = APIRouter(tags=["embeddings"])
 
     @router.post("/v1/embeddings", response_model=EmbeddingAnswer)
     async def embeddings(body: EmbeddingBody) -> Response:
-        return JSONResponse(await run_in_threadpool(_embed, edge, body))
+        """Vectors of texts, as OpenAI's embeddings."""
+        return JSONResponse(await run_in_threadpool(_embed, state, body))
 
     return router
 
 
-def _embed(edge: Edge, body: EmbeddingBody) -> dict[str, Any]:
-    warnings = idle_fields(body, strict=edge.config.strict)
-    model = edge.model_of(body)
+def _embed(state: ServerState, body: EmbeddingBody) -> dict[str, Any]:
+    warnings = idle_fields(body, strict=state.config.strict)
+    model = state.model_of(body)
     found = embed_texts(model, _texts(model, body), truncate=body.truncate, dimensions=body.dimensions)
     return {
         "object": "list",

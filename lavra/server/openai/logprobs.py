@@ -1,8 +1,9 @@
-"""Log-probabilities as OpenAI's clients read them: each token with its own text, and where in the answer it begins.
+"""Log-probabilities in the form of OpenAI's clients: each token with its own text, and its offset in the answer.
 
-A token's text is what it adds to the answer: its space too, and half a character as U+FFFD, with its true bytes beside
-it in a chat.  Texts of tokens joined are the answer's text, but for such halves, for special tokens, which are named
-and are in no answer, and for what a stop string cut off.
+A token's text is its part of the answer: with its space, and with U+FFFD for half a character; a chat also gives its
+true bytes.
+The joined texts of tokens are the answer's text, except for such halves, for special tokens, which are named and absent
+from the answer, and for the text that a stop string cut off.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from lavra.tokens.tokenizer import Tokenizer
 TopLogprobs = Sequence[Sequence[tuple[int, float]] | None]
 
 
-class Places:
-    """Where tokens begin in a text, as they come.
+class TokenOffsets:
+    """The offsets of tokens in a text, as they come.
 
     Args:
-        start: where the first one does.
+        start: offset of the first token.
     """
 
     def __init__(self, start: int = 0) -> None:
@@ -28,13 +29,13 @@ class Places:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def take(self, spelled: bytes) -> int:
-        """Where a token begins; the later parts of a character begin where it does."""
+        """Return the offset of a token and move on; the parts of one character share its offset."""
         here = self._next
         self._next += len(self._decoder.decode(spelled))
         return here
 
     def stay(self) -> int:
-        """Where a token that adds nothing is."""
+        """The offset of a token without text."""
         return self._next
 
 
@@ -62,19 +63,19 @@ def completion_logprobs(
     logprobs: Sequence[float | None],
     tops: TopLogprobs,
     text: str,
-    places: Places | None = None,
+    places: TokenOffsets | None = None,
 ) -> dict[str, Any]:
     """`logprobs` of a completion choice, or of a piece of one.
 
     Args:
-        tokenizer: whose tokens they are.
-        tokens: of the choice or piece.
-        logprobs: one each.
-        tops: the likeliest in the place of each; `None` where that is not known.
-        text: of the choice or piece.
-        places: of the pieces before; they are moved on.
+        tokenizer: tokenizer of the tokens.
+        tokens: tokens of the choice or piece.
+        logprobs: log-probability of each token.
+        tops: likeliest tokens in the place of each; `None` where unknown.
+        text: text of the choice or piece.
+        places: offsets after the pieces before; the function moves them on.
     """
-    places = places or Places()
+    places = places or TokenOffsets()
     first = _bare_first(tokenizer, tokens, text)
     spelled = [_spelled(tokenizer, token, bare=place == first) for place, token in enumerate(tokens)]
     offsets = []
@@ -92,7 +93,7 @@ def completion_logprobs(
 
 
 def _by_text(tokenizer: Tokenizer, top: Sequence[tuple[int, float]], *, bare: bool) -> dict[str, float]:
-    """The likeliest tokens by what they spell; of those that spell the same (halves of characters) the likelier."""
+    """The likeliest tokens by their text; among tokens of equal text (halves of characters) the likeliest stays."""
     found: dict[str, float] = {}
     for token, logprob in top:
         found.setdefault(_shown(_spelled(tokenizer, token, bare=bare)), logprob)
@@ -100,7 +101,7 @@ def _by_text(tokenizer: Tokenizer, top: Sequence[tuple[int, float]], *, bare: bo
 
 
 def _bare_first(tokenizer: Tokenizer, tokens: Sequence[int], text: str) -> int | None:
-    """The token whose space is not in the text, because a decoder takes the first space of a text away."""
+    """The index of the token whose space is not in the text, because a decoder removes the first space of a text."""
     first = next((place for place, token in enumerate(tokens) if token not in tokenizer.special_ids), None)
     if first is None or not text or text.startswith(" ") or not tokenizer.token_bytes(tokens[first]).startswith(b" "):
         return None

@@ -1,4 +1,4 @@
-"""From completions to the objects OpenAI's clients read."""
+"""Turn completions into the objects that OpenAI's clients read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DONE: Final = "data: [DONE]\n\n"
 
 
 def new_id(prefix: str) -> str:
-    """Unique, and of the form OpenAI's have; the request's trace is told."""
+    """A unique id in OpenAI's form, also noted in the request's trace."""
     identity, trace = f"{prefix}-{uuid.uuid4().hex}", traces.current()
     if trace is not None:
         trace.answer_id = identity
@@ -24,7 +24,7 @@ def new_id(prefix: str) -> str:
 
 
 def head(kind: str, identity: str, model: str, fingerprint: str = "") -> dict[str, Any]:
-    """What every answer begins with."""
+    """The first fields of every answer."""
     begun = {"id": identity, "object": kind, "created": int(time.time()), "model": model}
     return {**begun, "system_fingerprint": fingerprint} if fingerprint else begun
 
@@ -48,7 +48,7 @@ class RunningUsage:
     """Tokens so far, for the pieces of a stream that asks for them (`stream_options.continuous_usage_stats`).
 
     Args:
-        options: of the request's stream.
+        options: stream options of the request.
         read: tokens of its prompts, as they were sent.
     """
 
@@ -57,11 +57,11 @@ class RunningUsage:
         self._read, self._written = read, 0
 
     def add(self, tokens: int) -> None:
-        """So many more were written."""
+        """Add to the number of tokens written."""
         self._written += tokens
 
     def fields(self) -> dict[str, Any]:
-        """What a piece has besides; nothing where it was not asked for."""
+        """The usage fields of a piece; empty where the request does not ask for them."""
         if not self.wanted:
             return {}
         total = self._read + self._written
@@ -70,10 +70,10 @@ class RunningUsage:
 
 
 def all_warnings(first: Sequence[str], completions: Sequence[Completion]) -> list[str]:
-    """Every warning once, in order."""
+    """The warnings in order, without repetitions."""
     return list(dict.fromkeys([*first, *(warning for one in completions for warning in one.warnings)]))
 
 
 def failed(_: int, error: dict[str, Any]) -> str:
-    """The end of a stream that fails: what went wrong, and the mark of the end."""
+    """The end of a stream that fails: the error, and the mark of the end."""
     return event(error) + DONE

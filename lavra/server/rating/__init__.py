@@ -1,1 +1,1 @@
-"""The page on which people judge answers, and its routes; `lavra.evaluation.human` keeps what they say."""
+"""The page on which people judge answers, and its routes; `lavra.evaluation.human` keeps the judgements."""

@@ -1,7 +1,8 @@
-"""The rating page as an application: three files, and an API in which a token says whose items are meant.
+"""The rating page as an application: three files, and an API in which a token identifies the annotator.
 
-The token stands in the fragment of a link (`/#TOKEN`), which browsers send to nobody, and the page presents it in the
-header `Authorization`: no other site can make a browser do that, and no log or `Referer` holds it.
+The token stands in the fragment of a link (`/#TOKEN`), which browsers never send.
+The page gives it in the header `Authorization`: no other site can make a browser do that, and no log or `Referer`
+holds it.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ FILES: Final = {
     "/rating.js": HERE / "rating.js",
 }
 MOST_BYTES: Final = 64_000
-"""Of a request: a judgement with the longest comment, each of whose characters takes several bytes."""
+"""The largest body: a judgement with the longest comment, at several bytes a character."""
 
 WRONG_LINK: Final = "this link is not valid; copy it whole, or ask whoever sent it for a new one"
 
 
 def build_rating_app(store: StudyStore) -> FastAPI:
-    """An ASGI application over a study; it lets go of the study's file when it stops."""
+    """Build the ASGI application over a study; it closes the study's file when it stops."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -53,8 +54,10 @@ def build_rating_app(store: StudyStore) -> FastAPI:
     app.include_router(_study_router(store), prefix="/api")
     install_handlers(app)
     app.add_exception_handler(StudyClosedError, _closed)
-    app.add_middleware(Gate, config=ServeConfig(max_body_bytes=MOST_BYTES), metrics=Metrics())  # which nobody reads
-    app.add_middleware(SecurityHeaders)  # the last one stands outside the others
+    app.add_middleware(
+        Gate, config=ServeConfig(max_body_bytes=MOST_BYTES), metrics=Metrics()
+    )  # metrics without a reader
+    app.add_middleware(SecurityHeaders)  # the last middleware is the outermost
     return app
 
 
@@ -80,7 +83,7 @@ Authorization = Annotated[str, Header()]
 
 
 def _study_router(store: StudyStore) -> APIRouter:
-    """The API; plain functions, which the framework runs in threads, since SQLite waits for the disk."""
+    """The routes of the API: plain functions, which the framework runs in threads, as SQLite waits for the disk."""
     router = APIRouter()
 
     @router.get("/study")

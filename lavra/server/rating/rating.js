@@ -12,7 +12,7 @@ const SIDES = ["first", "tie", "second"];
 const RETRY_MOST = 30;
 
 let study, done = new Set(), current = null, said = null, ahead = null;
-let moving = false; // the next item is on its way: what is pressed meanwhile is not about the one that is still shown
+let moving = false; // the next item is loading: ignore keys and clicks on the item that is still shown
 let watched = 0, since = null, typing = 0;
 const unsent = new Map();
 let sending = null, failures = 0, retry = 0;
@@ -92,7 +92,7 @@ function trouble(refusal) {
   retry = setTimeout(flush, wait * 1000);
 }
 
-/* ---------------------------------------------------------------- what is shown */
+/* ---------------------------------------------------------------- the shown item */
 
 function show(name) {
   for (const id of ["problem", "start", "end", "item"]) $(id).hidden = id !== name;
@@ -225,7 +225,7 @@ function mark() {
     card.classList.toggle("chosen", said.choice === (at ? "second" : "first")));
 }
 
-/* ---------------------------------------------------------------- what is chosen */
+/* ---------------------------------------------------------------- the choices */
 
 const groups = () => current.kind === "pair" ? ["choice"] : study.scales.map(scale => scale.name);
 const fieldset = group => $("questions").querySelector(`fieldset[data-group="${group}"]`);

@@ -16,10 +16,10 @@ def serve_study(store: StudyStore, *, host: str, port: int, on_ready: Callable[[
     Args:
         store: the study.
         host: address to listen on.
-        port: to listen on; 0 takes any free one.
-        on_ready: is given the URL before the first request can come.
+        port: port to listen on; 0 takes any free port.
+        on_ready: called with the URL before the first request can come.
 
     Raises:
-        InputError: the address cannot be listened on.
+        InputError: the server cannot listen on the address.
     """
     serve(build_rating_app(store), ServeConfig(host=host, port=port), on_ready=on_ready)

@@ -1,6 +1,6 @@
-"""What the rating page sends and is sent.
+"""The requests and answers of the rating page.
 
-Nothing here tells an annotator which model wrote an answer, whether an item is an attention check, or what others said.
+No field reveals to an annotator the model of an answer, the attention checks, or the judgements of others.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class JudgementBody(BaseModel):
     """A judgement in the annotator's terms: the answer shown first, or second.
 
     Attributes:
-        ratings: by scale; `null` is `cannot tell`.
-        choice: of two answers the better one.
-        skipped: not to be judged.
+        ratings: ratings by scale; `null` is `cannot tell`.
+        choice: the better of two answers.
+        skipped: whether the annotator skips the item.
         comment: free text.
-        seconds: the item was looked at.
-        done: the annotator goes on; otherwise it is a draft.
+        seconds: time that the item was shown.
+        done: whether the judgement is final; otherwise it is a draft.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -39,7 +39,7 @@ class JudgementBody(BaseModel):
     done: bool = False
 
     def judgement(self, assignment: Assignment) -> Judgement:
-        """In terms of the models."""
+        """The judgement in terms of the models."""
         return Judgement(
             ratings=self.ratings,
             winner=None if self.choice is None else _winner(self.choice, assignment.swapped),
@@ -51,7 +51,7 @@ class JudgementBody(BaseModel):
 
 
 class ScaleBody(BaseModel):
-    """One scale."""
+    """A scale."""
 
     name: str
     question: str
@@ -60,7 +60,7 @@ class ScaleBody(BaseModel):
 
 
 class StudyBody(BaseModel):
-    """What the page says before the first item, and how far the annotator is."""
+    """The text before the first item, and the progress of the annotator."""
 
     title: str
     instructions: str
@@ -72,7 +72,7 @@ class StudyBody(BaseModel):
 
 
 class ItemBody(BaseModel):
-    """One item, with what the annotator said to it before."""
+    """An item, with the annotator's earlier judgement of it."""
 
     place: int
     kind: str
@@ -83,7 +83,7 @@ class ItemBody(BaseModel):
 
 
 class SavedBody(BaseModel):
-    """How far the annotator is; `place` is that of an item that was taken back."""
+    """The progress of the annotator; `place` is the place of an item taken back."""
 
     done: list[int]
     place: int | None = None

@@ -1,4 +1,4 @@
-"""Answers of responses: a model continues the conversation, or an index is asked its last message."""
+"""The sources of a response's answer: a model continues the conversation, or an index answers its last message."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lavra.base.types import Delta
 from lavra.server.conversation.events import ChatChoice, TextPiece
 from lavra.server.conversation.requests import sampling_of
 from lavra.server.conversation.run import ChatRun, chat_events
-from lavra.server.edge import Edge
 from lavra.server.responses.asking import own_words
 from lavra.server.responses.writing import Event, ResponseWriter
 from lavra.server.search.chat import AskedIndex, answer_citations, answer_warnings, completion_of
 from lavra.server.search.objects import response_citations, retrieval_object
+from lavra.server.server_state import ServerState
 from lavra.server.streaming import Cancellable
 from lavra.tokens.tokenizer import Tokenizer
 
@@ -25,12 +25,12 @@ class AnswerSource(ABC):
     """An answer that has begun.
 
     Attributes:
-        model: name of who answers.
-        tokenizer: of the model; `None` where no model writes.
-        temperature: that is used; `None` where nothing is drawn.
-        top_p: that is used.
-        warnings: about the request.
-        streams: end by themselves, with a last piece, once they are cancelled.
+        model: name of the model or index that answers.
+        tokenizer: tokenizer of the model; `None` where no model writes.
+        temperature: temperature in use; `None` where no token is drawn at random.
+        top_p: top_p in use.
+        warnings: warnings about the request.
+        streams: streams of the answer; a cancelled stream ends by itself, with a last piece.
     """
 
     model: str
@@ -46,47 +46,47 @@ class AnswerSource(ABC):
 
     @abstractmethod
     def abandon(self) -> None:
-        """Nobody reads it any more; a second time does nothing."""
+        """Stop the answer, because it has no reader any more; a second call has no effect."""
 
 
 class ModelAnswering(AnswerSource):
     """A model continues a conversation.
 
     Args:
-        edge: the server.
+        state: the server.
         run: the conversation.
-        warnings: about the request, besides the run's own.
+        warnings: warnings about the request, in addition to the run's own.
     """
 
-    def __init__(self, edge: Edge, run: ChatRun, warnings: Sequence[str] = ()) -> None:
+    def __init__(self, state: ServerState, run: ChatRun, warnings: Sequence[str] = ()) -> None:
         sampling = sampling_of(run.body, run.model.usual)
-        self._edge, self._run = edge, run
+        self._state, self._run = state, run
         self.model, self.tokenizer, self.streams = run.model.name, run.model.tokenizer, tuple(run.streams)
         self.temperature, self.top_p = sampling.temperature, sampling.top_p
         self.warnings = (*warnings, *(own_words(one) for one in run.warnings))
 
     async def events(self, writer: ResponseWriter) -> AsyncIterator[Event]:
         """The events of the answer as it comes."""
-        async for happened in chat_events(self._edge, self._run):
+        async for happened in chat_events(self._state, self._run):
             for one in writer.take(happened):
                 yield one
 
     def abandon(self) -> None:
-        """Nobody reads it any more."""
+        """Stop the answer, because it has no reader any more."""
         for stream in self.streams:
             stream.cancel()
 
 
 class IndexAnswering(AnswerSource):
-    """An index answers a question; its citations are annotations of the text.
+    """An answer of an index to a question; its citations are annotations of the text.
 
     Args:
-        edge: the server.
+        state: state of the server.
         asked: the question.
     """
 
-    def __init__(self, edge: Edge, asked: AskedIndex) -> None:
-        self._edge, self._asked = edge, asked
+    def __init__(self, state: ServerState, asked: AskedIndex) -> None:
+        self._state, self._asked = state, asked
         self.model = asked.index.name
 
     async def events(self, writer: ResponseWriter) -> AsyncIterator[Event]:
@@ -102,14 +102,14 @@ class IndexAnswering(AnswerSource):
             yield one
 
     def abandon(self) -> None:
-        """Nobody reads it any more."""
+        """Stop the answer, because it has no reader any more."""
         self._asked.writing.cancel()
 
     def _last(self, writer: ResponseWriter, answer: Answer) -> Iterator[Event]:
         asked = self._asked
         warnings = tuple(own_words(one) for one in answer_warnings(asked, answer))
         completion = replace(completion_of(answer), warnings=warnings)
-        self._edge.metrics.finished(self.model, [completion])
+        self._state.metrics.finished(self.model, [completion])
         yield from writer.annotate(response_citations(asked.index, answer))
         choice = ChatChoice(index=0, text=answer.text, calls=(), finish_reason="stop", completion=completion)
         citations = answer_citations(asked, answer)

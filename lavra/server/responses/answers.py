@@ -10,7 +10,7 @@ from lavra.server.answers import Warned
 
 
 class ResponseAnswer(Warned):
-    """A response, as far as it has come; its other fields are OpenAI's."""
+    """A response, running or ended; its other fields are OpenAI's."""
 
     id: str
     object: str
@@ -33,7 +33,7 @@ class DeletedResponse(BaseModel):
 
 
 class InputItems(BaseModel):
-    """A page of what a response was made of."""
+    """A page of the input items of a response."""
 
     object: str
     data: list[dict[str, Any]]
@@ -43,7 +43,7 @@ class InputItems(BaseModel):
 
 
 class InputTokens(Warned):
-    """Of `/v1/responses/input_tokens`."""
+    """The answer of `/v1/responses/input_tokens`."""
 
     object: Literal["response.input_tokens"]
     input_tokens: int

@@ -1,4 +1,4 @@
-"""From the body of a response's request to a chat request, with a warning for every field that had no effect."""
+"""Turn the body of a request for a response into a chat request, with a warning for every field without effect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lavra.server.responses.schemas import FunctionTool, Item, ResponseBody, Tex
 from lavra.server.schemas import ChatBody, Function, Message, ResponseFormat, Sampled, Tool
 
 LOGPROBS: Final = "message.output_text.logprobs"
-# OpenAI's fields that have no meaning here; absent, they change nothing of what an answer means.
+# OpenAI's fields without meaning here; without them the meaning of an answer is the same.
 _IDLE: Final = frozenset(
     {
         "background_options", "context_management", "max_tool_calls", "moderation", "prompt_cache_key",
@@ -34,7 +34,7 @@ _ELSEWHERE: Final = {
 _AS_THEY_ARE: Final = (
     "chat_template_kwargs", "add_generation_prompt", "continue_final_message", "retrieval", "parallel_tool_calls",
 )  # fmt: skip
-# Fields that say how a conversation is laid out, where there is none.
+# Fields of the layout of a conversation; a request with `raw` may not give them.
 _OF_CONVERSATIONS: Final = (
     "instructions", "tools", "tool_choice", "previous_response_id", "chat_template_kwargs", "add_generation_prompt",
     "continue_final_message",
@@ -52,7 +52,7 @@ def check_fields(body: ResponseBody, *, strict: bool) -> list[str]:
     """A warning for each field that had no effect.
 
     Raises:
-        FieldError: a field that the answer would have to obey, or one that nobody knows where that is an error.
+        FieldError: a field changes the answer and is not supported, or is unknown where that is an error.
     """
     for name, remedy in _ELSEWHERE.items():
         if getattr(body, name) not in (None, 1):
@@ -88,7 +88,7 @@ def chat_body(body: ResponseBody, items: Sequence[Item]) -> ChatBody:
 
     Args:
         body: the request.
-        items: of the whole conversation, this request's input among them.
+        items: items of the whole conversation, with this request's input.
 
     Raises:
         FieldError: a field cannot be served.
@@ -169,18 +169,18 @@ def _tool_choice(choice: str | dict[str, Any] | None) -> Any:
     )
 
 
-def own_words(told: str) -> str:
-    """A sentence about a chat request, with this protocol's name of the field with which it begins."""
+def own_words(message: str) -> str:
+    """A sentence about a chat request, with its first word, the name of a field, in this protocol's form."""
     for name, own in _NAMES.items():
-        if re.match(rf"{name}\b", told):
-            return own + told.removeprefix(name)
-    return told
+        if re.match(rf"{name}\b", message):
+            return own + message.removeprefix(name)
+    return message
 
 
 def own_error(error: InputError) -> InputError:
     """An error about a chat request, in this protocol's words."""
-    told = str(error)
+    message = str(error)
     if isinstance(error, ContextLengthError):
-        return ContextLengthError(re.sub(r"truncate_prompt\S*", 'truncation: "auto"', told))
-    own = own_words(told)
-    return error if own == told else FieldError(own, own.partition(" ")[0].rstrip(":"))
+        return ContextLengthError(re.sub(r"truncate_prompt\S*", 'truncation: "auto"', message))
+    own = own_words(message)
+    return error if own == message else FieldError(own, own.partition(" ")[0].rstrip(":"))

@@ -1,4 +1,4 @@
-"""`POST /v1/responses`: a request becomes a conversation, somebody answers it, and the response is kept."""
+"""`POST /v1/responses`: a request becomes a conversation, a model or an index answers it, the store keeps it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from starlette.concurrency import run_in_threadpool
 from lavra.base.errors import InputError
 from lavra.server.conversation.plain_text import start_text
 from lavra.server.conversation.run import start_chat
-from lavra.server.edge import Edge
 from lavra.server.errors import FieldError
 from lavra.server.responses.answering import AnswerSource, IndexAnswering, ModelAnswering
 from lavra.server.responses.asking import chat_body, check_fields, own_error, raw_text
@@ -23,20 +22,21 @@ from lavra.server.responses.truncating import without_oldest
 from lavra.server.responses.writing import ResponseWriter
 from lavra.server.search.chat import ask_index
 from lavra.server.search.writing import AnswerPlaces
+from lavra.server.server_state import ServerState
 
 
 async def create_response(
-    edge: Edge, places: AnswerPlaces, store: ResponseStore, body: ResponseBody, request: Request
+    state: ServerState, places: AnswerPlaces, store: ResponseStore, body: ResponseBody, request: Request
 ) -> KeptResponse:
-    """Create a response: whole where it is neither streamed nor in the background, else begun.
+    """Create a response: it is whole where the request neither streams nor runs in the background, else it has begun.
 
     Raises:
         InputError: the request cannot be served.
-        UnknownModelError: there is no model of its name.
+        UnknownModelError: no model has this name.
         OverloadedError: the queue or the store is full, or the server is stopping.
         HTTPException: 499, the client left before the answer was whole.
     """
-    tenant, warnings = request.state.tenant, check_fields(body, strict=edge.config.strict)
+    tenant, warnings = request.state.tenant, check_fields(body, strict=state.config.strict)
     keeps = store.keeps and body.store is not False
     if body.background and not keeps:
         raise FieldError(
@@ -48,7 +48,7 @@ async def create_response(
         warnings.append("store has no effect: this server keeps no responses")
     items, unread = read_items(body.input, lambda: store.items(tenant))
     conversation = [*conversation_before(store, tenant, body), *items]
-    answering = await _answering(edge, places, body, conversation, request)
+    answering = await _answering(state, places, body, conversation, request)
     head = ResponseHead(
         id=new_response_id(),
         body=body,
@@ -74,29 +74,29 @@ async def create_response(
 
 
 async def _answering(
-    edge: Edge, places: AnswerPlaces, body: ResponseBody, conversation: Sequence[Item], request: Request
+    state: ServerState, places: AnswerPlaces, body: ResponseBody, conversation: Sequence[Item], request: Request
 ) -> AnswerSource:
-    """Who answers; the answer has begun."""
-    index = edge.models.answering_index(body.model)
+    """Begin the answer; return its source."""
+    index = state.models.answering_index(body.model)
     try:
         if index is not None:
             if body.raw:
                 raise FieldError(f"raw: {index.name} is an index, which continues no text; leave raw out", "raw")
-            return IndexAnswering(edge, await ask_index(edge, places, index, chat_body(body, conversation), request))
-        return await run_in_threadpool(_model_answering, edge, body, conversation, request.state.tenant)
+            return IndexAnswering(state, await ask_index(state, places, index, chat_body(body, conversation), request))
+        return await run_in_threadpool(_model_answering, state, body, conversation, request.state.tenant)
     except InputError as error:
         raise own_error(error) from error
 
 
-def _model_answering(edge: Edge, body: ResponseBody, conversation: Sequence[Item], tenant: str) -> AnswerSource:
+def _model_answering(state: ServerState, body: ResponseBody, conversation: Sequence[Item], tenant: str) -> AnswerSource:
     if body.raw:
         text = raw_text(body, conversation)
-        return ModelAnswering(edge, start_text(edge, chat_body(body, conversation), text, tenant))
+        return ModelAnswering(state, start_text(state, chat_body(body, conversation), text, tenant))
     if body.truncation != "auto":
-        return ModelAnswering(edge, start_chat(edge, chat_body(body, conversation), tenant))
-    model = edge.models.named(body.model)
+        return ModelAnswering(state, start_chat(state, chat_body(body, conversation), tenant))
+    model = state.models.named(body.model)
     chat, warnings = without_oldest(model, conversation, lambda items: chat_body(body, items))
-    return ModelAnswering(edge, start_chat(edge, chat, tenant), warnings)
+    return ModelAnswering(state, start_chat(state, chat, tenant), warnings)
 
 
 def conversation_before(store: ResponseStore, tenant: str, body: ResponseBody) -> Iterator[Item]:

@@ -21,14 +21,14 @@ def new_item_id(prefix: str) -> str:
 
 
 def read_items(given: str | Sequence[Item], kept: Callable[[], Mapping[str, str]]) -> tuple[list[Item], list[str]]:
-    """A request's `input` as whole items with ids, and warnings.
+    """Turn a request's `input` into whole items with ids; return them with warnings.
 
     Args:
         given: a text, or items as the client wrote them.
-        kept: gives the kept items that may be referred to, as JSON by their ids.
+        kept: returns the kept items that the request may refer to, as JSON by their ids.
 
     Raises:
-        FieldError: an item is of no known kind, or lacks what its kind needs.
+        FieldError: an item is of no known kind, or lacks a field that its kind needs.
     """
     if isinstance(given, str):
         given = [{"role": "user", "content": given}]
@@ -120,7 +120,7 @@ def _text(content: object, place: str) -> str:
     """Content as one text.
 
     Raises:
-        FieldError: a part is no text: images, sounds and files are not understood here.
+        FieldError: a part is not text: this server does not read images, sounds and files.
     """
     if isinstance(content, str):
         return content

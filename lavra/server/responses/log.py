@@ -13,8 +13,8 @@ class EventLog:
     The place of an event is its `sequence_number`.
 
     Attributes:
-        ended: nothing more is appended.
-        num_bytes: memory that the events take.
+        ended: whether the log is complete.
+        num_bytes: memory of the events.
     """
 
     def __init__(self) -> None:
@@ -34,12 +34,12 @@ class EventLog:
         self._wake()
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """End the log; no event may follow."""
         self.ended = True
         self._wake()
 
     def clear(self) -> None:
-        """Drop the events; nobody reads them any more."""
+        """Drop the events, because they have no reader any more."""
         self._events, self.num_bytes = [], 0
 
     def _wake(self) -> None:
@@ -48,10 +48,10 @@ class EventLog:
         arrived.set()
 
     async def read(self, after: int = -1) -> AsyncIterator[str]:
-        """The events behind a place, and then those to come until the end; what came meanwhile is one text.
+        """Yield the events after a place, then new events until the end; events that came in the meantime are one text.
 
         Args:
-            after: place of the last event that is not wanted; -1 wants all.
+            after: place of the last event to skip; -1 skips none.
         """
         place = after + 1
         while True:

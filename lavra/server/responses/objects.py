@@ -1,4 +1,4 @@
-"""The response object, and what it says of a request."""
+"""The response object, and its fields from the request."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lavra.server.responses.schemas import Item, ResponseBody
 
 @dataclass(frozen=True, kw_only=True)
 class ResponseHead:
-    """What is known of a response before anything is written.
+    """The fields of a response that are known before its answer.
 
     Attributes:
-        id: of the response.
+        id: id of the response.
         created: Unix seconds.
         body: the request.
         model: name of the served model, or of the index.
-        temperature: that was used.
-        top_p: that was used.
+        temperature: temperature in use.
+        top_p: top_p in use.
         kept: whether the response is kept after it was sent.
-        warnings: about the request.
+        warnings: warnings about the request.
     """
 
     id: str
@@ -39,7 +39,7 @@ class ResponseHead:
 
 
 def new_response_id() -> str:
-    """Unique, and of the form OpenAI's have; the request's trace is told."""
+    """A unique id in OpenAI's form, also noted in the request's trace."""
     identity, trace = new_item_id("resp"), traces.current()
     if trace is not None:
         trace.answer_id = identity
@@ -47,7 +47,7 @@ def new_response_id() -> str:
 
 
 def response_object(head: ResponseHead, status: str, output: Sequence[Item] = ()) -> dict[str, Any]:
-    """A response that has come as far as its status says."""
+    """A response object with the given status and output."""
     body = head.body
     return {
         "id": head.id,

@@ -1,7 +1,7 @@
-"""A response on its way: written into its log by a task of its own, whoever reads.
+"""A running response: a task of its own writes it into its log, independent of the readers.
 
-Every stream goes through the log.  A response in the background is written to its end; another one ends when its
-client leaves.
+Every stream goes through the log.
+A background response is written to its end; any other ends when its client leaves.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ logger = logging.getLogger(__name__)
 
 
 class RunningResponse:
-    """Writes one response into its record.
+    """A task that writes a response into its record.
 
     Args:
-        answering: what is written.
-        writer: makes the events of it.
-        record: takes them.
-        store: where the record is kept; `None` where it is not.
-        silent: only the response itself is wanted, and no events.
+        answering: source of the answer.
+        writer: makes the events of the answer.
+        record: record of the response.
+        store: store of the record; `None` where the record is not kept.
+        silent: whether to skip the events and make only the response object.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class RunningResponse:
 
         Raises:
             HTTPException: 499, the client left.
-            Exception: what went wrong; the response is not kept then.
+            Exception: the answer failed; the response is not kept then.
         """
         await while_connected(request, self._record.log.wait(), [self._record])
         if self._error is not None:
@@ -77,14 +77,14 @@ class RunningResponse:
             raise self._error
 
     def _stop(self) -> None:
-        """Write no more: a model's stream ends by itself then, anything else after its next piece."""
+        """Stop the answer: a model's stream ends by itself, any other after its next piece."""
         self._stopped = True
         for stream in self._answering.streams:
             stream.cancel()
         self._forget_events()
 
     async def _follow(self) -> None:
-        """Write what comes until its end; what goes wrong is the last event."""
+        """Write the pieces of the answer until its end; an error becomes the last event."""
         try:
             async for one in self._answering.events(self._writer):
                 self._put([one])
@@ -104,10 +104,10 @@ class RunningResponse:
 
     def _fail(self, error: Exception) -> None:
         self._error = error
-        status, told, _ = describe(error)
-        if status >= 500 and not self._silent:  # whoever waits for a silent one logs it
+        status, message, _ = describe(error)
+        if status >= 500 and not self._silent:  # the waiting request of a silent response logs it
             logger.error("response %s failed", self._record.id, exc_info=error)
-        self._put(self._writer.failed(status, told))
+        self._put(self._writer.failed(status, message))
 
     def _put(self, events: Iterable[Event]) -> None:
         for one in events:
@@ -124,6 +124,6 @@ class RunningResponse:
             self._store.weigh(self._record)
 
     def _forget_events(self) -> None:
-        """Drop events that nobody comes back for, once their one reader has left too."""
+        """Drop the events of a response outside the background, once its only reader has left."""
         if self._stopped and self._record.log.ended and not self._record.background:
             self._record.log.clear()

@@ -1,7 +1,8 @@
-"""Responses that are kept: in memory, within bounds, each for its own tenant.
+"""The store of responses: in memory, within bounds, each for its own tenant.
 
-The oldest go first.  Texts are kept as JSON, so that their length is what they take; items that two responses of a
-conversation have in common are shared and counted for each.
+The store drops the oldest responses first.
+It keeps texts as JSON, so their length is their memory.
+Two responses of a conversation share their common items, which count for each.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ _ID_BEGINS: Final = len('{"id": "')
 
 @dataclass(kw_only=True, eq=False)
 class KeptResponse:
-    """A response that is written or was.
+    """A response, running or ended.
 
     Attributes:
-        id: of the response.
-        tenant: whose it is.
-        background: it goes on when its client leaves, and its events are kept.
-        items: what it continues, each as JSON.
-        stop: writes no more of it.
-        answer: the response as far as it has come, as JSON.
+        id: id of the response.
+        tenant: owner of the response.
+        background: whether it continues when its client leaves, and keeps its events.
+        items: conversation before it, each item as JSON.
+        stop: function that stops its answer.
+        answer: the response object so far, as JSON.
         output: its items, each as JSON, once it has ended.
-        log: its events.
+        log: log of its events.
     """
 
     id: str
@@ -49,11 +50,11 @@ class KeptResponse:
     log: EventLog = field(default_factory=EventLog)
 
     def cancel(self) -> None:
-        """Write no more; a second time does nothing."""
+        """Stop the answer; a second call has no effect."""
         self.stop()
 
     def conversation(self) -> Iterator[Item]:
-        """What a response that follows continues; a call that was cut off is no call."""
+        """The conversation for a response that follows; it leaves out a call that was cut off."""
         for text in (*self.items, *self.output):
             item = json.loads(text)
             if item["type"] != "function_call" or item["status"] == "completed":
@@ -61,14 +62,14 @@ class KeptResponse:
 
     @property
     def num_bytes(self) -> int:
-        """Memory that it takes."""
+        """The memory of the response, in bytes."""
         texts = sum(sys.getsizeof(text) for text in (self.answer, *self.items, *self.output))
         return texts + (self.log.num_bytes if self.background else 0)
 
 
 @dataclass(kw_only=True)
 class _Shelf:
-    """Responses with their bounds: a tenant's, or everyone's."""
+    """The responses of a tenant, or of all tenants, with their bounds."""
 
     most: int
     most_bytes: int
@@ -87,7 +88,7 @@ class ResponseStore:
     """The responses of a server; used by one event loop.
 
     Args:
-        config: how many responses and bytes are kept, for everyone together and for each tenant.
+        config: limits of responses and bytes, for all tenants together and for each.
     """
 
     def __init__(self, config: ServeConfig) -> None:
@@ -97,24 +98,24 @@ class ResponseStore:
         self._weights: dict[str, int] = {}
 
     def __len__(self) -> int:
-        """Responses that are kept."""
+        """The number of kept responses."""
         return len(self._all.kept)
 
     @property
     def num_bytes(self) -> int:
-        """Memory that they take."""
+        """The memory of the kept responses, in bytes."""
         return self._all.num_bytes
 
     @property
     def keeps(self) -> bool:
-        """Whether anything is kept."""
+        """Whether the store keeps responses at all."""
         return self._config.stored_responses > 0
 
     def add(self, response: KeptResponse) -> None:
         """Keep a response.
 
         Raises:
-            OverloadedError: those that are being written alone are over a bound.
+            OverloadedError: the running responses alone are over a bound.
         """
         tenant = self._tenants.setdefault(
             response.tenant, _Shelf(most=self._config.tenant_responses, most_bytes=self._config.tenant_response_bytes)
@@ -124,10 +125,10 @@ class ResponseStore:
         self.weigh(response)
 
     def weigh(self, response: KeptResponse) -> None:
-        """Count a response's bytes anew, and let the oldest go that no longer have room.
+        """Count a response's bytes again, and drop the oldest responses that no longer fit.
 
         Raises:
-            OverloadedError: those that are being written alone are over a bound; this one is not kept then.
+            OverloadedError: the running responses alone are over a bound; the new response is not kept then.
         """
         if response.id not in self._weights:  # deleted meanwhile
             return
@@ -153,7 +154,7 @@ class ResponseStore:
             self._remove(oldest)
 
     def find(self, tenant: str, identity: str) -> KeptResponse | None:
-        """The response of an id, where it is this tenant's and still kept."""
+        """The response of an id; None where it is another tenant's or not kept any more."""
         shelf = self._tenants.get(tenant)
         return None if shelf is None else shelf.kept.get(identity)
 
@@ -169,7 +170,7 @@ class ResponseStore:
         return found
 
     def missing(self, identity: str) -> str:
-        """Why there is no response of an id; whether another tenant has one is not said."""
+        """The error text for an unknown id; it does not reveal whether another tenant has the response."""
         config = self._config
         return (
             f"no response {identity!r} is kept here for your key: it was created with store: false or deleted, the "
@@ -178,7 +179,7 @@ class ResponseStore:
         )
 
     def delete(self, response: KeptResponse) -> None:
-        """Keep a response no longer, and stop writing it."""
+        """Delete a response, and stop writing it."""
         response.cancel()
         self._remove(response)
 

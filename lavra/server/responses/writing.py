@@ -1,7 +1,7 @@
-"""From what happens in a conversation to the events and the object of a response.
+"""Turn the events of a conversation into the events and the object of a response.
 
-One writer makes both: what is not streamed goes through the same steps, and its last event holds the response.  Items
-are written one after another: an item that follows ends the one before it.
+One writer makes both: a response without streaming takes the same steps, and its last event holds the response.
+Items are written in order: each new item ends the item before it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lavra.tokens.tokenizer import Tokenizer
 Event = dict[str, Any]
 
 LAST_EVENTS: Final = ("response.completed", "response.incomplete", "response.failed")
-# How a response ends, by how its answer did.
+# The status of a response, by the finish reason of its answer.
 _STATUS: Final = {"stop": "completed", "tool_calls": "completed", "length": "incomplete", "cancelled": "cancelled"}
 
 
@@ -54,15 +54,15 @@ class _OpenItem:
 
 
 class ResponseWriter:
-    """Writes one response.
+    """The writer of a response.
 
     Args:
-        head: what is known before.
-        tokenizer: of the model, for the texts of tokens; `None` where no model writes.
+        head: fields known before the answer.
+        tokenizer: tokenizer of the model, for the texts of tokens; `None` where no model writes.
 
     Attributes:
-        output: items that are written to their end.
-        ended: the last event was written.
+        output: complete items.
+        ended: whether the last event was written.
     """
 
     def __init__(self, head: ResponseHead, tokenizer: Tokenizer | None = None) -> None:
@@ -85,7 +85,7 @@ class ResponseWriter:
             yield from self._in_progress()
 
     def take(self, event: ChatEvent) -> Iterator[Event]:
-        """The events of something that happened."""
+        """The events of the response for an event of the conversation."""
         yield from self._in_progress()
         if isinstance(event, TextPiece):
             yield from self._text(event)
@@ -99,9 +99,9 @@ class ResponseWriter:
     def end(self, choice: ChatChoice, more: Mapping[str, Any] | None = None) -> Iterator[Event]:
         """The last events; `more` are fields of the response that stand beside OpenAI's."""
         if self._open is None and not self.output:
-            yield from self._open_message()  # the model wrote nothing: an empty text
+            yield from self._open_message()  # the model wrote no text: an empty message
         if self._pending and self._open is not None and self._open.kind == "message":
-            yield from self._delta("")  # tokens that wrote nothing, as that of the text's end
+            yield from self._delta("")  # tokens without text, such as the end of the text
         status = _STATUS[choice.finish_reason]
         yield from self._close("completed" if status == "completed" else "incomplete")
         warnings = list(dict.fromkeys([*self._head.warnings, *choice.completion.warnings]))
@@ -115,7 +115,7 @@ class ResponseWriter:
         yield self._lifecycle(kind, status, last)
 
     def cancelled(self) -> Iterator[Event]:
-        """The last events of a response that nobody waits for any more."""
+        """The last events of a cancelled response."""
         yield from self._close("incomplete")
         yield self._lifecycle("response.incomplete", "cancelled")
 
@@ -123,8 +123,8 @@ class ResponseWriter:
         """The last events of a response that fails; the error is OpenAI's error object."""
         yield from self._close("incomplete")
         codes = {400: "invalid_prompt", 429: "rate_limit_exceeded"}
-        told = {"code": codes.get(status, "server_error"), "message": error["error"]["message"]}
-        yield self._lifecycle("response.failed", "failed", {"error": told})
+        found = {"code": codes.get(status, "server_error"), "message": error["error"]["message"]}
+        yield self._lifecycle("response.failed", "failed", {"error": found})
 
     def annotate(self, annotations: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
         """Marks in the text that was written last."""
@@ -159,8 +159,8 @@ class ResponseWriter:
     def _token_logprobs(self, text: str, delta: Delta) -> list[Any]:
         if not self._logprobs or not delta.tokens or self._tokenizer is None:
             return []
-        told = chat_logprobs(self._tokenizer, delta.tokens, delta.logprobs, delta.top_logprobs, text)
-        return list(told["content"])
+        found = chat_logprobs(self._tokenizer, delta.tokens, delta.logprobs, delta.top_logprobs, text)
+        return list(found["content"])
 
     def _open_message(self) -> Iterator[Event]:
         yield from self._opened(_OpenItem(kind="message", id=new_item_id("msg"), index=self._next))
@@ -168,7 +168,7 @@ class ResponseWriter:
         yield self._event("response.content_part.added", {**self._open.place, "part": _empty_part()})
 
     def _call(self, call: CallBegun) -> Iterator[Event]:
-        self._pending = []  # of the call: it has no place for them
+        self._pending = []  # a call's log-probabilities have no place in its item
         named = {"call_id": call.id, "name": call.name}
         yield from self._opened(
             _OpenItem(kind="function_call", id=new_item_id("fc"), index=self._next, call=named), arguments=""

@@ -1,9 +1,10 @@
-"""Whose documents a request may read: its key's groups, narrowed where it asks for that, never widened.
+"""The documents that a request may read: those of its key's groups; it may ask for fewer groups, never for more.
 
-- With keys, a key reads the documents of its groups and everyone's; one whose groups are `*` reads everything.
-- Without keys, a server that listens on this machine alone is its owner's, who reads everything.  A page of another
-  site that had its own name resolve to this machine would come with that name, so names of other machines are refused.
-- Without keys on a network, everyone's documents are read, and no others.
+- With keys, a key reads the documents of its groups and the public ones; a key with the group `*` reads all documents.
+- Without keys, a server that listens on this machine alone belongs to its owner, who reads all documents.
+  A page of another site could have its own name resolve to this machine.
+  Its requests would carry that name, so requests with names of other machines are refused.
+- Without keys on a network, a request reads the public documents only.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ _LOCAL_NAMES: Final = ("localhost", "")
 
 
 def readable_groups(config: ServeConfig, request: Request, wanted: Sequence[str] | None) -> frozenset[str] | None:
-    """Groups whose documents a request may read besides everyone's; `None` reads everything.
+    """The groups whose documents a request may read besides the public ones; `None` reads all documents.
 
     Args:
-        config: keys, and the address that is listened on.
-        request: whose key has passed the gate.
-        wanted: the only groups it wants to read for, or `None` for all of its own.
+        config: keys, and the address of the server.
+        request: request whose key has passed the gate.
+        wanted: the only groups that it asks for, or `None` for all of its own.
 
     Raises:
-        HTTPException: 403, it wants a group that its key has not, or names another machine than this one.
+        HTTPException: 403, the request asks for a group that its key lacks, or names another machine.
     """
     own = _own_groups(config, request)
     if wanted is None:

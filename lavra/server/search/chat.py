@@ -1,14 +1,14 @@
 """`POST /v1/chat/completions` where `model` names an index: the last message is the question, earlier ones its history.
 
-The answer is OpenAI's object; a message has `citations` and OpenAI's `annotations` besides, and beside the choices
-stands `retrieval`: how the answer was made, whether it abstained, its sentences, the passages and what was left out.
-In a stream, a chunk that brings new marks brings their citations, and the last one the rest.
+The answer is OpenAI's object; a message also has `citations` and OpenAI's `annotations`, and beside the choices
+stands `retrieval`: the mode of the answer, whether it abstained, its sentences, the passages and the omissions.
+In a stream, a chunk with new marks has their citations, and the last chunk has the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import Request
@@ -16,22 +16,24 @@ from fastapi.responses import JSONResponse, Response
 
 from lavra.base.errors import InputError
 from lavra.base.retrieval import Answer, AnswerDelta, AnswerMode, Question, Turn, Unsupported
+from lavra.base.sampling import SAMPLING_NAMES
 from lavra.base.types import Completion, FinishReason, SamplingConfig, Usage
 from lavra.server import streaming, traces
 from lavra.server.conversation.requests import plain_messages
 from lavra.server.conversation.structured import form_field
-from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.openai import objects
+from lavra.server.sampling_fields import given_sampling
 from lavra.server.schemas import ChatBody, RetrievalOptions
 from lavra.server.search.access import readable_groups
 from lavra.server.search.objects import citation_object, retrieval_object, url_citations
 from lavra.server.search.served_index import ServedIndex
 from lavra.server.search.where import read_where
 from lavra.server.search.writing import AnswerPlaces, AnswerWriting, read_whole
+from lavra.server.server_state import ServerState
 
-_SAMPLING: Final = tuple(one.name for one in fields(SamplingConfig))
-_WRITING: Final = ("max_tokens", "max_completion_tokens", *_SAMPLING)  # act on what a model writes, not on quotations
+# Fields that act on a model's text, not on quotations.
+_WRITING: Final = ("max_tokens", "max_completion_tokens", *SAMPLING_NAMES)
 _IDLE: Final = (
     "stop", "logit_bias", "min_tokens", "truncate_prompt", "priority", "logprobs", "top_logprobs", "tools",
     "functions", "parallel_tool_calls", "chat_template_kwargs", "add_generation_prompt", "continue_final_message",
@@ -44,10 +46,10 @@ class AskedIndex:
     """A question on its way.
 
     Attributes:
-        index: that answers.
+        index: index that answers.
         body: the request, whichever protocol it came in.
         warnings: about the request.
-        base_url: of this server, as the client wrote it.
+        base_url: base URL of this server, as the client wrote it.
         writing: the answer.
     """
 
@@ -59,17 +61,17 @@ class AskedIndex:
 
 
 async def ask_index(
-    edge: Edge, places: AnswerPlaces, index: ServedIndex, body: ChatBody, request: Request
+    state: ServerState, places: AnswerPlaces, index: ServedIndex, body: ChatBody, request: Request
 ) -> AskedIndex:
     """Ask an index the last message of a chat request, and wait for the first piece of its answer.
 
     Raises:
-        InputError: the question cannot be answered, or the request asks for what an index does not do.
+        InputError: the question cannot be answered, or the request asks for a feature that an index lacks.
         OverloadedError: the server is stopping, or no place became free in time.
     """
-    warnings = _warnings(edge, index, body)
+    warnings = _warnings(state, index, body)
     options = body.retrieval or RetrievalOptions()
-    question = _question(body, options, readable_groups(edge.config, request, options.groups))
+    question = _question(body, options, readable_groups(state.config, request, options.groups))
     trace = traces.current()
     if trace is not None:
         trace.asked(index.name, body)
@@ -78,25 +80,25 @@ async def ask_index(
 
 
 async def answer_chat(
-    edge: Edge, places: AnswerPlaces, index: ServedIndex, body: ChatBody, request: Request
+    state: ServerState, places: AnswerPlaces, index: ServedIndex, body: ChatBody, request: Request
 ) -> Response:
     """Answer a chat request from an index."""
-    asked = await ask_index(edge, places, index, body, request)
+    asked = await ask_index(state, places, index, body, request)
     identity = objects.new_id("chatcmpl")
     if body.stream:
-        return streaming.streamed(_events(edge, asked, identity), [asked.writing], failed=objects.failed)
+        return streaming.streamed(_events(state, asked, identity), [asked.writing], failed=objects.failed)
     answer = await read_whole(request, asked.writing)
-    edge.metrics.finished(index.name, [completion_of(answer)])
+    state.metrics.finished(index.name, [completion_of(answer)])
     return JSONResponse(_whole(asked, identity, answer))
 
 
-def _warnings(edge: Edge, index: ServedIndex, body: ChatBody) -> list[str]:
-    """What has no effect on an answer from an index.
+def _warnings(state: ServerState, index: ServedIndex, body: ChatBody) -> list[str]:
+    """A warning for each field without effect on an answer from an index.
 
     Raises:
-        InputError: the answer would have to obey, and cannot.
+        InputError: a field changes the answer and is not supported.
     """
-    warnings = idle_fields(body, strict=edge.config.strict)
+    warnings = idle_fields(body, strict=state.config.strict)
     form = form_field(body)
     if form is not None:
         raise InputError(f"{form}: {index.name} is an index, whose answers are text; leave it out")
@@ -115,13 +117,10 @@ def _warnings(edge: Edge, index: ServedIndex, body: ChatBody) -> list[str]:
 
 
 def _question(body: ChatBody, options: RetrievalOptions, groups: frozenset[str] | None) -> Question:
-    """The last message with what was said before it."""
+    """The question: the last message, with the turns before it."""
     spoken = [message for message in plain_messages(body.messages) if message["role"] in ("user", "assistant")]
     if not spoken or spoken[-1]["role"] != "user":
-        raise InputError("the last message is no question; end messages with one of role user")
-    given = {name: value for name in _SAMPLING if (value := getattr(body, name)) is not None}
-    if body.seed is not None:
-        given["seed"] = body.seed % 2**64
+        raise InputError("the last message is not a question; end messages with one of role user")
     most = body.max_completion_tokens or body.max_tokens
     return Question(
         text=spoken[-1]["content"],
@@ -131,13 +130,13 @@ def _question(body: ChatBody, options: RetrievalOptions, groups: frozenset[str] 
         groups=groups,
         mode=None if options.mode is None else AnswerMode(options.mode),
         unsupported=Unsupported(options.unsupported),
-        sampling=SamplingConfig(**given),
+        sampling=SamplingConfig(**given_sampling(body)),
         **({} if most is None else {"max_tokens": most}),
     )
 
 
 def _turns(spoken: Sequence[dict[str, Any]]) -> tuple[Turn, ...]:
-    """Questions with their answers; what was asked twice without an answer is one question."""
+    """The questions with their answers; consecutive questions without an answer become one question."""
     turns: list[Turn] = []
     for message in spoken:
         if message["role"] == "user":
@@ -158,7 +157,7 @@ def _usage(answer: Answer) -> Usage:
 
 
 def answer_warnings(asked: AskedIndex, answer: Answer) -> list[str]:
-    """Every warning about a request and its answer."""
+    """All warnings about a request and its answer."""
     idle = []
     if answer.mode is AnswerMode.EXTRACTIVE:
         named = [name for name in _WRITING if getattr(asked.body, name) is not None]
@@ -188,7 +187,7 @@ def _whole(asked: AskedIndex, identity: str, answer: Answer) -> dict[str, Any]:
     }
 
 
-async def _events(edge: Edge, asked: AskedIndex, identity: str) -> AsyncIterator[str]:
+async def _events(state: ServerState, asked: AskedIndex, identity: str) -> AsyncIterator[str]:
     """The stream: a first chunk with the role, text with its citations as it comes, and at the end the rest."""
     begin = objects.head("chat.completion.chunk", identity, asked.index.name)
 
@@ -202,13 +201,13 @@ async def _events(edge: Edge, asked: AskedIndex, identity: str) -> AsyncIterator
         if piece.text or piece.citations:
             yield streaming.event(chunk(_delta(asked, piece)))
     assert answer is not None, "an answer ended without its last piece"
-    edge.metrics.finished(asked.index.name, [completion_of(answer)])
-    told = {
+    state.metrics.finished(asked.index.name, [completion_of(answer)])
+    header = {
         "annotations": url_citations(asked.index, answer, asked.base_url),
         "citations": answer_citations(asked, answer),
     }
     rest = {"retrieval": retrieval_object(asked.index, answer), "warnings": answer_warnings(asked, answer)}
-    yield streaming.event({**chunk(told, "stop"), **rest})
+    yield streaming.event({**chunk(header, "stop"), **rest})
     if asked.body.stream_options is not None and asked.body.stream_options.include_usage:
         usage = objects.usage_object([_usage(answer)], [_usage(answer)])
         yield streaming.event({**begin, "choices": [], "usage": usage})

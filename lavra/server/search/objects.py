@@ -1,4 +1,4 @@
-"""From values of retrieval to JSON: passages, citations, and where the page opens them."""
+"""Turn values of retrieval into JSON: passages, citations, and their addresses on the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lavra.server.search.served_index import ServedIndex
 
 
 def passage_object(index: ServedIndex, passage: Passage) -> dict[str, Any]:
-    """A passage: where it stands, what it says, and how each arm scored it."""
+    """A passage: its place, its text, and its scores by each search method."""
     chunk = passage.chunk
     return {
         **_place(index, chunk.document, chunk.start, chunk.end),
@@ -37,7 +37,7 @@ def citation_object(index: ServedIndex, number: int, citation: Citation) -> dict
 
 
 def retrieval_object(index: ServedIndex, answer: Answer) -> dict[str, Any]:
-    """How an answer came about; citations of sentences are numbers of their marks, from 1."""
+    """The field `retrieval` of an answer; citations of sentences are numbers of their marks, from 1."""
     short = answer.short
     return {
         "mode": answer.mode.value,

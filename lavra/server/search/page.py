@@ -9,10 +9,10 @@ from typing import Final
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from lavra.server.edge import Edge
 from lavra.server.errors import error_body
 from lavra.server.headers import HEADERS
 from lavra.server.served import NO_INDEX
+from lavra.server.server_state import ServerState
 
 HERE: Final = Path(__file__).parent
 PAGE_FILES: Final = {
@@ -23,11 +23,11 @@ PAGE_FILES: Final = {
 }
 
 
-def page_router(edge: Edge) -> APIRouter:
-    """The page, where an index is served; without one it says how to get one."""
+def page_router(state: ServerState) -> APIRouter:
+    """The routes of the page; without a served index the page explains how to make one."""
     router = APIRouter(include_in_schema=False)
     for path, file in PAGE_FILES.items():
-        send = _sender(file) if edge.models.indexes else _missing
+        send = _sender(file) if state.models.indexes else _missing
         router.add_api_route(path, send, methods=["GET", "HEAD"], response_model=None)
     return router
 

@@ -1,78 +1,89 @@
-"""`POST /v1/search`, what the indexes are, and the texts of their documents.
+"""`POST /v1/search`, the list of the indexes, and the texts of their documents.
 
-Documents are asked for by an id that the answers give, never by a path: nothing here opens a file that a request names.
+Requests name documents by an id from the answers, never by a path: no route opens a file that a request names.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from lavra.base.retrieval import ACCESS, IndexedDocument, MetaValue, SearchRequest
 from lavra.server import traces
 from lavra.server.answers import DocumentNames, DocumentText, IndexList, SearchHits
-from lavra.server.edge import Edge
 from lavra.server.fields import idle_fields
 from lavra.server.schemas import SearchBody
 from lavra.server.search.access import readable_groups
 from lavra.server.search.objects import passage_object
 from lavra.server.search.served_index import ServedIndex
 from lavra.server.search.where import read_where
+from lavra.server.server_state import ServerState
 
 MOST_CHARACTERS: Final = 200_000
 """Most characters of a document's text in one answer."""
 MOST_NAMES: Final = 200
 """Documents listed in one answer."""
-_MOST_VALUES: Final = 50  # of a fact, told to the page for its filters
+_MOST_VALUES: Final = 50  # values of a fact that the page gets for its filters
 _KEEP_NOTHING: Final = {"Cache-Control": "no-store"}
 
-Characters = Annotated[int, Query(ge=0, le=2**53)]
+IndexName = Annotated[str | None, Query(description="name of an index; the first one by default")]
+DocumentIdentity = Annotated[str, Path(description="id of the document")]
+TextStart = Annotated[int, Query(ge=0, le=2**53, description="first character")]
+TextEnd = Annotated[int | None, Query(ge=0, le=2**53, description="character behind the last one")]
 
 
-def search_router(edge: Edge) -> APIRouter:
+def search_router(state: ServerState) -> APIRouter:
     """The endpoints over a server's indexes."""
     router = APIRouter(tags=["search"])
 
     @router.post("/v1/search", response_model=SearchHits)
     async def search(body: SearchBody, request: Request) -> Response:
-        groups = readable_groups(edge.config, request, body.groups)
-        return await _told(_search, edge, body, groups)
+        """Passages of an index."""
+        groups = readable_groups(state.config, request, body.groups)
+        return await _answer_in_thread(_search, state, body, groups)
 
     @router.get("/v1/search", response_model=IndexList)
     async def indexes(request: Request) -> Response:
-        groups = readable_groups(edge.config, request, None)
-        return await _told(_describe_all, edge, groups)
+        """The served indexes."""
+        groups = readable_groups(state.config, request, None)
+        return await _answer_in_thread(_describe_all, state, groups)
 
     @router.get("/v1/search/documents", response_model=DocumentNames)
     async def documents(
         request: Request,
-        model: str | None = None,
-        contains: Annotated[str, Query(max_length=1000)] = "",
-        limit: Annotated[int, Query(ge=1, le=MOST_NAMES)] = 50,
+        model: IndexName = None,
+        contains: Annotated[str, Query(max_length=1000, description="a part of the name")] = "",
+        limit: Annotated[int, Query(ge=1, le=MOST_NAMES, description="most names")] = 50,
     ) -> Response:
-        groups = readable_groups(edge.config, request, None)
-        return await _told(_names, edge.models.index_named(model), contains, limit, groups)
+        """Names of an index's documents."""
+        groups = readable_groups(state.config, request, None)
+        return await _answer_in_thread(_names, state.models.index_named(model), contains, limit, groups)
 
     @router.get("/v1/search/documents/{identity}", response_model=DocumentText)
     async def document(
-        identity: str, request: Request, model: str | None = None, start: Characters = 0, end: Characters | None = None
+        identity: DocumentIdentity,
+        request: Request,
+        model: IndexName = None,
+        start: TextStart = 0,
+        end: TextEnd = None,
     ) -> Response:
-        groups = readable_groups(edge.config, request, None)
-        return await _told(_window, edge.models.index_named(model), identity, groups, start, end)
+        """A part of a document's text."""
+        groups = readable_groups(state.config, request, None)
+        return await _answer_in_thread(_window, state.models.index_named(model), identity, groups, start, end)
 
     return router
 
 
-async def _told(work: Any, *args: Any) -> Response:
+async def _answer_in_thread(work: Any, *args: Any) -> Response:
     return JSONResponse(await run_in_threadpool(work, *args), headers=_KEEP_NOTHING)
 
 
-def _search(edge: Edge, body: SearchBody, groups: frozenset[str] | None) -> dict[str, Any]:
-    warnings = idle_fields(body, strict=edge.config.strict)
-    index = edge.models.index_named(body.model)
+def _search(state: ServerState, body: SearchBody, groups: frozenset[str] | None) -> dict[str, Any]:
+    warnings = idle_fields(body, strict=state.config.strict)
+    index = state.models.index_named(body.model)
     trace = traces.current()
     if trace is not None:
         trace.asked(index.name, body)
@@ -86,8 +97,8 @@ def _search(edge: Edge, body: SearchBody, groups: frozenset[str] | None) -> dict
     }
 
 
-def _describe_all(edge: Edge, groups: frozenset[str] | None) -> dict[str, Any]:
-    return {"object": "list", "data": [_describe(index, groups) for index in edge.models.indexes]}
+def _describe_all(state: ServerState, groups: frozenset[str] | None) -> dict[str, Any]:
+    return {"object": "list", "data": [_describe(index, groups) for index in state.models.indexes]}
 
 
 def _describe(index: ServedIndex, groups: frozenset[str] | None) -> dict[str, Any]:
@@ -100,7 +111,7 @@ def _describe(index: ServedIndex, groups: frozenset[str] | None) -> dict[str, An
 
 
 def _some(values: tuple[MetaValue, ...]) -> dict[str, Any]:
-    """A fact's values, as far as a list of them is of use."""
+    """The first values of a fact, and the number of the others."""
     return {"values": list(values[:_MOST_VALUES]), "more": max(0, len(values) - _MOST_VALUES)}
 
 
@@ -118,7 +129,7 @@ def _names(index: ServedIndex, contains: str, limit: int, groups: frozenset[str]
 def _window(
     index: ServedIndex, identity: str, groups: frozenset[str] | None, start: int, end: int | None
 ) -> dict[str, Any]:
-    """A stretch of a document's text; what is asked beyond its ends is not there, and `start` and `end` say so."""
+    """A stretch of a document's text, cut at the document's ends; `start` and `end` give its real bounds."""
     document = index.document(identity, groups)
     total = len(document.text)
     first = min(start, total)
@@ -139,7 +150,7 @@ def _window(
 
 
 def _pages(document: IndexedDocument, first: int, last: int) -> list[dict[str, int]]:
-    """Pages that begin in a stretch, and the one in which it begins."""
+    """The pages that begin in a stretch, and the page in which the stretch begins."""
     starts = document.page_starts
     return [
         {"page": number, "start": max(start, first)}

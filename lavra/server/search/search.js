@@ -45,7 +45,7 @@ const WORDS = {
 let tongue = "en", words = WORDS.en;
 let key = "", indexes = [], turns = [], running = null;
 let shown = null; // the document that is open: {model, id, document, start, end, first, last, total, points, pages}
-let opener = null; // what had the focus before the document was opened on a narrow screen
+let opener = null; // element with the focus before the document was opened on a narrow screen
 
 const number = value => value.toLocaleString(tongue);
 const stored = (store, name) => { try { return window[store].getItem("lavra-search " + name); } catch { return null; } };
@@ -393,7 +393,7 @@ async function more(earlier) {
   for (const one of [...told.pages, ...at.pages]) starts.set(one.page, Math.min(one.start, starts.get(one.page) ?? Infinity));
   at.pages = [...starts].map(([page, start]) => ({page, start})).sort((a, b) => a.start - b.start);
   drawDocument();
-  if (earlier) body.scrollTop = body.scrollHeight - below; // what was read stays where it was
+  if (earlier) body.scrollTop = body.scrollHeight - below; // the text in view stays in place
 }
 
 /* Marks and sources of the passage that is open look pressed. */

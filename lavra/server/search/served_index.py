@@ -1,6 +1,6 @@
-"""An index that a server offers: what searches it, what answers from it, and the texts of its documents.
+"""An index that a server offers: its retriever, its answerer, and the texts of its documents.
 
-The server knows ports alone.  Whoever starts it (the command line) opens the index and hands in what implements them.
+The server knows only ports; its caller (the command line) opens the index and gives the implementations.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from lavra.base.retrieval import IndexedDocument, MetaValue
 
 
 class DocumentTexts(Protocol):
-    """The documents of an index, for readers who may not see all of them.
+    """The documents of an index, for readers with limited access.
 
-    `groups` are whose documents may be read besides everyone's; `None` reads everything.
+    `groups` are the groups whose documents may be read besides the public ones; `None` reads all documents.
     """
 
     def names(self, groups: frozenset[str] | None) -> list[str]:
@@ -27,9 +27,9 @@ class DocumentTexts(Protocol):
         ...
 
     def document(self, name: str, groups: frozenset[str] | None) -> IndexedDocument:
-        """One document.
+        """The document of a name.
 
-        Raises UnknownDocumentError where there is none of that name, or it may not be read.
+        Raises UnknownDocumentError where no document has that name, or the groups may not read it.
         """
         ...
 
@@ -40,16 +40,16 @@ class DocumentTexts(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ServedIndex:
-    """One index and what can be asked of it.
+    """A served index.
 
     Attributes:
-        name: as requests give it, in place of a model's.
+        name: name that requests give in place of a model's.
         retriever: finds passages.
         answerer: answers questions.
-        texts: its documents.
-        at_once: most answers that are made at the same time; later questions wait.
-        close: gives back what was opened; called once, when the server stops.
-        created: Unix seconds.
+        texts: texts of its documents.
+        at_once: largest number of answers at the same time; later questions wait.
+        close: releases the open resources; called once, when the server stops.
+        created: time of creation, in Unix seconds.
     """
 
     name: str
@@ -62,14 +62,15 @@ class ServedIndex:
     _names: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def document_id(self, name: str) -> str:
-        """What stands for a document in addresses: 24 hex digits that say nothing of where its file is."""
+        """The id of a document in addresses: 24 hex digits that do not reveal the path of its file."""
         return hashlib.blake2b(f"{self.name}\0{name}".encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
     def document(self, identity: str, groups: frozenset[str] | None) -> IndexedDocument:
         """The document of an id.
 
         Raises:
-            UnknownDocumentError: there is none, or these groups may not read it; which of the two is not said.
+            UnknownDocumentError: no document has this id, or these groups may not read it; the error does not reveal
+                which.
         """
         if identity not in self._names:
             self._names.update({self.document_id(name): name for name in self.texts.names(None)})

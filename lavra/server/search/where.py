@@ -2,8 +2,9 @@
 
     {"language": "pt", "year": {"gte": 2020, "lt": 2024}, "tag": {"in": ["news", "law"]}, "groups": {"any": ["a"]}}
 
-A value alone must be equal; an object has one comparison or several, which all hold.  The comparisons are those of
-`Operator`.  Which fields there are the index knows, and refuses others.
+A value alone must be equal; an object has one comparison or several, which all hold.
+The comparisons are those of `Operator`.
+The index knows its fields and refuses others.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _conditions(field: str, wanted: object) -> Iterator[Condition]:
         operator = _OPERATORS.get(name)
         if operator is None:
             raise InputError(
-                f"where.{field}: {name!r} is no comparison{nearest(name, _OPERATORS)}; there are "
+                f"where.{field}: {name!r} is not a comparison{nearest(name, _OPERATORS)}; there are "
                 f"{', '.join(_OPERATORS)}"
             )
         several = operator in _SEVERAL

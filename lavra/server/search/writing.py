@@ -1,4 +1,4 @@
-"""An answer from an index being written: pieces read in threads, for a client who may leave, a few at a time."""
+"""Write an answer from an index: threads read its pieces, for a client that may leave; few answers run at once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from starlette.exceptions import HTTPException
 
 from lavra.base.errors import OverloadedError
 from lavra.base.retrieval import Answer, AnswerDelta, Question
-from lavra.server.edge import Edge
 from lavra.server.errors import CLIENT_LEFT
 from lavra.server.search.served_index import ServedIndex
+from lavra.server.server_state import ServerState
 
 
 class AnswerWriting:
     """The pieces of an answer; it holds a place among those written at once until it is cancelled.
 
     Args:
-        pieces: of the answer, from `Answerer.submit`.
+        pieces: pieces of the answer, from `Answerer.submit`.
         release: gives the place back.
     """
 
@@ -30,7 +30,7 @@ class AnswerWriting:
         self._open = True
 
     async def begin(self) -> None:
-        """Wait for the first piece, so that a question that is refused is refused before anything was sent."""
+        """Wait for the first piece, so that a refusal of the question comes before any part of the answer is sent."""
         try:
             self._first = await anext(iterate_in_threadpool(self._pieces))
         except BaseException:
@@ -48,7 +48,7 @@ class AnswerWriting:
             self.cancel()
 
     def cancel(self) -> None:
-        """Stop; a second time does nothing."""
+        """Stop the answer; a second call has no effect."""
         if not self._open:
             return
         self._open = False
@@ -61,14 +61,14 @@ class AnswerWriting:
 
 
 class AnswerPlaces:
-    """How many answers an index makes at once; who comes later waits, and is refused when that takes too long.
+    """The limit of answers that an index makes at once; later questions wait, and are refused after `queue_seconds`.
 
     Args:
-        edge: whose patience it has.
+        state: state of the server, with the time limit.
     """
 
-    def __init__(self, edge: Edge) -> None:
-        self._edge = edge
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
 
     async def start(self, index: ServedIndex, question: Question) -> AnswerWriting:
         """Begin an answer, and wait for its first piece.
@@ -77,10 +77,10 @@ class AnswerPlaces:
             OverloadedError: the server is stopping, or no place became free in time.
             InputError: the question cannot be answered.
         """
-        config = self._edge.config
-        if self._edge.draining:
+        config = self._state.config
+        if self._state.draining:
             raise OverloadedError("the server is stopping; try another one", retry_after=config.drain_seconds)
-        places = self._edge.places[index.name]
+        places = self._state.places[index.name]
         try:
             await asyncio.wait_for(places.acquire(), config.queue_seconds)
         except TimeoutError:

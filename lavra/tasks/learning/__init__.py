@@ -1,1 +1,1 @@
-"""How tasks are learnt: model, rows and loss."""
+"""The learning of tasks: model, rows and loss."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from lavra.adapt.config import PrefixConfig, PromptConfig
+from lavra.adapt.config import VirtualTokensConfig
 from lavra.adapt.embedding import EmbeddingModel
 from lavra.adapt.embedding_folder import parse_pooling
 from lavra.adapt.embedding_losses import (
@@ -36,9 +36,10 @@ from lavra.metrics.classification import regression_scores
 from lavra.model.build import Model
 from lavra.model.config import ModelConfig
 from lavra.model.transformer import EncoderDecoder
-from lavra.tasks.learning.recipe import Lesson, Scores
+from lavra.tasks.learning.recipe import TrainingTask
 from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.scoring.retrieval import compare_with_bm25
+from lavra.tasks.scoring.scores import Scores
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train.objective import TaskObjective
 
@@ -50,9 +51,9 @@ class EmbeddedRecipe:
 
     Args:
         model: the backbone.
-        tokenizer: its own.
+        tokenizer: the model's tokenizer.
         config: the run's settings.
-        max_tokens: of a row.
+        max_tokens: most tokens of a row.
     """
 
     trained_whole: tuple[str, ...] = ()
@@ -72,7 +73,7 @@ class EmbeddedRecipe:
 
     @property
     def model_config(self) -> ModelConfig:
-        """Of the backbone."""
+        """The configuration of the backbone."""
         return self.model.config
 
     @property
@@ -81,32 +82,32 @@ class EmbeddedRecipe:
         return len(self.virtual)
 
     def module(self) -> nn.Module:
-        """What is trained."""
+        """The trained module."""
         return self.model
 
-    def put_in_front(self, virtual: tuple[int, ...], adapter: PromptConfig | PrefixConfig) -> None:
+    def put_in_front(self, virtual: tuple[int, ...], adapter: VirtualTokensConfig) -> None:
         """Begin every text with virtual tokens.
 
         Raises:
-            ConfigError: they are T5's prefix, which its encoder does not read.
+            ConfigError: the virtual tokens are T5's prefix, which its encoder does not read.
         """
-        if isinstance(adapter, PrefixConfig) and isinstance(self.model.backbone, EncoderDecoder):
+        if adapter.in_target and isinstance(self.model.backbone, EncoderDecoder):
             raise ConfigError("T5's prefix is its decoder's, and its encoder embeds; use prompt, lora or ia3")
         self.virtual = virtual
 
-    def lesson(self, samples: Sequence[Sample]) -> Lesson:
+    def training_task(self, samples: Sequence[Sample]) -> TrainingTask:
         """Groups of texts, no text twice in a batch."""
         rows, loss = self._rows(_pairs(samples))
         rows = with_virtual_tokens(rows, self.virtual)
         batches = RowBatches(rows, OrderConfig(batch_size=self.config.batch_size, seed=self.config.seed))
-        return Lesson(
+        return TrainingTask(
             rows=rows,
             objective=TaskObjective(
                 batches=batches, loss=EmbeddingLoss(loss=loss, chunk_rows=self.config.embed.chunk_rows)
             ),
             num_samples=len(rows),
             batches_an_epoch=len(batches),
-            troubles=rows.troubles,
+            issues=rows.issues,
         )
 
     def score(self, samples: Sequence[Sample]) -> Scores:

@@ -1,4 +1,4 @@
-"""How many answers a label may be, and the summed loss of a uniform guess (of the number 0, for a regression)."""
+"""The number of possible answers, and the summed loss of a uniform guess (of the number 0, for a regression)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from lavra.base.tasks import Problem
 from lavra.data.rows.batch import TaskBatch
-from lavra.model.heads import TaskConfig
+from lavra.model.task_config import TaskConfig
 
 
 def num_labels(batch: TaskBatch, head: TaskConfig) -> int:
@@ -42,5 +42,5 @@ def guess_span(batch: TaskBatch, head: TaskConfig) -> float:
 
 
 def guess_choice(batch: TaskBatch, head: TaskConfig) -> float:
-    """One of a sample's endings."""
+    """The summed loss of guessing one of a sample's endings."""
     return batch.num_targets * math.log(batch.group)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from lavra.adapt.config import PrefixConfig, PromptConfig
+from lavra.adapt.config import VirtualTokensConfig
 from lavra.adapt.virtual_rows import with_virtual_tokens
 from lavra.base.errors import ConfigError
 from lavra.base.lazy import resolve
@@ -20,15 +20,17 @@ from lavra.data.rows.passages import question_rows
 from lavra.data.rows.texts import text_rows
 from lavra.data.rows.words import tag_rows
 from lavra.model.config import ModelConfig
-from lavra.model.families.head_forms import Reads
-from lavra.model.heads import TaskConfig, TaskModel
+from lavra.model.families.head_forms import HeadInput
+from lavra.model.heads import TaskModel
+from lavra.model.task_config import TaskConfig
 from lavra.model.task_folder import save_task_model
 from lavra.model.transformer import EncoderDecoder
 from lavra.tasks.learning.losses import task_loss
-from lavra.tasks.learning.recipe import Lesson, Scores
+from lavra.tasks.learning.recipe import TrainingTask
 from lavra.tasks.learning.settings import SupervisedConfig
-from lavra.tasks.predicting.headed import HeadedModel
+from lavra.tasks.predicting.torch_headed import TorchHeadedModel
 from lavra.tasks.scoring.heads import score_task
+from lavra.tasks.scoring.scores import Scores
 from lavra.tasks.table import head_of
 from lavra.tokens.tokenizer import Tokenizer
 from lavra.train.objective import TaskObjective
@@ -59,16 +61,16 @@ class HeadedRecipe:
     """A backbone and a head.
 
     Args:
-        model: with the task's head.
-        tokenizer: its own.
+        model: the model, with the task's head.
+        tokenizer: the model's tokenizer.
         config: the run's settings.
-        max_tokens: of a row.
+        max_tokens: most tokens of a row.
     """
 
     def __init__(self, model: TaskModel, tokenizer: Tokenizer, config: SupervisedConfig, max_tokens: int) -> None:
         self.model, self.config = model, config
         self.virtual: tuple[int, ...] = ()
-        self.headed = HeadedModel(model, tokenizer, max_tokens=max_tokens)
+        self.headed = TorchHeadedModel(model, tokenizer, max_tokens=max_tokens)
         self.form = RowFormat(
             tokenizer=tokenizer,
             max_tokens=max_tokens,
@@ -79,12 +81,12 @@ class HeadedRecipe:
 
     @property
     def model_config(self) -> ModelConfig:
-        """Of the backbone."""
+        """The configuration of the backbone."""
         return self.model.config
 
     @property
     def head(self) -> TaskConfig:
-        """What the head's outputs mean."""
+        """The meaning of the head's outputs."""
         return self.model.task
 
     @property
@@ -95,34 +97,34 @@ class HeadedRecipe:
     @property
     def trained_whole(self) -> tuple[str, ...]:
         """Modules an adapter is saved with: the head, and a pooler that it reads."""
-        return ("head", "pooler") if self.model.form.reads is Reads.POOLED else ("head",)
+        return ("head", "pooler") if self.model.form.reads is HeadInput.POOLED else ("head",)
 
     def module(self) -> nn.Module:
-        """What is trained."""
+        """The trained module."""
         return self.model
 
-    def put_in_front(self, virtual: tuple[int, ...], adapter: PromptConfig | PrefixConfig) -> None:
+    def put_in_front(self, virtual: tuple[int, ...], adapter: VirtualTokensConfig) -> None:
         """Begin every text with virtual tokens.
 
         Raises:
-            ConfigError: they are T5's prefix, which no head reads.
+            ConfigError: the virtual tokens are T5's prefix, which no head reads.
         """
-        if isinstance(adapter, PrefixConfig) and isinstance(self.model.backbone, EncoderDecoder):
+        if adapter.in_target and isinstance(self.model.backbone, EncoderDecoder):
             raise ConfigError("T5's prefix is its decoder's, which a head does not write with; use prompt, lora or ia3")
         self.virtual = virtual
 
-    def lesson(self, samples: Sequence[Sample]) -> Lesson:
+    def training_task(self, samples: Sequence[Sample]) -> TrainingTask:
         """Rows by like length, in an order that follows from the seed."""
         made: TaskRows = resolve(head_of(self.config.task).rows)(samples, self.form, self.model.task)
         rows = with_virtual_tokens(made, self.virtual)
         order = OrderConfig(batch_size=self.config.batch_size, seed=self.config.seed, group_by_length=True)
         batches = RowBatches(rows, order)
-        return Lesson(
+        return TrainingTask(
             rows=rows,
             objective=TaskObjective(batches=batches, loss=task_loss),
             num_samples=len(rows),
             batches_an_epoch=len(batches),
-            troubles=rows.troubles,
+            issues=rows.issues,
         )
 
     def score(self, samples: Sequence[Sample]) -> Scores:

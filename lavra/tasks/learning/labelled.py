@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,32 +17,32 @@ from lavra.data.labelled.columns import column_roles
 from lavra.data.labelled.labels import conflicting_labels, unseen_labels
 from lavra.data.labelled.problems import DataReport, data_report
 from lavra.data.labelled.reading import read_samples
-from lavra.data.labelled.samples import Sample, SampleSet, Trouble
+from lavra.data.labelled.samples import DataIssue, Sample, SampleSet, TextSample
 from lavra.data.labelled.splits import find_splits
-from lavra.model.heads import TaskConfig
+from lavra.model.task_config import TaskConfig
 from lavra.tasks.keys import sample_key
 from lavra.tasks.learning.settings import SupervisedConfig
 from lavra.tasks.spec import TaskSpec
 from lavra.tasks.table import head_of
 
-_MOST_HELDOUT: Final = 2000  # of training data that is kept for measuring
+_MOST_HELDOUT: Final = 2000  # training samples kept for measuring
 _LEAST: Final = 2  # samples each half needs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """What a run learns from and is measured on.
+    """The samples that a run learns from, and the samples that it is measured on.
 
     Attributes:
         train: to learn from.
         heldout: to measure on; never learnt from.
-        labels: of a classification or of tags, as the training data has them.
-        problem: what the labels of a classification are.
+        labels: labels of a classification or of tags, as the training data has them.
+        problem: the kind of labels of a classification.
         train_set: the training file as read.
         heldout_set: the held-out file as read; None where it is part of the training file.
-        troubles: of the training data's labels, beyond those of the file.
-        heldout_troubles: of the held-out data's.
-        origin: where the held-out samples are from, in words.
+        issues: issues of the training data's labels, beyond those of the file.
+        heldout_issues: issues of the held-out data's labels.
+        origin: the source of the held-out samples, in words.
     """
 
     train: tuple[Sample, ...]
@@ -51,19 +51,27 @@ class Labelled:
     problem: Problem | None
     train_set: SampleSet
     heldout_set: SampleSet | None
-    troubles: tuple[Trouble, ...]
-    heldout_troubles: tuple[Trouble, ...]
+    issues: tuple[DataIssue, ...]
+    heldout_issues: tuple[DataIssue, ...]
     origin: str
 
     def head(self, task: TaskSpec) -> TaskConfig:
         """The configuration of a task's head for these labels."""
         return head_config(task, self.labels, self.problem)
 
-    def reports(self, also: Sequence[Trouble] = (), heldout_also: Sequence[Trouble] = ()) -> list[DataReport]:
-        """What is wrong with it, file by file; `also` are troubles found when rows were made."""
-        found = [data_report("training data", self.train_set, also=(*self.troubles, *also))]
+    def labels_of_one_sample(self) -> list[str]:
+        """Labels of a classification that one sample of the data has: it is learnt from or measured on, never both."""
+        if self.problem is not Problem.SINGLE_LABEL:
+            return []
+        samples = (*self.train, *self.heldout)
+        counts = Counter(one.label for one in samples if isinstance(one, TextSample) and isinstance(one.label, str))
+        return sorted(label for label, count in counts.items() if count == 1)
+
+    def reports(self, also: Sequence[DataIssue] = (), heldout_also: Sequence[DataIssue] = ()) -> list[DataReport]:
+        """The issues of the data, file by file; `also` are issues found when rows were made."""
+        found = [data_report("training data", self.train_set, also=(*self.issues, *also))]
         if self.heldout_set is not None:
-            more = (*self.heldout_troubles, *heldout_also)
+            more = (*self.heldout_issues, *heldout_also)
             found.append(data_report("held-out data", self.heldout_set, also=more))
         return found
 
@@ -72,9 +80,9 @@ def head_config(task: TaskSpec, labels: tuple[str, ...] = (), problem: Problem |
     """The configuration of a task's head.
 
     Args:
-        task: with a head.
-        labels: that the head tells apart.
-        problem: what they are, where the task leaves that to the data.
+        task: a task with a head.
+        labels: labels that the head tells apart.
+        problem: the kind of the labels, where the task leaves that to the data.
 
     Raises:
         ConfigError: the task has no head.
@@ -93,7 +101,7 @@ def read_labelled(config: SupervisedConfig) -> Labelled:
     train_set = _read(train_files, config, config.problem)
     head = config.task.head
     labels, problem = ((), None) if head is None else head.labels(train_set.samples)
-    if heldout_files:  # its labels are of the kind that is learnt, whatever they look like alone
+    if heldout_files:  # its labels are of the kind that is learnt, even where they look like another kind alone
         heldout_set = _read(heldout_files, config, problem if config.task.form.has_problem else None)
         train, heldout = train_set.samples, heldout_set.samples
         origin = ", ".join(path.name for path in heldout_files)
@@ -102,7 +110,7 @@ def read_labelled(config: SupervisedConfig) -> Labelled:
         train, heldout = divide(config.task, train_set.samples, config.heldout_fraction, config.seed)
         origin = f"{len(heldout):,} samples of {', '.join(path.name for path in train_files)}, not learnt from"
     unseen = unseen_labels(heldout, labels, dropped=True) if labels else []
-    bad = {trouble.place for trouble in unseen}
+    bad = {issue.place for issue in unseen}
     return Labelled(
         train=tuple(train),
         heldout=tuple(sample for sample in heldout if sample.place not in bad),
@@ -110,8 +118,8 @@ def read_labelled(config: SupervisedConfig) -> Labelled:
         problem=problem,
         train_set=train_set,
         heldout_set=heldout_set,
-        troubles=tuple(conflicting_labels(train_set.samples)),
-        heldout_troubles=tuple(unseen),
+        issues=tuple(conflicting_labels(train_set.samples)),
+        heldout_issues=tuple(unseen),
         origin=origin,
     )
 
@@ -122,7 +130,7 @@ def divide(
     """To learn from, and to measure on: samples of equal keys stay together, so that none leaks.
 
     Args:
-        task: says by what samples are recognised.
+        task: the task; its keys recognise equal samples.
         samples: all of them.
         fraction: share to measure on, at most 2,000 samples.
         seed: fixes the choice.

@@ -1,4 +1,4 @@
-"""The recipe of a run: which model its task needs, made of the folder it starts from."""
+"""Make the recipe of a run: the kind of model that its task needs, from the folder that it starts from."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import torch
 
 from lavra.base.device import pick_device
 from lavra.base.lazy import resolve
-from lavra.generate.reading import context_length
+from lavra.generate.prompt_encoding import context_length
 from lavra.model.build import Model
 from lavra.model.heads import TaskModel, add_task_head
-from lavra.model.task_folder import load_task_model, task_in
-from lavra.quantize import load_model
+from lavra.model.task_files import task_in
+from lavra.model.task_folder import load_task_model
+from lavra.quantize.folder import load_model
 from lavra.tasks.learning.embedded import EmbeddedRecipe
 from lavra.tasks.learning.headed import HeadedRecipe
 from lavra.tasks.learning.labelled import Labelled
@@ -23,13 +24,13 @@ from lavra.tokens.tokenizer import Tokenizer
 
 
 def make_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> Recipe:
-    """Open the model and give it what the task needs.
+    """Open the model and add the parts that the task needs.
 
     Args:
         config: the run's settings.
         base: folder of the model to start from.
-        tokenizer: its own, with a chat template where the task is chat.
-        data: whose labels the head is for.
+        tokenizer: the model's tokenizer, with a chat template where the task is chat.
+        data: the labelled data; its labels are the head's.
 
     Raises:
         ConfigError: the model cannot do the task.
@@ -40,7 +41,7 @@ def make_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data
 
 
 def make_teachable(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> TeachableRecipe:
-    """The same for the tasks that a student is taught: those with a head, and those that write."""
+    """Make the recipe of a student's task: a task with a head, or a task that writes."""
     made: TeachableRecipe = resolve(config.task.recipe)(config, base, tokenizer, data)
     return made
 
@@ -51,10 +52,10 @@ def recipe_around(
     """The recipe of a model that is open.
 
     Args:
-        model: with its head.
-        tokenizer: its own.
+        model: the model, with its head.
+        tokenizer: the model's tokenizer.
         config: the run's settings.
-        max_tokens: of a row.
+        max_tokens: most tokens of a row.
     """
     if isinstance(model, TaskModel):
         return HeadedRecipe(model, tokenizer, config, max_tokens)
@@ -62,33 +63,33 @@ def recipe_around(
 
 
 def headed_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> HeadedRecipe:
-    """A model with the task's head: the one the folder has, where that says the same, or a fresh one."""
+    """A model with the task's head: the folder's own head where it fits the labels, or a fresh head."""
     wanted = data.head(config.task)
     found = task_in(base)
     if found is not None and found.says_the_same(wanted):
         known = load_task_model(base, dtype=torch.float32, device=pick_device())
-        return HeadedRecipe(known, tokenizer, config, config.room(context_length(known.config), tokenizer))
+        return HeadedRecipe(known, tokenizer, config, config.max_length(context_length(known.config), tokenizer))
     model = _backbone(base)
     pad = tokenizer.pad_id if tokenizer.pad_id is not None else tokenizer.eos_id
-    room = config.room(context_length(model.config), tokenizer)
-    return HeadedRecipe(add_task_head(model, wanted, pad_id=pad), tokenizer, config, room)
+    max_tokens = config.max_length(context_length(model.config), tokenizer)
+    return HeadedRecipe(add_task_head(model, wanted, pad_id=pad), tokenizer, config, max_tokens)
 
 
 def embedding_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> EmbeddedRecipe:
-    """A sentence encoder."""
+    """The recipe of a sentence encoder."""
     assert isinstance(config, FinetuneConfig)  # distillation refuses the task
     model = _backbone(base)
-    return EmbeddedRecipe(model, tokenizer, config, config.room(context_length(model.config), tokenizer))
+    return EmbeddedRecipe(model, tokenizer, config, config.max_length(context_length(model.config), tokenizer))
 
 
 def writing_recipe(config: SupervisedConfig, base: Path, tokenizer: Tokenizer, data: Labelled) -> WritingRecipe:
-    """A model that writes."""
+    """The recipe of a model that writes."""
     model = _backbone(base)
-    return WritingRecipe(model, tokenizer, config, config.room(context_length(model.config), tokenizer))
+    return WritingRecipe(model, tokenizer, config, config.max_length(context_length(model.config), tokenizer))
 
 
 def _backbone(base: Path) -> Model:
-    """The model of a folder; of one that has a head the model below it."""
+    """The model of a folder; if the folder's model has a head, the model below it."""
     if task_in(base) is not None:
         return load_task_model(base, dtype=torch.float32, device=pick_device()).backbone
     return load_model(base, dtype=torch.float32, device=pick_device())[0]

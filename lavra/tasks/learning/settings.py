@@ -1,66 +1,55 @@
-"""The settings of `lavra finetune` and of what else learns from labelled samples: everything a user decides."""
+"""The settings of runs that learn from labelled samples: `lavra finetune`, and the part shared with `lavra distill`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Literal
 
-from lavra.adapt.config import (
-    ALL_LINEAR,
-    AdapterConfig,
-    BottleneckConfig,
-    IA3Config,
-    LoraConfig,
-    Patterns,
-    PrefixConfig,
-    PromptConfig,
-)
+from lavra.adapt.config import AdapterConfig, VirtualTokensConfig
+from lavra.adapt.methods.table import method_of, method_starts, method_word
 from lavra.base.errors import ConfigError
+from lavra.base.one_of import OneOf, ShortKey
 from lavra.base.tasks import Problem
 from lavra.data.labelled.columns import column_roles
-from lavra.tasks.table import Task
+from lavra.tasks.table import Task, task_named
 from lavra.tokens.tokenizer import Tokenizer
 
+MethodSetting = Annotated[
+    AdapterConfig | None,
+    OneOf(
+        starts=method_starts,
+        word_of=method_word,
+        short_keys=(
+            ShortKey(key="rank", field="rank", kept=8),
+            ShortKey(key="alpha", field="alpha"),
+            ShortKey(key="dropout", field="dropout", kept=0.0),
+            ShortKey(key="targets", field="targets", kept=[]),
+            ShortKey(key="rslora", field="rslora", kept=False),
+            ShortKey(key="bottleneck", field="size", kept=64),
+            ShortKey(key="virtual_tokens", field="num_tokens", kept=20),
+            ShortKey(key="prompt_text", field="text"),
+        ),
+    ),
+]
+"""A method as a setting: the settings of its adapter, `None` where all of the model is trained.
 
-class Method(Enum):
-    """What of a model is trained."""
-
-    FULL = "full"  # all of it
-    LORA = "lora"
-    DORA = "dora"
-    IA3 = "ia3"
-    HOULSBY = "houlsby"
-    PFEIFFER = "pfeiffer"
-    PROMPT = "prompt"
-    PREFIX = "prefix"
-
-
-# Peaks that served small models well (docs/finetune.md): what is trained less is pushed harder.  Of a whole model it is
-# the task that says.
-LEARNING_RATES: Final[dict[Method, float]] = {
-    Method.LORA: 1e-3,
-    Method.DORA: 1e-3,
-    Method.IA3: 1e-2,
-    Method.HOULSBY: 1e-3,
-    Method.PFEIFFER: 1e-3,
-    Method.PROMPT: 3e-2,
-    Method.PREFIX: 1e-2,
-}
+In YAML it is a word, or a table with `name`.  The short keys stand beside it; in flags and cards they take the place of
+the fields they stand for, as they always have.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedSettings:
-    """How texts become vectors, and what is learnt of pairs of them.
+    """Settings of sentence embeddings: the pooling of tokens into vectors, and the loss of pairs of texts.
 
     Attributes:
         pooling: mean, cls or last.
-        loss: in-batch (the other samples of a batch are negatives), triplet, or, of pairs with scores, cosine or
-            cosent; what fits the data unless given.
-        symmetric: in-batch negatives in both directions.
-        sizes: beginnings of a vector that are to do by themselves, the whole one among them (Matryoshka).
-        chunk_rows: texts embedded at a time, for batches that would not fit; a third slower.
+        loss: in-batch (the other samples of a batch are negatives) or triplet; for pairs with scores cosine or cosent.
+            The data decides unless it is given.
+        symmetric: take in-batch negatives in both directions.
+        sizes: lengths of the beginnings of a vector that can be used alone, the whole vector's among them (Matryoshka).
+        chunk_rows: texts embedded at a time, for batches that would not fit into memory; a third slower.
     """
 
     pooling: Literal["mean", "cls", "last"] = "mean"
@@ -72,31 +61,31 @@ class EmbedSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedConfig:
-    """What a run that learns from labelled samples is asked for, whatever it trains.
+    """Settings of every run that learns from labelled samples.
 
     Attributes:
-        task: classify, tag, answer, choose, rerank, embed, chat or rewrite.
+        task: the task to learn: classify, tag, answer, choose, rerank, embed, chat or rewrite.
         data: a file of labelled samples, or a folder with train, validation and test files.
-        heldout: a file to measure on; otherwise the folder's validation file, else part of the training data.
-        heldout_fraction: share of the training data kept for measuring where no file is for it.
-        columns: which column is what, as role=column, such as text=review label=stars.
+        heldout: a file to measure on; unless given, the folder's validation file or a part of the training data.
+        heldout_fraction: share of the training data kept for measuring where there is no file to measure on.
+        columns: the role of each column, as role=column, such as text=review label=stars.
         header: whether the first row of a csv or tsv file names its columns; else they are called 1, 2, ...
-        problem: what labels are, where the data leaves it open.
-        epochs: how often the training data is read.
+        problem: the kind of the labels, where the data leaves it open.
+        epochs: times the training data is read.
         steps: optimizer steps, instead of epochs.
-        batch_size: samples in a micro-batch (chat and rewrite, packed into rows: about so many).
-        accumulation: micro-batches a step.
-        learning_rate: its peak; the usual one of what is trained unless given.
-        weight_decay: of matrices.
+        batch_size: samples of a micro-batch; of chat and rewrite, which are packed into rows, about this many.
+        accumulation: micro-batches of a step.
+        learning_rate: the highest rate; the usual one of the task or the method unless given.
+        weight_decay: weight decay of matrices.
         warmup: share of the steps in which the rate rises; then it falls to 0 in a straight line.
-        max_tokens: of a row; 256 (questions, conversations, rewriting: 384) within the model's context unless given.
-        on_long: what becomes of longer samples: cut, drop or refuse.
-        separator: written between source and target where a decoder rewrites; what asks it must write it too.
+        max_tokens: most tokens of a row; 256 (answer, chat and rewrite: 384) within the model's context unless given.
+        on_long: longer samples are cut or dropped, or the run is refused: cut, drop or refuse.
+        separator: text between source and target where a decoder rewrites; requests to the model must end with it too.
         precision: float32 or bf16.
-        compile: auto, on or off.
-        save_every: steps between checkpoints, from which a run that was stopped goes on.
-        seed: of weights, order and dropout.
-        strict: refuse data with any trouble instead of going on with the rest.
+        compile: compile the model: auto, on or off.
+        save_every: steps between checkpoints, from which a stopped run goes on.
+        seed: seed of weights, order and dropout.
+        strict: refuse data with any issue instead of going on with the rest.
     """
 
     task: Task
@@ -123,6 +112,8 @@ class SupervisedConfig:
     strict: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.task, str):  # in Python a task is written by its name, as in a file
+            object.__setattr__(self, "task", task_named(self.task))
         if not 0 < self.heldout_fraction < 1:
             raise ConfigError(f"heldout_fraction is {self.heldout_fraction}; give a share between 0 and 1")
         if not self.epochs > 0:
@@ -142,11 +133,11 @@ class SupervisedConfig:
         """Virtual tokens in front of every text."""
         return 0
 
-    def room(self, context: int | None, tokenizer: Tokenizer) -> int:
-        """Tokens of a row, in a model that reads at most `context` of them, virtual ones included.
+    def max_length(self, context: int | None, tokenizer: Tokenizer) -> int:
+        """Most tokens of a row, in a model that reads at most `context` of them, virtual ones included.
 
         Raises:
-            ConfigError: more are asked for than the model reads.
+            ConfigError: `max_tokens` is more than the model reads.
         """
         context = None if context is None else context - self.num_virtual(tokenizer)
         if self.max_tokens is None:
@@ -158,85 +149,50 @@ class SupervisedConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(SupervisedConfig):
-    """What `lavra finetune` is asked for.
+    """Settings of `lavra finetune`.
 
     Attributes:
-        method: full, lora, dora, ia3, houlsby, pfeiffer, prompt or prefix.
-        rank: of LoRA and DoRA.
-        alpha: of LoRA and DoRA; twice the rank unless given.
-        dropout: of LoRA and DoRA.
-        targets: layers LoRA, DoRA and IA3 change, by the ends of their names, or all-linear.
-        rslora: scale LoRA by the root of its rank.
-        bottleneck: channels of a Houlsby or Pfeiffer adapter.
-        virtual_tokens: of a soft prompt or prefix.
-        prompt_text: text a soft prompt starts from.
-        embed: of sentence embeddings.
+        method: full trains all of the model; lora, dora, ia3, houlsby, pfeiffer, prompt and prefix train an adapter.
+        embed: settings of sentence embeddings.
         eval_every: steps between measurements; 0 measures at the end only.
         patience: measurements without improvement before the run stops early; 0 never does.
+
+    Example:
+        >>> settings = lavra.FinetuneConfig(task="classify", data="reviews.csv", steps=1)
+        >>> lavra.finetune("tiny-bert", settings=settings, name="one-step", progress=False).folder.name
+        'one-step'
     """
 
-    method: Method = Method.FULL
-    rank: int = 8
-    alpha: float | None = None
-    dropout: float = 0.0
-    targets: tuple[str, ...] = ()
-    rslora: bool = False
-    bottleneck: int = 64
-    virtual_tokens: int = 20
-    prompt_text: str | None = None
+    method: MethodSetting = None
     embed: EmbedSettings = field(default_factory=EmbedSettings)
     eval_every: int = 0
     patience: int = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method is not None and not isinstance(self.method, AdapterConfig):
+            raise ConfigError(f"method is {self.method!r}; give the settings of an adapter, such as LoraConfig(rank=8)")
+
     @property
     def peak(self) -> float:
         """The learning rate's peak; the usual one of the task, or of the method, unless given."""
-        if self.learning_rate is not None or self.method is Method.FULL:
+        if self.learning_rate is not None or self.method is None:
             return super().peak
-        return LEARNING_RATES[self.method]
+        return method_of(self.method).learning_rate
 
     def num_virtual(self, tokenizer: Tokenizer) -> int:
         """Virtual tokens in front of every text: those of a soft prompt or prefix."""
         adapter = self.adapter(tokenizer, whole=())
-        return adapter.num_tokens if isinstance(adapter, PromptConfig | PrefixConfig) else 0
+        return adapter.num_tokens if isinstance(adapter, VirtualTokensConfig) else 0
 
     def adapter(self, tokenizer: Tokenizer, *, whole: tuple[str, ...]) -> AdapterConfig | None:
-        """The adapter the method asks for, or None for full finetuning.
+        """The configuration of the run's adapter, or None for full finetuning.
 
         Args:
-            tokenizer: of the model, for a soft prompt's first text.
+            tokenizer: the model's tokenizer, for a soft prompt's first text.
             whole: modules trained whole beside it, such as a task's head.
         """
-        return None if self.method is Method.FULL else _adapter(self, tokenizer, whole)
-
-
-def _adapter(config: FinetuneConfig, tokenizer: Tokenizer, whole: tuple[str, ...]) -> AdapterConfig:
-    method = config.method
-    if method in (Method.LORA, Method.DORA):
-        return LoraConfig(
-            rank=config.rank,
-            alpha=2.0 * config.rank if config.alpha is None else config.alpha,
-            dropout=config.dropout,
-            targets=_targets(config, ALL_LINEAR),
-            rslora=config.rslora,
-            dora=method is Method.DORA,
-            modules_to_save=whole,
-        )
-    if method is Method.IA3:
-        return IA3Config(targets=_targets(config, IA3Config.targets), modules_to_save=whole)
-    if method is Method.HOULSBY:
-        return BottleneckConfig(size=config.bottleneck, modules_to_save=whole)
-    if method is Method.PFEIFFER:
-        return BottleneckConfig(size=config.bottleneck, after=BottleneckConfig.pfeiffer().after, modules_to_save=whole)
-    if method is Method.PREFIX:
-        return PrefixConfig(num_tokens=config.virtual_tokens, modules_to_save=whole)
-    if config.prompt_text is None:
-        return PromptConfig(num_tokens=config.virtual_tokens, modules_to_save=whole)
-    ids = tuple(tokenizer.encode(config.prompt_text))
-    return PromptConfig(num_tokens=max(config.virtual_tokens, len(ids)), init_ids=ids, modules_to_save=whole)
-
-
-def _targets(config: FinetuneConfig, usual: Patterns) -> Patterns:
-    if not config.targets:
-        return usual
-    return ALL_LINEAR if config.targets == (ALL_LINEAR,) else config.targets
+        if self.method is None:
+            return None
+        saved = tuple(dict.fromkeys((*whole, *self.method.modules_to_save)))
+        return replace(self.method.with_tokenizer(tokenizer), modules_to_save=saved)

@@ -1,4 +1,4 @@
-"""What a teacher's head says of a batch, as a loss of the student's: summed over the targets the labels have.
+"""A teacher's logits of a batch as a loss of the student's: summed over the targets the labels have.
 
 The shapes are those of `lavra.tasks.learning.losses`.  Each is T^2 KL(teacher || student) of the distribution that
 the task reads off its logits: over classes, over tags of each labelled token, over the tokens an answer may begin or
@@ -36,7 +36,7 @@ def soft_loss(spec: TaskSpec, problem: Problem | None) -> SoftLoss:
 
 
 def soft_class_loss(student: Tensor, teacher: Tensor, batch: TaskBatch, temperature: float) -> Tensor:
-    """(B, N)."""
+    """(B, N) logits of classes."""
     return temperature**2 * kl_of_logits(student, teacher, temperature)
 
 
@@ -57,7 +57,7 @@ def soft_tag_loss(student: Tensor, teacher: Tensor, batch: TaskBatch, temperatur
 
 
 def soft_span_loss(student: Tensor, teacher: Tensor, batch: TaskBatch, temperature: float) -> Tensor:
-    """(B, T, 2): where an answer begins, and where it ends."""
+    """(B, T, 2): the beginning and the end of an answer."""
     padding = ~batch.attention_mask[:, :, None]
     ours, theirs = (one.float().masked_fill(padding, -math.inf).transpose(1, 2) for one in (student, teacher))
     return temperature**2 * kl_of_logits(ours, theirs, temperature)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lavra.adapt.config import PrefixConfig, PromptConfig
+from lavra.adapt.config import VirtualTokensConfig
 from lavra.adapt.virtual_rows import with_virtual_tokens
 from lavra.base.errors import ConfigError
 from lavra.base.lazy import resolve
@@ -24,21 +24,22 @@ from lavra.data.rows.turns import chat_rows
 from lavra.model.build import Model
 from lavra.model.config import ModelConfig
 from lavra.model.transformer import Encoder, EncoderDecoder
-from lavra.quantize import save_model
-from lavra.tasks.learning.recipe import Lesson, Scores
+from lavra.quantize.folder import save_model
+from lavra.tasks.learning.recipe import TrainingTask
 from lavra.tasks.learning.settings import SupervisedConfig
+from lavra.tasks.scoring.scores import Scores
 from lavra.tokens.tokenizer import Tokenizer
-from lavra.train import Objective, sequence_to_sequence_loss, token_loss
+from lavra.train.objective import Objective, sequence_to_sequence_loss, token_loss
 
 
 class WritingRecipe:
     """A decoder or an encoder-decoder.
 
     Args:
-        model: with its language-model head.
-        tokenizer: its own.
+        model: the model, with its language-model head.
+        tokenizer: the model's tokenizer.
         config: the run's settings.
-        max_tokens: of a row.
+        max_tokens: most tokens of a row.
 
     Raises:
         ConfigError: the model is an encoder, or conversations are to be learnt by an encoder-decoder.
@@ -68,7 +69,7 @@ class WritingRecipe:
 
     @property
     def model_config(self) -> ModelConfig:
-        """Of the model."""
+        """The configuration of the model."""
         return self.model.config
 
     @property
@@ -77,26 +78,26 @@ class WritingRecipe:
         return 0 if self.virtual_in_target else len(self.virtual)
 
     def module(self) -> nn.Module:
-        """What is trained."""
+        """The trained module."""
         return self.model
 
-    def put_in_front(self, virtual: tuple[int, ...], adapter: PromptConfig | PrefixConfig) -> None:
-        """Begin every text with virtual tokens; what is written, where they are T5's prefix, which is its decoder's."""
+    def put_in_front(self, virtual: tuple[int, ...], adapter: VirtualTokensConfig) -> None:
+        """Begin every text with virtual tokens: every target, where they are T5's prefix, which is its decoder's."""
         self.virtual = virtual
-        self.virtual_in_target = isinstance(adapter, PrefixConfig) and isinstance(self.model, EncoderDecoder)
+        self.virtual_in_target = adapter.in_target and isinstance(self.model, EncoderDecoder)
 
-    def lesson(self, samples: Sequence[Sample]) -> Lesson:
+    def training_task(self, samples: Sequence[Sample]) -> TrainingTask:
         """Samples packed into rows, apart from each other: as many rows a batch as hold about `batch_size` samples."""
         rows = self.rows(samples, packed=True)
         together = max(1, round(self.config.batch_size * len(rows) / max(1, len(rows.sequences.inputs))))
         batches = RowBatches(rows, OrderConfig(batch_size=together, seed=self.config.seed))
         loss = sequence_to_sequence_loss if isinstance(self.model, EncoderDecoder) else token_loss
-        return Lesson(
+        return TrainingTask(
             rows=rows,
             objective=Objective(batches=batches, loss=loss),
             num_samples=len(rows.sequences.inputs),
             batches_an_epoch=len(batches),
-            troubles=rows.troubles,
+            issues=rows.issues,
         )
 
     def score(self, samples: Sequence[Sample]) -> Scores:
@@ -125,7 +126,7 @@ class WritingRecipe:
 
 
 def conversations(recipe: WritingRecipe, samples: Sequence[Any], packed: bool) -> LanguageRows:
-    """Conversations, the assistant's turns to be learnt; none is cut, for what is left would be another one."""
+    """Conversations, the assistant's turns to be learnt; none is cut, for the rest would be another conversation."""
     return chat_rows(samples, recipe.form, packed=packed)
 
 

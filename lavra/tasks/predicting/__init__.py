@@ -1,1 +1,1 @@
-"""How tasks are asked: from texts to logits to predictions."""
+"""The answers of tasks: from texts to logits to predictions."""

@@ -22,7 +22,7 @@ def answer(
     Args:
         model: finetuned for questions.
         questions: (question, passage) each.
-        config: how spans are chosen, and whether "no answer" is one.
+        config: the choice of spans, and whether "no answer" is allowed.
 
     Raises:
         InputError: the model has another head, or a question or passage is empty or leaves no room for the other.
@@ -32,7 +32,7 @@ def answer(
 
 
 def predict_answers(model: HeadedModel, requests: Sequence[AnswerRequest]) -> list[Prediction[SpanAnswer]]:
-    """As `answer`, with what was read and what was not as it was given."""
+    """The answers as `answer` gives them, with the number of tokens and warnings."""
     return _predicted(model, [(one.question, one.context, SpanConfig(allow_none=one.allow_none)) for one in requests])
 
 
@@ -52,7 +52,7 @@ def _predicted(model: HeadedModel, asked: Sequence[tuple[str, str, SpanConfig]])
     logits = model.logits(rows)
     by_config = {config: _spans(rows, samples, logits, config) for config in {config for *_, config in asked}}
     num_tokens = [sum(len(rows.encoded.ids[row]) for row in rows.rows_of[number]) for number in range(len(samples))]
-    warnings = tuple(trouble.what for trouble in rows.troubles if not trouble.dropped)  # of how pairs are laid out
+    warnings = tuple(issue.what for issue in rows.issues if not issue.dropped)  # issues of the layout of pairs
     return [
         Prediction(value=_span_answer(by_config[config][number]), num_tokens=num_tokens[number], warnings=warnings)
         for number, (*_, config) in enumerate(asked)
@@ -62,7 +62,7 @@ def _predicted(model: HeadedModel, asked: Sequence[tuple[str, str, SpanConfig]])
 def answer_samples(
     model: HeadedModel, samples: Sequence[QuestionSample], config: SpanConfig | None = None
 ) -> dict[int, Answered]:
-    """By number of the sample; those whose question does not fit into a row are left out."""
+    """The answers by number of the sample; samples whose question does not fit into a row are left out."""
     rows = unlabelled_question_rows(samples, model.form(truncate=True))
     return _spans(rows, samples, model.logits(rows), config or SpanConfig())
 

@@ -25,13 +25,13 @@ from lavra.metrics.probabilities import softmax
 
 @dataclass(frozen=True, kw_only=True)
 class SpanConfig:
-    """How answers are chosen.
+    """The choice of answers.
 
     Attributes:
         n_best: starts and ends looked at in each window, and candidates kept for a question.
         max_answer_tokens: longest answer.
         allow_none: whether a passage may have no answer (SQuAD 2.0).
-        none_threshold: by how much "no answer" must lead; tuned on validation data.
+        none_threshold: lead that "no answer" must have; tuned on validation data.
     """
 
     n_best: int = 20
@@ -49,11 +49,11 @@ class SpanConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """One candidate.
+    """A candidate answer.
 
     Attributes:
-        text: of the passage; empty for "no answer".
-        start, stop: its characters.
+        text: the candidate's part of the passage; empty for "no answer".
+        start, stop: the candidate's characters in the passage.
         score: start logit plus end logit.
         probability: softmax of the scores over the candidates of the question.
     """
@@ -67,13 +67,13 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What is predicted of a question.
+    """The prediction for a question.
 
     Attributes:
         text: the answer; empty for "no answer".
         best: the candidate chosen, `None` where no span could be formed.
         candidates: the best ones, likeliest first.
-        none_lead: by how much "no answer" leads the best span; `None` where it is not allowed or there is no span.
+        none_lead: lead of "no answer" over the best span; `None` where it is not allowed or there is no span.
     """
 
     text: str
@@ -92,12 +92,12 @@ def answer_spans(
     """The answer to each question the table has rows of.
 
     Args:
-        table: made of `samples`.
+        table: the rows made of `samples`.
         samples: the questions.
         start_logits: for each row of the table, in its order, one number a token; padding behind a row is not looked
             at.
         end_logits: the same of last tokens.
-        config: how to choose.
+        config: settings of the choice.
 
     Returns:
         By number of the question among `samples`.

@@ -32,7 +32,7 @@ HOLDS = 0.5
 
 
 def classify(model: HeadedModel, texts: Sequence[TextOrPair], *, truncate: bool = False) -> list[Classification]:
-    """What each text, or pair of texts, is; in their order.
+    """The labels of each text, or pair of texts, in their order.
 
     Args:
         model: finetuned for classification.
@@ -48,7 +48,7 @@ def classify(model: HeadedModel, texts: Sequence[TextOrPair], *, truncate: bool 
 
 
 def predict_classes(model: HeadedModel, requests: Sequence[ClassifyRequest]) -> list[Prediction[Classification]]:
-    """As `classify`, with what was read and what was not."""
+    """The labels as `classify` gives them, with the number of tokens read and warnings."""
     model.require(CLASSIFY)
     head = model.model.task
     groups = [
@@ -79,24 +79,24 @@ def read_classification(
 
 
 def rerank(model: HeadedModel, query: str, texts: Sequence[str], *, truncate: bool = False) -> list[Ranked]:
-    """The texts by how well they fit a query, best first (ties by their order).
+    """The texts by their fit to a query, best first (ties by their order).
 
     Args:
         model: a cross-encoder: finetuned for reranking, or for regression on pairs.
-        query: what is looked for.
-        texts: what may fit.
-        truncate: read only the beginning of what is too long.
+        query: the text to search for.
+        texts: the candidates.
+        truncate: read only the beginning of texts that are too long.
     """
     request = RankRequest(query=query, texts=tuple(texts), truncate=truncate)
     return list(predict_ranks(model, [request])[0].value)
 
 
 def predict_ranks(model: HeadedModel, requests: Sequence[RankRequest]) -> list[Prediction[tuple[Ranked, ...]]]:
-    """As `rerank`, for several queries, with what was read and what was not."""
+    """The ranks as `rerank` gives them, for several queries, with the number of tokens read and warnings."""
     model.require(RERANK, CLASSIFY)
     if len(model.model.task.labels) != 1:
         raise InputError(
-            f"this model tells {len(model.model.task.labels)} labels apart and a reranker has one output; "
+            f"this model has {len(model.model.task.labels)} labels, and a reranker has one output; "
             "finetune one with lavra finetune --task rerank"
         )
     groups = [
@@ -112,18 +112,18 @@ def predict_ranks(model: HeadedModel, requests: Sequence[RankRequest]) -> list[P
 
 
 def _ranked(logits: Float32s) -> tuple[Ranked, ...]:
-    """(N,) logits, best first."""
+    """The ranks of (N,) logits, best first."""
     scores = sigmoid(logits)
     return tuple(Ranked(index=int(place), score=float(scores[place])) for place in np.argsort(-scores, kind="stable"))
 
 
 def choose(model: HeadedModel, text: str, choices: Sequence[str], *, truncate: bool = False) -> Classification:
-    """Which of several endings fits a text best; the labels of the answer are the choices' numbers, from 0."""
+    """The best of several endings for a text; the labels of the answer are the choices' numbers, from 0."""
     return predict_choices(model, [ChooseRequest(text=text, choices=tuple(choices), truncate=truncate)])[0].value
 
 
 def predict_choices(model: HeadedModel, requests: Sequence[ChooseRequest]) -> list[Prediction[Classification]]:
-    """As `choose`, for several texts, with what was read and what was not."""
+    """The choices as `choose` makes them, for several texts, with the number of tokens read and warnings."""
     model.require(CHOOSE)
     for number, one in enumerate(requests):
         if len(one.choices) < 2:

@@ -18,10 +18,10 @@ from lavra.tasks.table import head_of, task_of_request
 
 
 class HeadedPredictor:
-    """The port.
+    """The `Predictor` of a `HeadedModel`.
 
     Args:
-        headed: the model, its tokenizer and how much is computed at once.
+        headed: the model, its tokenizer and the batch size.
     """
 
     def __init__(self, headed: HeadedModel) -> None:
@@ -53,7 +53,7 @@ class HeadedPredictor:
         for kind, numbers in groups.items():
             task = task_of_request(requests[numbers[0]])
             if task is None:
-                raise InputError(f"{kind.__name__} is no request of a task; ask {self.task} what it answers")
+                raise InputError(f"{kind.__name__} is not a request of a task; ask {self.task} what it answers")
             answered = resolve(head_of(task).predict)(self.headed, [requests[number] for number in numbers])
             found.update(zip(numbers, answered, strict=True))
         return [found[number] for number in range(len(requests))]

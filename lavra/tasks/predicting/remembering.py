@@ -1,4 +1,4 @@
-"""A model with a head that is asked about each text once: a labelled file is predicted, then scored."""
+"""A model with a head that computes each text once: a labelled file is predicted, then scored."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lavra.tasks.predicting.headed import HeadedModel
 
 
 class RememberingModel(HeadedModel):
-    """The same model; logits it has given before are looked up by what they were given for.
+    """The same model, with a memory: the logits of a row computed before are looked up.
 
     They are kept as long as it is: for one file, not for a server.
 
     Args:
-        headed: what computes.
+        headed: the model that computes.
     """
 
     def __init__(self, headed: HeadedModel) -> None:
@@ -26,13 +26,14 @@ class RememberingModel(HeadedModel):
             max_tokens=headed.max_tokens,
             virtual=headed.virtual,
         )
+        self._headed = headed
         self._known: dict[bytes, Float32s] = {}
 
     def logits(self, rows: TaskRows) -> list[Float32s]:
-        """As `HeadedModel.logits`; nothing is computed where all rows are known, alone or in a group."""
+        """The logits as `HeadedModel.logits` gives them; rows computed before, alone or in a group, are looked up."""
         keys = [[_key(rows, row) for row in rows.own(number)] for number in range(len(rows))]
         if any(key not in self._known for own in keys for key in own):
-            for own, found in zip(keys, super().logits(rows), strict=True):
+            for own, found in zip(keys, self._headed.logits(rows), strict=True):
                 self._known.update(zip(own, found if len(own) > 1 else [found], strict=True))
         return [np.stack([self._known[key] for key in own]) if len(own) > 1 else self._known[own[0]] for own in keys]
 

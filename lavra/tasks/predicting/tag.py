@@ -16,7 +16,7 @@ from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.tag import TAG
 
 OUTSIDE = "O"
-"""Tag of a word that is no part of an entity, and of one the tokenizer has no tokens for."""
+"""Tag of a word that is not part of an entity, and of one the tokenizer has no tokens for."""
 
 
 def tag(model: HeadedModel, texts: Sequence[str | Sequence[str]]) -> list[Tagging]:
@@ -34,16 +34,16 @@ def tag(model: HeadedModel, texts: Sequence[str | Sequence[str]]) -> list[Taggin
 
 
 def predict_tags(model: HeadedModel, requests: Sequence[TagRequest]) -> list[Prediction[Tagging]]:
-    """As `tag`, with what was read and what was not."""
+    """The tags as `tag` gives them, with the number of tokens read and warnings."""
     model.require(TAG)
     samples = [_sample(one.text, number) for number, one in enumerate(requests)]
     rows = unlabelled_tag_rows(samples, model.form(truncate=True), config=TagConfig())
     num_tokens, warnings = [0] * len(samples), [list[str]() for _ in samples]
     for number, ids in zip(rows.sources, rows.encoded.ids, strict=True):
         num_tokens[number] += len(ids)
-    for trouble in rows.troubles:
-        says = f"{trouble.what}: every word is tagged {OUTSIDE}" if trouble.dropped else trouble.what
-        warnings[trouble.place.line].append(says)
+    for issue in rows.issues:
+        says = f"{issue.what}: every word is tagged {OUTSIDE}" if issue.dropped else issue.what
+        warnings[issue.place.line].append(says)
     return [
         Prediction(value=_tagging(sample, tags), num_tokens=num_tokens[number], warnings=tuple(warnings[number]))
         for number, (sample, tags) in enumerate(zip(samples, _tags(model, rows, samples), strict=True))
@@ -82,7 +82,7 @@ def _tagging(sample: TagSample, tags: Sequence[tuple[str, float]]) -> Tagging:
 
 
 def entities_of(sample: TagSample, tags: Sequence[tuple[str, float]]) -> list[Entity]:
-    """What the tags of a sentence make, in order."""
+    """The entities that the tags of a sentence make, in order."""
     found = []
     for label, first, end in spans([name for name, _ in tags]):
         start, stop = sample.offsets[first][0], sample.offsets[end - 1][1]

@@ -1,1 +1,1 @@
-"""How tasks are judged: from predictions to scores."""
+"""The scores of tasks: from predictions to scores."""

@@ -18,17 +18,17 @@ from lavra.metrics.answers import SquadVersion, answer_scores
 from lavra.metrics.classification import classification_scores, multi_label_scores, regression_scores
 from lavra.metrics.entities import entity_scores
 from lavra.metrics.probabilities import sigmoid
-from lavra.tasks.learning.recipe import Scores
 from lavra.tasks.predicting.answer import answer_samples
 from lavra.tasks.predicting.answer_spans import SpanConfig
 from lavra.tasks.predicting.classify import HOLDS
 from lavra.tasks.predicting.headed import HeadedModel
 from lavra.tasks.predicting.tag import tag_samples
+from lavra.tasks.scoring.scores import Scores
 from lavra.tasks.table import head_of
 
 
 def score_task(model: HeadedModel, samples: Sequence[Any]) -> Scores:
-    """What the model's task is usually judged by; texts over its context are cut, as in training."""
+    """The usual scores of the model's task; texts over its context are cut, as in training."""
     found: Scores = resolve(head_of(model.spec).score)(model, samples)
     return found
 
@@ -54,7 +54,7 @@ def score_labels(model: HeadedModel, samples: Sequence[TextSample]) -> Scores:
 
 
 def score_relevance(model: HeadedModel, samples: Sequence[TextSample]) -> Scores:
-    """Reranking: how well scores and labels agree, and how many pairs fall on the right side of one half."""
+    """Reranking: correlation of scores and labels, and the share of pairs on the right side of one half."""
     known = [sample for sample in samples if sample.label is not None]
     chances = sigmoid(_text_logits(model, known)[:, 0])
     wanted = np.array([sample.label for sample in known], dtype=np.float64)
@@ -84,7 +84,7 @@ def score_answers(model: HeadedModel, samples: Sequence[QuestionSample]) -> Scor
 
 
 def score_choices(model: HeadedModel, samples: Sequence[ChoiceSample]) -> Scores:
-    """Share of right choices."""
+    """The share of right choices."""
     known = [sample for sample in samples if sample.label is not None]
     rows = unlabelled_choice_rows(known, model.form(truncate=True))
     right = [

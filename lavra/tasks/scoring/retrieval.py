@@ -1,12 +1,12 @@
-"""Does a query find its passage among all of them: recall and reciprocal rank of held-out pairs, beside BM25's.
+"""Search for the passage of each query among all passages: recall and reciprocal rank of held-out pairs, beside BM25's.
 
-Each pair is a query and the one passage it is to find; every different passage of the collection is a candidate.  What
-other pairs say is right for the same query is no candidate then, for nobody can tell which of two right passages should
-come first.  A passage that scores the same as others stands at each of their ranks equally often: a figure is what a
-fair draw among equals gives on average, so a model that cannot tell passages apart finds one in as many as there are.
+Each pair is a query and the one passage it is to find; every different passage of the collection is a candidate.  The
+right passages of other pairs of the same query are no candidates then, for no rule orders two right passages.
+A passage that scores the same as others stands at each of their ranks equally often: a figure is the average of a
+fair draw among equals, so a model that cannot tell passages apart finds one in as many as there are.
 (Counting only better-scored passages would call such a model perfect.)
 
-What is measured is anything that scores passages (`lavra.adapt.passage_scores`): a sentence encoder, BM25, or either of
+Anything that scores passages can be measured (`lavra.adapt.passage_scores`): a sentence encoder, BM25, or either of
 them with its best passages put in order by a cross-encoder (`RerankedScores`).
 """
 
@@ -35,12 +35,12 @@ from lavra.metrics.intervals import Interval, difference_interval
 from lavra.metrics.ranking import RankingScores
 
 Rerank = Callable[[str, Sequence[str]], Sequence[Ranked]]
-"""(query, texts) -> each text's place among them and how well it fits, in any order."""
+"""(query, texts) -> the place of each text among them and its score, in any order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranks:
-    """Where the right passage of each of Q pairs stands.
+    """The rank of the right passage of each of Q pairs.
 
     Attributes:
         better: (Q,) candidates that score higher.
@@ -65,7 +65,7 @@ class Ranks:
     def scores(self, cutoffs: Sequence[int] = (1, 5, 10)) -> RankingScores:
         """`recall@k` at each cutoff and `mrr`, of each pair.
 
-        A cutoff that spares some pair no candidate says nothing of it; `trivial` finds such ones.
+        A cutoff that takes all candidates of some pair is not a test of that pair; `trivial` finds such cutoffs.
 
         Raises:
             ConfigError: a cutoff is below 1.
@@ -81,15 +81,15 @@ class Ranks:
         )
 
     def trivial(self, cutoffs: Sequence[int]) -> tuple[int, ...]:
-        """The cutoffs at which some pair is found whatever the scores, for it has no more candidates than that."""
+        """The cutoffs at which some pair is found with any scores, for it has no more candidates than that."""
         return tuple(cutoff for cutoff in cutoffs if cutoff >= int(self.num_candidates.min()))
 
 
 def rank_pairs(pairs: Sequence[PairSample], searched: PassageScores) -> Ranks:
-    """Where each pair's passage stands for its query.
+    """The rank of each pair's passage for its query.
 
     Args:
-        pairs: anchors are queries, positives what they are to find; negatives count as any other passage.
+        pairs: anchors are queries, positives the passages to find; negatives count as any other passage.
         searched: the collection, every positive in it.
 
     Raises:
@@ -115,11 +115,11 @@ class RetrievalComparison:
     """A sentence encoder beside BM25 on the same pairs and passages.
 
     Attributes:
-        ours: of the encoder.
-        bm25: of BM25.
+        ours: scores of the encoder.
+        bm25: scores of BM25.
         num_passages: different passages searched.
-        trivial: cutoffs at which recall is 1 for some pair whatever the scores, for there are too few passages.
-        ahead: how far the encoder is ahead, by score: the interval of the difference over pairs drawn again.
+        trivial: cutoffs at which recall is 1 for some pair with any scores, for there are too few passages.
+        ahead: lead of the encoder, by score: the interval of the difference over pairs drawn again.
     """
 
     ours: RankingScores
@@ -150,7 +150,7 @@ def compare_with_bm25(
         embed: makes the vectors, such as `lavra.load(…).embed`.
         passages: further ones to search among, beside all positives of the pairs.
         cutoffs: ranks to look down to.
-        size: only the first so many numbers of each vector are used.
+        size: use only the first `size` numbers of each vector.
 
     Raises:
         InputError: as `rank_pairs`.
@@ -177,7 +177,7 @@ class RerankedScores:
     Args:
         first: scores all passages.
         rerank: scores some, such as `partial(lavra.tasks.predicting.classify.rerank, model)`.
-        depth: how many of the best are reranked; among equal ones the earlier passages are taken.
+        depth: number of the best passages to rerank; among equal ones the earlier passages are taken.
     """
 
     def __init__(self, first: PassageScores, rerank: Rerank, *, depth: int = 100) -> None:
@@ -187,7 +187,7 @@ class RerankedScores:
 
     @property
     def passages(self) -> tuple[str, ...]:
-        """Those of the first search."""
+        """The passages of the first search."""
         return self._first.passages
 
     def scores(self, queries: Sequence[str]) -> Float64s:

@@ -1,1 +1,1 @@
-"""Chunkers: whole documents in parts that are embedded and found as one, by place, never by copy."""
+"""Chunkers: divide whole documents into chunks, as places in the text; a chunk is embedded and found as a unit."""

@@ -1,8 +1,8 @@
-"""Where the meaning of a document changes: between the neighbouring sentences that are farthest apart.
+"""Divide a document where its meaning changes: between the neighbouring sentences that are farthest apart.
 
-Each sentence is embedded together with the one before and the one after it; where the cosine distance of two neighbours
-is over a percentile of all distances of the document, a part ends.  After Kamradt 2023 ("5 levels of text splitting"),
-as LangChain's SemanticChunker and LlamaIndex' SemanticSplitterNodeParser have it.
+Each sentence is embedded together with the sentence before it and the sentence after it; where the cosine distance of
+two neighbours is over a percentile of all distances of the document, a part ends.  After Kamradt 2023 ("5 levels of
+text splitting"), as implemented by LangChain's SemanticChunker and LlamaIndex' SemanticSplitterNodeParser.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _BATCH: Final = 1024  # sentences, so that a book's are not all copied at once
 
 
 def meaning_parts(text: str, starts: Sequence[int], percentile: float, embed: EmbedTexts) -> list[tuple[int, int]]:
-    """The parts of a text; together they are the text.
+    """The parts of a text; joined, they are the text.
 
     Args:
-        text: the whole.
-        starts: of its sentences.
-        percentile: of the distances; a greater one gives fewer parts.
-        embed: gives vectors of texts.
+        text: the whole text.
+        starts: places where its sentences begin.
+        percentile: percentile of the distances; a greater value gives fewer parts.
+        embed: computes the vectors of texts.
     """
     if len(starts) < 3:  # two sentences have one distance, which is no less than any percentile of itself
         return [(0, len(text))]
@@ -37,7 +37,7 @@ def meaning_parts(text: str, starts: Sequence[int], percentile: float, embed: Em
 
 
 def _distances(text: str, starts: Sequence[int], embed: EmbedTexts) -> npt.NDArray[np.float64]:
-    """(N - 1,) the cosine distance of each sentence, with its neighbours, and the next; 0 where a vector is zero."""
+    """(N - 1,) the cosine distance of each sentence, with its neighbours, to the next; 0 where a vector is zero."""
     ends = [*starts[1:], len(text)]
     count = len(starts)
     windows = ((starts[max(0, number - 1)], ends[min(count - 1, number + 1)]) for number in range(count))

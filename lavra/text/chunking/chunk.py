@@ -1,8 +1,8 @@
-"""A whole document in chunks.
+"""Divide a whole document into chunks.
 
-Whatever the method, chunks are places in the text: in order, none empty, none with white space at its ends, none longer
-than `size` tokens as the tokenizer counts the chunk by itself, and every character that is no white space is in one.
-None ends inside a character as people see it, unless that character alone is longer than a chunk may be.
+With every method, chunks are places in the text: in order, none empty, none with white space at its ends, none longer
+than `size` tokens as the tokenizer counts the chunk by itself.  Every character that is not white space is in a chunk.
+No chunk ends inside a character as people see it, unless that character alone is longer than a chunk may be.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def chunk_spans(
 
     Args:
         whole: the document.
-        config: how it is divided.
-        tokenize: of the encoder that will read the chunks.
-        embed: gives vectors of texts; `SEMANTIC` needs it.
+        config: settings of the chunks.
+        tokenize: the tokenizer of the encoder that will read the chunks.
+        embed: computes the vectors of texts; `SEMANTIC` needs it.
 
     Raises:
         ConfigError: `SEMANTIC` without `embed`, or one character has more tokens than a chunk may.
-        MissingDependencyError: spaCy's rule is asked for and spaCy is not installed.
+        MissingDependencyError: the settings ask for spaCy's rule and spaCy is not installed.
     """
     tokens = PlacedTokens(whole.text, tokenize)
     method = config.method or default_method(whole)
@@ -61,7 +61,7 @@ def chunk_spans(
 
 
 def _add(span: ChunkSpan, spans: list[ChunkSpan]) -> None:
-    """Put a chunk behind the others; of two that overlap and differ in white space alone, the longer one stays."""
+    """Append a chunk; of two chunks that overlap and differ in white space alone, the longer chunk stays."""
     while spans and spans[-1].start >= span.start and spans[-1].end <= span.end:
         spans.pop()
     if not spans or span.end > spans[-1].end:
@@ -79,7 +79,7 @@ _BY_SENTENCES = frozenset({ChunkMethod.SENTENCE, ChunkMethod.SEMANTIC})
 
 
 def _starts(whole: WholeText, config: ChunkConfig) -> list[int]:
-    """Where sentences begin; never inside a character."""
+    """The places where sentences begin; never inside a character."""
     places = sentence_starts(whole, config.sentences)
     return [place for place in places if not is_inside_character(whole.text, place)]
 
@@ -104,7 +104,7 @@ def _parts(
     starts: Sequence[int],
     embed: EmbedTexts | None,
 ) -> Iterable[tuple[int, int]]:
-    """The parts that no chunk goes across; together they are the text."""
+    """The parts of the text, joined the whole text; no chunk crosses the border of two parts."""
     if method is ChunkMethod.SEMANTIC:
         if embed is None:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""How documents are divided into chunks."""
+"""Settings of chunks: how documents are divided."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Final
 from lavra.base.errors import ConfigError
 
 LEAST_SIZE: Final = 8
-"""Tokens that a chunk may have at the least: the bytes of one character are up to four tokens of some tokenizers."""
+"""Least `size` of chunks in tokens: the bytes of one character are up to four tokens of some tokenizers."""
 
 
 class ChunkMethod(Enum):
-    """Where chunks end."""
+    """The places where chunks end."""
 
-    TOKENS = "tokens"  # after so many tokens
-    SENTENCE = "sentence"  # where a sentence does
+    TOKENS = "tokens"  # after a number of tokens
+    SENTENCE = "sentence"  # at the end of a sentence
     RECURSIVE = "recursive"  # at the last place of the highest rank: heading, paragraph, line, sentence, space
-    HEADING = "heading"  # where a section of the document does
-    CODE = "code"  # where a definition does
+    HEADING = "heading"  # at the end of a section of the document
+    CODE = "code"  # at the end of a definition
     SEMANTIC = "semantic"  # where the meaning of neighbouring sentences changes most
 
 
@@ -32,15 +32,15 @@ class SentenceRule(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkConfig:
-    """How documents are divided into chunks.
+    """Settings of chunks: how documents are divided.
 
     Attributes:
-        method: where chunks end; `None` takes `CODE` for source code, `HEADING` for a document with headings and
-            `RECURSIVE` for the others.
-        size: tokens of a chunk, at most.
-        overlap: tokens at the end of a chunk that the next one repeats, at most.
-        sentences: who says where sentences end, for the methods that ask.
-        breakpoint_percentile: of `SEMANTIC`: neighbouring sentences whose distance is over this percentile of all
+        method: where chunks end; without it `code` for source code, `heading` for a document with headings and
+            `recursive` for the others.
+        size: most tokens of a chunk.
+        overlap: most tokens at the end of a chunk that the next chunk repeats.
+        sentences: the rule that finds the ends of sentences, for the methods that need them.
+        breakpoint_percentile: of `semantic`: neighbouring sentences whose distance is over this percentile of all
             distances of the document are divided.
     """
 

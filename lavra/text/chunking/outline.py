@@ -1,5 +1,5 @@
-"""The outline of a document, and its parts: a section that fits with all its subsections stays whole, the others are
-divided into what stands before their subsections and these.
+"""The outline of a document, and its parts: a section that fits with all its subsections stays whole; a longer section
+is divided into the text before its subsections and the subsections themselves.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ class OutlinePart:
     """A part of a text with the parts nested in it.
 
     Attributes:
-        start: of its first character.
-        end: behind its last.
-        children: in order; none overlap.
+        start: place of its first character.
+        end: place behind its last character.
+        children: the nested parts, in order; none overlap.
     """
 
     start: int
@@ -27,7 +27,7 @@ class OutlinePart:
 
 
 def heading_outline(whole: WholeText) -> OutlinePart:
-    """The sections that a document's headings begin; one ends where the next of its level or above begins."""
+    """The sections that a document's headings begin; a section ends at the next heading of its level or above."""
     ends = _ends(whole.headings, len(whole.text))
     return _outline([(each.start, end) for each, end in zip(whole.headings, ends, strict=True)], len(whole.text))
 
@@ -49,12 +49,12 @@ def extension_of_name(name: str) -> str:
 
 
 def outline_parts(section: OutlinePart, text: str, fits: Callable[[int, int], bool]) -> Iterator[tuple[int, int]]:
-    """The parts of a section, in order; together they are the section.
+    """The parts of a section, in order; joined, they are the section.
 
     Args:
-        section: of the text.
-        text: the whole.
-        fits: whether the text between two places is no longer than a chunk may be.
+        section: a section of the text.
+        text: the whole text.
+        fits: returns whether the text between two places is no longer than a chunk may be.
     """
     if not section.children or fits(section.start, section.end):
         yield section.start, section.end
@@ -66,14 +66,14 @@ def outline_parts(section: OutlinePart, text: str, fits: Callable[[int, int], bo
         if is_alone:
             yield place, child.start
         for start, end in outline_parts(child, text, fits):
-            yield (start if is_alone or start != child.start else place), end  # a bare title goes with what follows
+            yield (start if is_alone or start != child.start else place), end  # a bare title goes with the next
         place = child.end
     if text[place : section.end].strip():
         yield place, section.end
 
 
 def _ends(headings: Sequence[Heading], length: int) -> list[int]:
-    """Where the section of each heading ends."""
+    """The places where the section of each heading ends."""
     ends, open_sections = [length] * len(headings), list[int]()
     for number, heading in enumerate(headings):
         while open_sections and headings[open_sections[-1]].level >= heading.level:
@@ -83,7 +83,7 @@ def _ends(headings: Sequence[Heading], length: int) -> list[int]:
 
 
 def _outline(spans: Sequence[tuple[int, int]], length: int) -> OutlinePart:
-    """The tree of spans, which are in the order they begin; each lies within or behind the ones before it."""
+    """The tree of spans, which are in the order they begin; each span lies within or behind the spans before it."""
     root = OutlinePart(start=0, end=length)
     around = [root]
     for start, end in spans:

@@ -1,7 +1,8 @@
-"""One part of a document in chunks of so many tokens, each beginning within the end of the one before it.
+"""Divide a part of a document into chunks of a given number of tokens; a chunk may begin within the end of the chunk
+before it.
 
-The chunks are the sections of the one cutter (`lavra.text.cutting`); what differs between methods is where a chunk may
-end and where the next may begin.
+The chunks are the sections of the cutter `lavra.text.cutting`; methods differ in the places where a chunk may end and
+where the next chunk may begin.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from lavra.text.sentences import SENTENCE_END
 from lavra.text.whole import ChunkSpan
 
 EndRule = Callable[[str, int, Reach, int], int]
-"""For a text, the start of a chunk, the end of the longest one and the end of the chunk before it: where it ends."""
+"""From a text, the start of a chunk, the end of the longest chunk and the end of the chunk before: the chunk's end."""
 BeginRule = Callable[[str, int, int], int]
-"""For a text and the first and last place where the next chunk may begin: where it begins."""
+"""From a text and the first and last place where the next chunk may begin: the place where it begins."""
 
 MOST_CHARS_A_TOKEN: Final = 32
 """A chunk has at most this many characters a token: some tokenizers make one token of any word they do not know."""
@@ -36,11 +37,11 @@ class Packer:
 
     Attributes:
         text: the whole text.
-        tokens: of it.
-        size: tokens of a chunk, at most.
-        overlap: tokens at the end of a chunk that the next one repeats, at most.
-        end: where chunks end.
-        begin: where the next one begins.
+        tokens: the tokens of the text.
+        size: most tokens of a chunk.
+        overlap: most tokens at the end of a chunk that the next chunk repeats.
+        end: the rule for the end of a chunk.
+        begin: the rule for the beginning of the next chunk.
     """
 
     text: str
@@ -51,7 +52,7 @@ class Packer:
     begin: BeginRule
 
     def chunks(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """The chunks of the part of the text between two places; together they have all of it."""
+        """The chunks of the part of the text between two places; together they cover all of it."""
         part, place, behind = self.text[start:end], 0, 0
 
         def reach(place: int) -> int:
@@ -74,20 +75,20 @@ class Packer:
 
 
 def end_by_tokens(text: str, start: int, reach: Reach, behind: int) -> int:
-    """After so many tokens."""
+    """End after the greatest number of tokens that fits."""
     return outside_characters(text, reach(start), max(start, behind) + 1)
 
 
 def end_by_structure(text: str, start: int, reach: Reach, behind: int) -> int:
-    """At the last place of the highest rank: heading, paragraph, line, sentence, space."""
+    """End at the last place of the highest rank: heading, paragraph, line, sentence, space."""
     return section_end(text, start, reach, behind=behind)
 
 
 def end_by_sentences(starts: Sequence[int]) -> EndRule:
-    """Before the last sentence that does not fit; a sentence that is too long is cut by structure.
+    """A rule that ends a chunk before the last sentence that does not fit; too long a sentence is cut by structure.
 
     Args:
-        starts: of the sentences of the text that is cut.
+        starts: places where the sentences of the text begin.
     """
 
     def end(text: str, start: int, reach: Reach, behind: int) -> int:
@@ -104,12 +105,12 @@ def end_by_sentences(starts: Sequence[int]) -> EndRule:
 
 
 def begin_at_token(text: str, earliest: int, stop: int) -> int:
-    """At the first place there may be."""
+    """Begin at the earliest place."""
     return outside_characters(text, earliest, 0)
 
 
 def begin_at_sentence(text: str, earliest: int, stop: int) -> int:
-    """At the first sentence or line that begins there, or at a word where a sentence was cut; behind any heading."""
+    """Begin at the first sentence or line, or at a word where a sentence was cut; behind any heading."""
     if _HEADING.match(text, stop):
         return stop
     if text[earliest - 1] == "\n":
@@ -122,7 +123,7 @@ def begin_at_sentence(text: str, earliest: int, stop: int) -> int:
 
 
 def begin_by_sentences(starts: Sequence[int]) -> BeginRule:
-    """At the first whole sentence there is room for."""
+    """A rule that begins a chunk at the first whole sentence that fits into the overlap."""
 
     def begin(text: str, earliest: int, stop: int) -> int:
         number = bisect_left(starts, earliest)
@@ -132,7 +133,7 @@ def begin_by_sentences(starts: Sequence[int]) -> BeginRule:
 
 
 def trimmed(text: str, start: int, end: int) -> ChunkSpan | None:
-    """The span without white space around it; `None` where it has nothing else."""
+    """The span without white space around it; `None` where the span holds only white space."""
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
@@ -141,7 +142,7 @@ def trimmed(text: str, start: int, end: int) -> ChunkSpan | None:
 
 
 def fitting(text: str, span: ChunkSpan, tokenize: TokenSpans, size: int) -> Iterator[ChunkSpan]:
-    """The span, or parts of it where it has more tokens by itself than within its text.
+    """The span, or parts of it where the span by itself has more tokens than within its text.
 
     Raises:
         ConfigError: one character has more tokens than a chunk may.

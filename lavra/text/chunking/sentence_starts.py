@@ -1,4 +1,4 @@
-"""Where the sentences of a document begin, by lavra's rule or spaCy's."""
+"""Find the places where the sentences of a document begin, by lavra's rule or spaCy's."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from lavra.text.cutting import CutConfig, cut
 from lavra.text.sentences import sentence_spans
 from lavra.text.whole import WholeText
 
-_BLOCK_CHARS = 100_000  # spaCy refuses more than a million and keeps an object a token
+_BLOCK_CHARS = 100_000  # spaCy refuses more than a million characters and keeps an object for each token
 _ANY_LANGUAGE = "xx"
 
 
 def sentence_starts(whole: WholeText, rule: SentenceRule) -> list[int]:
-    """Where each sentence of a document begins, in order.
+    """The place where each sentence of a document begins, in order.
 
     Raises:
-        MissingDependencyError: spaCy is asked for and not installed.
+        MissingDependencyError: the rule is spaCy's and spaCy is not installed.
     """
     if rule is SentenceRule.SPACY:
         nlp = _sentencizer(str(whole.meta.get("language", _ANY_LANGUAGE)))

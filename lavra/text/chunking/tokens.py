@@ -1,7 +1,7 @@
-"""Where the tokens of a text stand: what the size of a chunk counts.
+"""The places of the tokens of a text; the size of a chunk counts these tokens.
 
-The tokenizer is handed in, so that a chunk fits the encoder that reads it.  A long text is given to it in blocks that
-end where a paragraph does, so that memory stays bounded.
+The caller passes the tokenizer, so that a chunk fits the encoder that reads it.  A long text goes to the tokenizer in
+blocks that end where a paragraph ends, so that memory stays bounded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WORD: Final = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]")
 
 
 def word_tokens(text: str) -> list[tuple[int, int]]:
-    """The tokenizer for want of another: words, marks, and each letter of scripts without spaces.
+    """The tokenizer where no other is given: words, marks, and each letter of scripts without spaces.
 
     >>> word_tokens("Olá, 世界")
     [(0, 3), (3, 4), (5, 6), (6, 7)]
@@ -36,7 +36,7 @@ class PlacedTokens:
 
     Args:
         text: the text.
-        tokenize: says where its tokens stand.
+        tokenize: returns the places of its tokens.
     """
 
     def __init__(self, text: str, tokenize: TokenSpans) -> None:
@@ -54,11 +54,11 @@ class PlacedTokens:
         return len(self._starts)
 
     def start(self, number: int) -> int:
-        """Where a token begins; the end of the text for a number behind the last."""
+        """The place where a token begins; the end of the text for a number behind the last token."""
         return int(self._starts[number]) if number < len(self._starts) else self._length
 
     def end(self, number: int) -> int:
-        """Where a token ends."""
+        """The place where a token ends."""
         return int(self._ends[number])
 
     def at(self, place: int) -> int:
@@ -66,9 +66,9 @@ class PlacedTokens:
         return int(np.searchsorted(self._ends, place, side="right"))
 
     def before(self, place: int) -> int:
-        """How many tokens begin before a place."""
+        """The number of tokens that begin before a place."""
         return int(np.searchsorted(self._starts, place, side="left"))
 
     def count(self, start: int, end: int) -> int:
-        """How many tokens have characters between two places."""
+        """The number of tokens with characters between two places."""
         return max(0, self.before(end) - self.at(start))

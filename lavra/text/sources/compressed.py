@@ -23,7 +23,7 @@ PEEK_BYTES = 2 << 20  # bzip2 gives nothing before the end of a block, some 900 
 
 
 class BombError(Exception):
-    """A compressed stream expands further than text does."""
+    """Error: a compressed stream expands further than text does."""
 
 
 def open_compressed(path: Path, compression: Compression) -> BinaryIO:
@@ -41,7 +41,7 @@ def open_compressed(path: Path, compression: Compression) -> BinaryIO:
 
 
 def peek(path: Path, compression: Compression, size: int) -> bytes:
-    """The first bytes that come out, of a damaged or truncated file too; fewer when there are no more.
+    """The first decompressed bytes, of a damaged or truncated file too; fewer where the stream ends before.
 
     Raises:
         OSError: the file cannot be opened.
@@ -52,7 +52,7 @@ def peek(path: Path, compression: Compression, size: int) -> bytes:
         try:
             while len(given) < size and raw.tell() < PEEK_BYTES and (block := raw.read(BUFFER_BYTES)):
                 given += inflater.decompress(block, size - len(given))
-        except (zlib.error, OSError, EOFError):  # a new stream begins here, or what follows is damaged
+        except (zlib.error, OSError, EOFError):  # a new stream begins here, or the rest is damaged
             pass
     return given
 

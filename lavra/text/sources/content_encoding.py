@@ -1,4 +1,4 @@
-"""HTTP's content encodings undone: gzip and deflate, within a bound and as far as they are whole (RFC 9110, 8.4.1).
+"""Undo HTTP's content encodings: gzip and deflate, within a bound and up to any damage (RFC 9110, 8.4.1).
 
 Brotli is deliberately not here: it needs a package of its own, and crawls for text store pages decoded.
 """
@@ -8,17 +8,17 @@ from __future__ import annotations
 import zlib
 
 BLOCK_BYTES = 1 << 16
-_PLAIN = frozenset({"identity", "", "none", "utf-8"})  # the last two are said by servers and mean nothing
+_PLAIN = frozenset({"identity", "", "none", "utf-8"})  # servers send the last two, and they mean nothing
 _PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 CONTENT_ENCODINGS = _PLAIN | _PACKED
-_ANY_HEADER, _NO_HEADER = 47, -15  # of gzip or zlib; none, as some servers understand "deflate"
+_ANY_HEADER, _NO_HEADER = 47, -15  # zlib's codes: a gzip or zlib header, or none, as some servers send "deflate"
 
 
 def decoded_content(data: bytes, encoding: str, most: int) -> tuple[bytes, bool]:
-    """At most `most` bytes of what was sent, and whether the encoding was whole as far as that.
+    """At most `most` decoded bytes, and whether the encoding was undamaged up to there.
 
-    Content that is not encoded though its header says so is given as it is: archives keep the headers of what they
-    have decoded.
+    Content that is not encoded although its header names an encoding is returned as it is: archives keep the headers of
+    content they have decoded.
     """
     if encoding in _PLAIN or not data:
         return data[:most], True

@@ -42,7 +42,7 @@ def csv_rows(file: File, config: ReadConfig, tally: Tally) -> Iterator[TableRow]
         delimiter, column = _find_column(header, config)
         names = _columns(header, delimiter)
         if column is None:
-            tally.file_troubles[whole_rows_note(config.text_field)] += 1
+            tally.file_issues[whole_rows_note(config.text_field)] += 1
         rows = csv.reader(stream, delimiter=delimiter, quoting=_quoting(delimiter))
         number = 1
         try:
@@ -60,7 +60,7 @@ def csv_rows(file: File, config: ReadConfig, tally: Tally) -> Iterator[TableRow]
 
 
 def _text(row: list[str], names: list[str], column: int | None) -> str:
-    """The text of a row: its column's, or all of it."""
+    """The text of a row: the text of its column, or of all columns."""
     if column is None:
         return row_text(dict(zip(names, row, strict=False)))
     return row[column] if column < len(row) else ""

@@ -1,8 +1,8 @@
-"""Word files: paragraphs, headings, lists and tables in the document's order, footnotes behind them.
+"""Read Word files: paragraphs, headings, lists and tables in the document's order, footnotes behind them.
 
-python-docx opens the file and knows its styles; the text is taken from the elements themselves, since its paragraphs
-leave out content controls and tracked insertions.  Headers, footers, comments, pictures and deleted text are not read.
-A file is held in memory as a whole (see `zipped` for the bounds).
+python-docx opens the file and finds its styles; the text is taken from the elements themselves, since python-docx's
+paragraphs leave out content controls and tracked insertions.  Headers, footers, comments, pictures and deleted text are
+not read.  A file is held in memory as a whole (see `zipped` for the bounds).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lavra.text.sources.zipped import open_zip, read_member
 from lavra.text.tally import Tally
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # says the same once more
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # repeats the same content
 _CHARACTERS = {
     f"{_W}tab": "\t",
     f"{_W}br": "\n",
@@ -36,7 +36,7 @@ def read_docx(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document
     """The documents of a `.docx` file.
 
     Raises:
-        UnreadableError: it is damaged, or has no text.
+        UnreadableError: the file is damaged, or has no text.
     """
     with open_zip(file.path, "docx") as archive:
         notes = [read_member(archive, name) for name in _FOOTNOTES]
@@ -67,7 +67,7 @@ def _headings(word: Any) -> dict[str, int]:
 
 
 def _blocks(parent: Any, headings: dict[str, int]) -> Iterator[str]:
-    """A text for each paragraph and each table; a list's items begin with `- `."""
+    """A text for each paragraph and each table; the items of a list begin with `- `."""
     for element in parent:
         if element.tag == f"{_W}p":
             text = _text(element).strip()
@@ -122,7 +122,7 @@ def _footnotes(notes: list[bytes | None]) -> Iterator[str]:
 
 
 def _joined(blocks: list[str]) -> str:
-    """Blocks apart by a blank line, items of one list by none."""
+    """The blocks joined: by a blank line, or by a line break between items of one list."""
     parts: list[str] = []
     for block in blocks:
         if not block:

@@ -1,8 +1,8 @@
-"""EPUB books: one document a chapter, in reading order.
+"""Read EPUB books: one document for each chapter, in reading order.
 
-The container names the package, the package the order of the pages (its spine); each page is read by `xhtml`.  The
-table of contents is left out, footnotes stand behind their chapter.  Obfuscated fonts are no hindrance; encrypted pages
-(DRM) are.  EPUB 3.3, https://www.w3.org/TR/epub-33/; EPUB 2 has the same parts.
+The container names the package, and the package gives the order of the pages (its spine); `xhtml` reads each page.  The
+table of contents is left out, footnotes stand behind their chapter.  A book with obfuscated fonts can be read; a book
+with encrypted pages (DRM) cannot.  EPUB 3.3, https://www.w3.org/TR/epub-33/; EPUB 2 has the same parts.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Chapter:
 
     Attributes:
         page: its name in the zip file.
-        text: headings as Markdown's.
-        title: by the table of contents; empty where that does not list it.
+        text: its text, with headings in Markdown's form.
+        title: its title in the table of contents; empty where the table does not list it.
     """
 
     page: str
@@ -46,12 +46,12 @@ class Chapter:
 
 @dataclass(frozen=True, kw_only=True)
 class _Package:
-    """What the package file says.
+    """The contents of the package file.
 
     Attributes:
         pages: names of the pages in the zip file, in reading order, the table of contents left out.
         facts: title and language of the book.
-        titles: of pages, by the table of contents.
+        titles: titles of pages in the table of contents.
     """
 
     pages: tuple[str, ...]
@@ -63,7 +63,7 @@ def read_epub(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document
     """The documents of an `.epub` file.
 
     Raises:
-        UnreadableError: it is damaged, encrypted, or without pages.
+        UnreadableError: the file is damaged, encrypted, or without pages.
     """
     for chapter in read_chapters(file, tally):
         name, facts = posixpath.basename(chapter.page), dict(tally.facts)
@@ -74,7 +74,7 @@ def read_chapters(file: File, tally: Tally) -> Iterator[Chapter]:
     """The pages of an `.epub` file that have text, in reading order.
 
     Raises:
-        UnreadableError: it is damaged, encrypted, or without pages.
+        UnreadableError: the file is damaged, encrypted, or without pages.
     """
     with open_zip(file.path, "epub") as archive:
         package = _package(archive, tally)
@@ -83,7 +83,7 @@ def read_chapters(file: File, tally: Tally) -> Iterator[Chapter]:
         for name in package.pages:
             data = read_member(archive, name)
             if data is None:
-                tally.file_troubles["page of a book missing"] += 1
+                tally.file_issues["page of a book missing"] += 1
                 continue
             try:
                 text = xhtml_text(decode(data, tally, _declared(data)))
@@ -97,7 +97,7 @@ def read_chapters(file: File, tally: Tally) -> Iterator[Chapter]:
 
 
 def _package(archive: zipfile.ZipFile, tally: Tally) -> _Package:
-    """The package's pages and facts."""
+    """The pages and facts of the package."""
     container = _xml(archive, CONTAINER)
     path = next((root.get("full-path") for root in container.iterfind(".//{*}rootfile")), None)
     if not path:
@@ -122,19 +122,19 @@ def _package(archive: zipfile.ZipFile, tally: Tally) -> _Package:
 
 
 def _contents(items: Iterable[etree._Element]) -> Iterator[str]:
-    """The file of the table of contents, as EPUB 3 and as EPUB 2 has it, in this order."""
+    """The files of the table of contents, in EPUB 3's form and then in EPUB 2's form."""
     found = [(item.get("href", ""), item) for item in items if item is not None]
     yield from (name for name, item in found if "nav" in item.get("properties", "").split())
     yield from (name for name, item in found if item.get("media-type") == "application/x-dtbncx+xml")
 
 
 def _titles(archive: zipfile.ZipFile, names: Sequence[str]) -> dict[str, str]:
-    """The title of each page that a table of contents lists; the first one where it lists several places of a page."""
+    """The title of each page in a table of contents; the first title where the table lists several places of a page."""
     titles: dict[str, str] = {}
     for name in names:
         try:
             root = _xml(archive, posixpath.normpath(name))
-        except UnreadableError:  # the pages are there without it
+        except UnreadableError:  # the pages can be read without it
             continue
         links = [(each.get("href", ""), "".join(each.itertext())) for each in root.iterfind(".//{*}nav//{*}a")]
         points = root.iterfind(".//{*}navPoint")
@@ -151,7 +151,7 @@ def _titles(archive: zipfile.ZipFile, names: Sequence[str]) -> dict[str, str]:
 
 
 def _why_not(item: etree._Element | None) -> str:
-    """Why an entry of the spine is no page to read; empty when it is one."""
+    """The reason why an entry of the spine is not a page to read; empty when it is a page."""
     if item is None:
         return "page of a book that its manifest lacks"
     if "nav" in item.get("properties", "").split():
@@ -160,7 +160,7 @@ def _why_not(item: etree._Element | None) -> str:
 
 
 def _check_encryption(archive: zipfile.ZipFile, pages: tuple[str, ...]) -> None:
-    """Fonts may be obfuscated; pages may not be encrypted."""
+    """Check that no page is encrypted; fonts may be obfuscated."""
     if ENCRYPTION not in archive.namelist():
         return
     names = {unquote(each.get("URI", "")) for each in _xml(archive, ENCRYPTION).iterfind(".//{*}CipherReference")}
@@ -171,7 +171,7 @@ def _check_encryption(archive: zipfile.ZipFile, pages: tuple[str, ...]) -> None:
 
 
 def _declared(page: bytes) -> str | None:
-    """The encoding that a page's XML declaration names."""
+    """The encoding in a page's XML declaration."""
     found = _ENCODING.match(page[:200])
     return found.group(1).decode("ascii") if found else None
 

@@ -1,4 +1,4 @@
-"""HTML: the main text of a page, without menus, adverts and footers.
+"""Read HTML: the main text of a page, without menus, adverts and footers.
 
 Extraction is trafilatura's (Barbaresi 2021, ACL demo): heuristics on the element tree, tables kept, comments left out.
 """
@@ -20,8 +20,8 @@ from lavra.text.encoding import html_charset
 from lavra.text.sources.reading import File, ReadConfig, UnreadableError, open_text, text_documents
 from lavra.text.tally import Tally
 
-HEAD_CHARS = 100_000  # where a page's title is
-MAX_CHARS = 20_000_000  # trafilatura refuses more, and says nothing
+HEAD_CHARS = 100_000  # the beginning of a page, which holds its title
+MAX_CHARS = 20_000_000  # trafilatura refuses longer pages silently
 
 
 _TITLE = re.compile(r"<title[^>]*>([^<]*)</title", re.IGNORECASE)
@@ -29,11 +29,11 @@ _TITLE = re.compile(r"<title[^>]*>([^<]*)</title", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What is read of a page.
+    """The content read from a page.
 
     Attributes:
         text: the main text.
-        title: of the page, as a browser shows it; may be empty.
+        title: title of the page, as a browser shows it; may be empty.
         headings: level, from 1, and text of each heading in the main text, in order.
     """
 
@@ -46,7 +46,7 @@ def read_html(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document
     """The document of a page.
 
     Raises:
-        UnreadableError: it is empty or too large, or has no main text.
+        UnreadableError: the page is empty or too large, or has no main text.
     """
     yield from text_documents(file, open_page(file, tally).text, "", config, tally)
 
@@ -55,7 +55,7 @@ def open_page(file: File, tally: Tally) -> Page:
     """The main text of an `.html` file, with its title and headings.
 
     Raises:
-        UnreadableError: it is empty or too large, or has no main text.
+        UnreadableError: the page is empty or too large, or has no main text.
     """
     with open_text(file, tally, html_charset(file.head())) as stream:
         return read_page(stream.read(MAX_CHARS + 1))
@@ -65,7 +65,7 @@ def main_text(page: str) -> str:
     """The main text of a page.
 
     Raises:
-        UnreadableError: it is empty or too large, or has no main text.
+        UnreadableError: the page is empty or too large, or has no main text.
     """
     return read_page(page).text
 
@@ -74,7 +74,7 @@ def read_page(page: str) -> Page:
     """The main text of a page, with its title and headings.
 
     Raises:
-        UnreadableError: it is empty or too large, or has no main text.
+        UnreadableError: the page is empty or too large, or has no main text.
     """
     if not page.strip():
         raise UnreadableError("empty")

@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line, one document an object, read line by line."""
+"""Read JSON Lines: one object on each line, one document for each object, line by line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lavra.text.tally import Tally
 
 
 def read_jsonl(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]:
-    """The documents of a `.jsonl` file; lines that give none are counted by reason.
+    """The documents of a `.jsonl` file; lines without a document are counted by reason.
 
     Raises:
         UnreadableError: no line has the text field.
@@ -23,7 +23,7 @@ def read_jsonl(file: File, config: ReadConfig, tally: Tally) -> Iterator[Documen
 
 
 def jsonl_rows(file: File, config: ReadConfig, tally: Tally) -> Iterator[TableRow]:
-    """The rows of a `.jsonl` file that have text; lines that give none are counted by reason.
+    """The rows of a `.jsonl` file that have text; lines without text are counted by reason.
 
     Raises:
         UnreadableError: no line has the text field.
@@ -40,7 +40,7 @@ def jsonl_rows(file: File, config: ReadConfig, tally: Tally) -> Iterator[TableRo
                 tally.rows_skipped[reason] += 1
                 continue
             if config.text_field not in row and not found:
-                tally.file_troubles[whole_rows_note(config.text_field)] += 1
+                tally.file_issues[whole_rows_note(config.text_field)] += 1
             found = True
             yield TableRow(number=number, text=text, facts=row_facts(row, config.text_field))
     if not found:
@@ -57,7 +57,7 @@ def _text(row: dict[str, Any], config: ReadConfig) -> str | None:
 
 
 def _row_of(line: str, fields: set[str]) -> tuple[dict[str, Any] | None, str]:
-    """The object of one line, or None, and why it may give no document; its fields' names are added to `fields`."""
+    """The object of one line, or None with the reason; the names of its fields are added to `fields`."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

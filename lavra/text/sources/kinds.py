@@ -1,8 +1,8 @@
-"""Which files are text, of which kind, and who reads them: by name, and by content where that says more.
+"""Find the kind and the reader of a file: by its name, and by its content where the content is more certain.
 
-Formats that begin with a mark of their own (PDF, zip, gzip, WARC, images …) are known by it, whatever the file is
-called; texts look alike, so among those the name decides.  Source code is not opened to find out.  What cannot be read
-is named, with what to do about it.
+Formats that begin with a mark of their own (PDF, zip, gzip, WARC, images …) are recognised by it, under any file name;
+texts look alike, so among texts the name decides.  Source code is not opened to find its kind.  A file that cannot be
+read is named, with the remedy.
 
 The table of readers is lazy, so that a corpus of code never imports an HTML parser.
 """
@@ -34,7 +34,7 @@ READERS = {
     "wikipedia": "lavra.text.sources.wikipedia:read_wikipedia",
 }
 
-# The kind of the documents of formats that are known by their content.
+# The kind of the documents of formats that are recognised by their content.
 KINDS = {"epub": "markdown", "pdf": "text", "docx": "markdown", "warc": "html", "wikipedia": "markdown"} | {
     "parquet": "record",
     "html": "html",
@@ -79,11 +79,11 @@ _import_module: Callable[[str], object] = importlib.import_module
 
 @dataclass(frozen=True, kw_only=True)
 class NotText:
-    """A file that nobody reads.
+    """A file without a reader.
 
     Attributes:
         reason: a phrase to count by.
-        remedy: what to do.
+        remedy: the user's next step.
     """
 
     reason: str
@@ -91,7 +91,7 @@ class NotText:
 
 
 def extension_of(path: Path) -> tuple[str, Compression]:
-    """The file's extension in lower case without `.gz` or `.bz2`, and which of them was there."""
+    """The file's extension in lower case without `.gz` or `.bz2`, and the compression that it named."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     compression = _COMPRESSIONS.get(suffixes[-1], "") if suffixes else ""
     rest = suffixes[:-1] if compression else suffixes
@@ -99,7 +99,7 @@ def extension_of(path: Path) -> tuple[str, Compression]:
 
 
 def as_file(path: Path, source: str) -> File | NotText:
-    """The file with its kind and reader, or why nobody reads it."""
+    """The file with its kind and reader, or the reason why it has no reader."""
     extension, compression = extension_of(path)
     bare = path.name.lower().removesuffix(".gz").removesuffix(".bz2")
     known = EXTENSIONS.get(extension) if extension else NAMES.get(bare)
@@ -117,19 +117,19 @@ def as_file(path: Path, source: str) -> File | NotText:
 
 
 def reader_for(file: File) -> DocumentReader:
-    """The reader of a file that `as_file` knew."""
+    """The reader of a file from `as_file`."""
     module, name = READERS[file.reader].split(":")
     return cast(DocumentReader, getattr(_import_module(module), name))
 
 
 def is_named_otherwise(file: File) -> bool:
-    """Whether a file's content is of another format than its extension says."""
+    """Whether a file's content is of another format than its extension."""
     known = EXTENSIONS.get(file.extension)
     return known is not None and known[0] != file.reader
 
 
 def unreadable_type_error(path: Path, why: NotText) -> InputError:
-    """The error for a file the user named and nobody can read."""
+    """The error for a file that the user named and that has no reader."""
     extension, _ = extension_of(path)
     if why.reason != "unknown type":
         return InputError(f"{path} is {why.reason}: {why.remedy}")

@@ -1,11 +1,11 @@
-"""Mail: one message (`.eml`) or a box of them (`.mbox`), a document each: subject and text.
+"""Read mail: one message (`.eml`) or a box of messages (`.mbox`), a document each: subject and text.
 
-Messages are parsed by Python's `email` (RFC 5322, MIME: RFC 2045 to 2049), which repairs what it can and says what it
-found wrong.  Of alternatives the plain text is read, or else the HTML, as text; what is attached is counted and left
-out.  In a box a message begins at a line `From ` with a time in it; the `>` that boxes put before such lines of the
-text is taken away (mboxrd).
+Python's `email` parses messages (RFC 5322, MIME: RFC 2045 to 2049); it repairs damage where it can and reports it.  Of
+alternatives the plain text is read, or else the HTML, as text; attachments are counted and left out.  In a box a
+message begins at a line `From ` with a time in it; the `>` that boxes put before such lines of the text is removed
+(mboxrd).
 
-Deliberately absent: decryption, signatures, Outlook's own formats, and what is attached.
+Deliberately absent: decryption, signatures, Outlook's own formats, and the contents of attachments.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from lavra.text.sources.reading import File, ReadConfig, UnreadableError, decode
 from lavra.text.sources.xhtml import xhtml_text
 from lavra.text.tally import Tally
 
-MAX_BYTES: Final = 64 << 20  # of one message, attachments included
+MAX_BYTES: Final = 64 << 20  # largest message, attachments included
 _SEPARATOR: Final = re.compile(rb"From (?:\S+|.*@.*) .*\d\d:\d\d")
 _QUOTED: Final = re.compile(rb"^>(>*From )", re.MULTILINE)
 _HEADERS: Final = ("from", "to", "subject", "date", "message-id", "mime-version", "content-type", "received")
-# What the parser of headers raises on malformed ones.
+# Errors that the parser of headers raises on malformed headers.
 _MALFORMED: Final = (LookupError, ValueError, TypeError, AttributeError, AssertionError, RecursionError)
 _ENCRYPTED: Final = frozenset({"multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime"})
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class MailMessage:
     """A message.
 
     Attributes:
-        number: in its box, from 1; 0 where it is a file of its own.
-        subject: one line; empty where there is none.
+        number: its number in the box, from 1; 0 where it is a file of its own.
+        subject: its subject in one line; empty where there is none.
         sender: name and address.
-        recipients: name and address of each.
-        date: when it was sent, in UTC, as ISO 8601 writes it; empty where that is not said.
+        recipients: name and address of each recipient.
+        date: time of sending in UTC, as ISO 8601; empty where the message gives none.
         body: its text.
-        attachments: names of the files that came with it, or their types.
+        attachments: names of the attached files, or their types.
     """
 
     number: int
@@ -64,18 +64,18 @@ def read_mail(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document
     """The documents of an `.eml` or `.mbox` file.
 
     Raises:
-        UnreadableError: it is no mail.
+        UnreadableError: the file is not mail.
     """
     for letter in read_letters(file, tally):
         text = f"{letter.subject}\n\n{letter.body}\n" if letter.subject else f"{letter.body}\n"
         yield from text_documents(file, text, str(letter.number or ""), config, tally)
 
 
-def read_letters(file: File, tally: Tally) -> Iterator[Letter]:
-    """The messages of an `.eml` or `.mbox` file; those without text are counted.
+def read_letters(file: File, tally: Tally) -> Iterator[MailMessage]:
+    """The messages of an `.eml` or `.mbox` file; messages without text are counted.
 
     Raises:
-        UnreadableError: it is no mail.
+        UnreadableError: the file is not mail.
     """
     with file.open() as stream:
         for number, data in _messages(stream, tally):
@@ -95,7 +95,7 @@ def read_letters(file: File, tally: Tally) -> Iterator[Letter]:
 
 
 def _messages(stream: BinaryIO, tally: Tally) -> Iterator[tuple[int, bytes]]:
-    """The number and bytes of each message of a box, or 0 and those of the only one."""
+    """The number and bytes of each message of a box, or 0 and the bytes of a single message."""
     first = stream.readline(MAX_BYTES)
     if not first.strip():
         raise UnreadableError("empty")
@@ -117,22 +117,22 @@ def _messages(stream: BinaryIO, tally: Tally) -> Iterator[tuple[int, bytes]]:
 
 def _bounded(data: bytes, tally: Tally) -> bytes:
     if len(data) >= MAX_BYTES:
-        tally.file_troubles[f"mail over {MAX_BYTES >> 20} MiB, cut"] += 1
+        tally.file_issues[f"mail over {MAX_BYTES >> 20} MiB, cut"] += 1
     return data[:MAX_BYTES]
 
 
-def _letter(message: EmailMessage, number: int, tally: Tally) -> Letter | None:
+def _letter(message: EmailMessage, number: int, tally: Tally) -> MailMessage | None:
     attachments: list[str] = []
     body = _BLANK_LINES.sub("\n\n", "\n\n".join(_texts(message, attachments, tally))).strip()
     if _has_defects(message):
-        tally.file_troubles["mail malformed or cut short"] += 1
+        tally.file_issues["mail malformed or cut short"] += 1
     for name in attachments:
         tally.rows_skipped[f"attachment of a mail: {_kind_of(name)}"] += 1
     if not body:
         is_locked = message.get_content_type() in _ENCRYPTED
         tally.rows_skipped["encrypted mail" if is_locked else "mail without text"] += 1
         return None
-    return Letter(
+    return MailMessage(
         number=number,
         subject=_header(message, "subject"),
         sender=", ".join(_addresses(message, "from")) or _header(message, "from"),
@@ -144,7 +144,7 @@ def _letter(message: EmailMessage, number: int, tally: Tally) -> Letter | None:
 
 
 def _texts(part: Message, attachments: list[str], tally: Tally) -> Iterator[str]:
-    """The texts of a message's parts, in order; the names of what is attached go to `attachments`."""
+    """The texts of a message's parts, in order; the names of attachments go to `attachments`."""
     kind = part.get_content_type()
     if kind in _ENCRYPTED:
         return
@@ -162,7 +162,7 @@ def _texts(part: Message, attachments: list[str], tally: Tally) -> Iterator[str]
 
 
 def _best_alternative(part: Message, attachments: list[str], tally: Tally) -> Iterator[str]:
-    """The plain text of alternatives, or where that is missing or empty the last other one that has text."""
+    """The plain text of alternatives, or where that is missing or empty the last other alternative that has text."""
     choices = cast("list[Message]", part.get_payload())
     plain = [each for each in choices if each.get_content_type() == "text/plain"]
     for choice in (*plain, *(each for each in reversed(choices) if each not in plain)):
@@ -201,13 +201,13 @@ def _file_name(part: Message) -> str:
 
 
 def _kind_of(attachment: str) -> str:
-    """What a report counts attachments by: the extension, or the type where there is no name."""
+    """The label by which a report counts an attachment: its extension, or its type where it has no name."""
     _, dot, extension = attachment.rpartition(".")
     return f".{extension.lower()}" if dot and len(extension) <= 5 else attachment if "/" in attachment else "a file"
 
 
 def _parsed(message: Message, name: str) -> Any:
-    """A header as Python's parser understands it, or as it stands where that fails; empty where there is none."""
+    """A header as Python's parser understands it, or the raw header where that fails; empty where there is none."""
     raw = next((value for key, value in message.raw_items() if key.lower() == name), "")
     text = _one_line(str(raw))
     try:
@@ -217,7 +217,7 @@ def _parsed(message: Message, name: str) -> Any:
 
 
 def _header(message: Message, name: str) -> str:
-    """A header on one line; empty where there is none."""
+    """A header in one line; empty where there is none."""
     return _one_line(str(_parsed(message, name)))
 
 
@@ -240,7 +240,7 @@ def _date(message: Message) -> str:
 
 
 def _one_line(value: str) -> str:
-    """The value without line breaks; bytes that came without an encoding are read as UTF-8 or else windows-1252."""
+    """The value without line breaks; bytes without a declared encoding are read as UTF-8 or else windows-1252."""
     data = value.encode("utf-8", "surrogateescape")
     try:
         text = data.decode()

@@ -1,4 +1,4 @@
-"""Gzip read member by member, so that one damaged member does not lose those behind it.
+"""Read gzip member by member, so that a damaged member does not lose the members behind it.
 
 Web archives compress each record by itself and put the results together.  The same stream reads a file that was
 compressed as a whole, as one member.
@@ -13,11 +13,11 @@ from typing import BinaryIO
 from lavra.text.sources.compressed import FREE_BYTES, MAGIC, MAX_RATIO, BombError
 
 READ_BYTES = 1 << 16
-_HEAD = MAGIC["gzip"] + b"\x08"  # deflate is the only method there is
+_HEAD = MAGIC["gzip"] + b"\x08"  # deflate is the only method of gzip
 
 
 class BrokenMemberError(Exception):
-    """A member is damaged or ends early; `GzipMembers.skip_member` goes on with the next."""
+    """Error: a member is damaged or ends early; `GzipMembers.skip_member` goes on with the next member."""
 
 
 class GzipMembers(io.RawIOBase):
@@ -35,7 +35,7 @@ class GzipMembers(io.RawIOBase):
         self._given = 0
 
     def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes; none at the end.
+        """At most `size` decompressed bytes; none at the end.
 
         Raises:
             BrokenMemberError: a member is damaged, or the file ends within one.
@@ -57,7 +57,7 @@ class GzipMembers(io.RawIOBase):
         return b""
 
     def skip_member(self) -> bool:
-        """Go to the next member; False when there is none."""
+        """Go to the next member; returns False when there is none."""
         self._is_inside = False
         window = self._pending[1:]
         while True:
@@ -72,13 +72,13 @@ class GzipMembers(io.RawIOBase):
             window = window[-2:] + block
 
     def close(self) -> None:
-        """Close the compressed bytes too."""
+        """Close the stream and the compressed bytes."""
         if not self.closed:
             self._raw.close()
         super().close()
 
     def _start(self, data: bytes) -> bool:
-        """Begin a member, behind zero bytes that pad some files; False when there is nothing but those."""
+        """Begin a member, behind zero bytes that pad some files; returns False when only such bytes are left."""
         self._pending = data.lstrip(b"\0")
         if not self._pending:
             return False

@@ -1,4 +1,4 @@
-"""Parquet: one document a row, from the column that holds the text, read in small batches."""
+"""Read Parquet: one document for each row, from the column that holds the text, in small batches."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def read_parquet(file: File, config: ReadConfig, tally: Tally) -> Iterator[Docum
     """The documents of a `.parquet` file.
 
     Raises:
-        UnreadableError: it is damaged or compressed, or has no such text column.
+        UnreadableError: the file is damaged or compressed, or has no such text column.
     """
     for row in parquet_rows(file, config, tally, with_facts=False):
         yield from text_documents(file, row.text, str(row.number), config, tally)
 
 
 def parquet_rows(file: File, config: ReadConfig, tally: Tally, *, with_facts: bool = True) -> Iterator[TableRow]:
-    """The rows of a `.parquet` file that have text; the others are counted.
+    """The rows of a `.parquet` file that have text; rows without text are counted.
 
     Args:
-        file: to read.
-        config: names the column of the text.
-        tally: counts.
+        file: the file to read.
+        config: settings with the name of the text's column.
+        tally: counts of the reading.
         with_facts: whether the other columns are read.
 
     Raises:
-        UnreadableError: it is damaged or compressed, or has no such text column.
+        UnreadableError: the file is damaged or compressed, or has no such text column.
     """
     if file.compression:
         raise UnreadableError("compressed parquet", "parquet compresses itself: unpack it first")
@@ -44,7 +44,7 @@ def parquet_rows(file: File, config: ReadConfig, tally: Tally, *, with_facts: bo
     try:
         with pq.ParquetFile(file.path) as table:
             if config.whole_rows and config.text_field not in table.schema_arrow.names:
-                tally.file_troubles[whole_rows_note(config.text_field)] += 1
+                tally.file_issues[whole_rows_note(config.text_field)] += 1
                 yield from _whole_rows(table, tally)
                 return
             _check_column(table.schema_arrow, config.text_field)
@@ -63,7 +63,7 @@ def parquet_rows(file: File, config: ReadConfig, tally: Tally, *, with_facts: bo
 
 
 def _whole_rows(table: pq.ParquetFile, tally: Tally) -> Iterator[TableRow]:
-    """The rows of a table without a column of texts: all their words, numbers and dates."""
+    """The rows of a table without a text column: all their words, numbers and dates."""
     names = [field.name for field in table.schema_arrow if _holds_facts(field.type)]
     number = 0
     for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=names):
@@ -90,7 +90,7 @@ def _check_column(schema: pa.Schema, name: str) -> None:
 
 
 def _fact_columns(schema: pa.Schema, text_field: str) -> list[str]:
-    """Columns of words, numbers and dates besides the text."""
+    """The columns of words, numbers and dates besides the text."""
     return [field.name for field in schema if field.name != text_field and _holds_facts(field.type)]
 
 
@@ -105,7 +105,7 @@ def _holds_facts(kind: pa.DataType) -> bool:
 
 
 def _values(column: pa.Array) -> list[object]:
-    """The column's values; invalid UTF-8 is replaced, which the text's own column counts and facts do not."""
+    """The column's values; invalid UTF-8 is replaced, and counted in the text's own column only, not in facts."""
     try:
         values: list[object] = column.to_pylist()
     except UnicodeDecodeError:
@@ -114,7 +114,7 @@ def _values(column: pa.Array) -> list[object]:
 
 
 def _as_bytes(column: pa.Array) -> list[bytes | None]:
-    """The column's values undecoded, because writers do put invalid UTF-8 into string columns."""
+    """The column's values undecoded, because some writers put invalid UTF-8 into string columns."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     values: list[bytes | None] = column.cast(pa.large_binary()).to_pylist()
@@ -125,5 +125,5 @@ def _decode(value: bytes, tally: Tally) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        tally.encoding_troubles[REPLACED] += 1
+        tally.encoding_issues[REPLACED] += 1
         return value.decode(errors="replace")

@@ -1,7 +1,7 @@
-"""PDF files, page by page: pages run on into documents whose source says from which page to which they go.
+"""Read PDF files page by page; consecutive pages form documents, and a document's source gives its first and last page.
 
-A page's lines are pypdf's.  Words divided at the end of a line are joined, and a short line that ends a sentence ends
-its paragraph.  Running heads stay in the text, pictures and the order of columns are as the file has them.  With
+pypdf gives the lines of a page.  Words divided at the end of a line are joined, and a short line that ends a sentence
+ends its paragraph.  Running heads stay in the text; pictures and the order of columns stay as the file has them.  With
 `page_documents` each page is a document of its own.
 """
 
@@ -22,9 +22,9 @@ from lavra.base.types import Document
 from lavra.text.sources.reading import File, ReadConfig, UnreadableError, text_documents
 from lavra.text.tally import Tally
 
-CACHED_PAGES = 32  # pypdf keeps every object it has met: let go of them after so many pages
-SHORT_LINE = 0.85  # of the page's long lines; a shorter one that ends a sentence ends a paragraph
-# What reading a damaged page may raise: pypdf looks into dictionaries that lack what they should have.
+CACHED_PAGES = 32  # pypdf keeps every object it has met: the reader is renewed after this number of pages
+SHORT_LINE = 0.85  # share of the length of the page's long lines; a shorter line that ends a sentence ends a paragraph
+# Errors that reading a damaged page may raise: pypdf looks into dictionaries that lack required entries.
 _DAMAGES = (
     *(PyPdfError, DependencyError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError),
     *(RecursionError, NotImplementedError, zlib.error),
@@ -37,20 +37,20 @@ _PRONOUNS = frozenset({"lhe", "lhes"})
 
 @dataclass(kw_only=True)
 class _Run:
-    """Pages that run on: their text, the first page's number and the last's."""
+    """Consecutive pages: their text, the first page's number and the last page's."""
 
     text: str = ""
     first: int = 0
     last: int = 0
 
     def add(self, number: int, text: str) -> None:
-        """Put a page behind the others."""
+        """Append a page."""
         self.text += page_gap(self.text) + text
         self.first = self.first or number
         self.last = number
 
     def is_full(self, piece: int) -> bool:
-        """Whether it is long enough; from half on it ends where a sentence does."""
+        """Whether the text is long enough; from half of `piece` on, it is full at the end of a sentence."""
         return len(self.text) >= piece or (len(self.text) >= piece // 2 and bool(_SENTENCE_END.search(self.text)))
 
 
@@ -58,7 +58,7 @@ def read_pdf(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]
     """The documents of a `.pdf` file.
 
     Raises:
-        UnreadableError: it is damaged or encrypted, or its pages are pictures.
+        UnreadableError: the file is damaged or encrypted, or its pages are pictures.
     """
     run = _Run()
     for number, text in read_pages(file, tally):
@@ -70,10 +70,10 @@ def read_pdf(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document]
 
 
 def read_pages(file: File, tally: Tally) -> Iterator[tuple[int, str]]:
-    """The number, from 1, and the text of each page that has some; divided words are not joined yet.
+    """The number, from 1, and the text of each page with text; divided words are not joined yet.
 
     Raises:
-        UnreadableError: it is damaged or encrypted, or its pages are pictures.
+        UnreadableError: the file is damaged or encrypted, or its pages are pictures.
     """
     if file.compression:
         raise UnreadableError("compressed pdf", "pdf compresses itself: unpack it first")
@@ -86,9 +86,9 @@ class Bookmark:
     """An entry of a file's outline.
 
     Attributes:
-        level: from 1, the outermost.
-        page: that it leads to, from 1.
-        title: of the part of the document that begins there.
+        level: depth of nesting; 1 is the outermost.
+        page: the page that it leads to, from 1.
+        title: title of the part of the document that begins there.
     """
 
     level: int
@@ -97,7 +97,7 @@ class Bookmark:
 
 
 def read_bookmarks(file: File) -> list[Bookmark]:
-    """The outline of a `.pdf` file, in its order; nothing where it has none or it is damaged."""
+    """The outline of a `.pdf` file, in its order; empty where the file has none or is damaged."""
     with file.path.open("rb") as stream, _repairs_counted(Tally()):
         try:
             reader = PdfReader(stream)
@@ -120,7 +120,7 @@ def _bookmarks(reader: PdfReader, entries: Any, level: int) -> Iterator[Bookmark
 
 
 def page_gap(before: str) -> str:
-    """What stands between a page and the next: a blank line where the page ends with a sentence, else a line break."""
+    """The text between a page and the next: a blank line where the page ends with a sentence, else a line break."""
     return "\n\n" if _SENTENCE_END.search(before) else "\n" if before else ""
 
 
@@ -151,7 +151,7 @@ def _open(stream: Any, tally: Tally) -> PdfReader:
 
 
 def _pages(reader: PdfReader, tally: Tally) -> Iterator[tuple[int, str]]:
-    """Each page's number, from 1, and its text; pages that have none are counted."""
+    """Each page's number, from 1, and its text; pages without text are counted."""
     found = False
     number = 0
     for number in range(1, _num_pages(reader) + 1):
@@ -182,7 +182,7 @@ def _num_pages(reader: PdfReader) -> int:
 
 @contextmanager
 def _repairs_counted(tally: Tally) -> Iterator[None]:
-    """What pypdf would log is counted instead."""
+    """Count pypdf's log messages instead of printing them."""
     logger, counter = logging.getLogger("pypdf"), _Counter()
     propagate = logger.propagate
     logger.addHandler(counter)
@@ -193,7 +193,7 @@ def _repairs_counted(tally: Tally) -> Iterator[None]:
         logger.removeHandler(counter)
         logger.propagate = propagate
         if counter.number:
-            tally.file_troubles["page of a pdf repaired"] += 1
+            tally.file_issues["page of a pdf repaired"] += 1
 
 
 class _Counter(logging.Handler):
@@ -206,7 +206,7 @@ class _Counter(logging.Handler):
 
 
 def paragraphs(page: str) -> str:
-    """The page's lines, with a blank one where a short line ends a sentence."""
+    """The page's lines, with a blank line where a short line ends a sentence."""
     lines = [line.rstrip() for line in page.strip().splitlines()]
     lengths = sorted(len(line) for line in lines if line)
     if not lengths:
@@ -219,10 +219,11 @@ def paragraphs(page: str) -> str:
 
 
 def join_divided(text: str) -> str:
-    """The text with words put together that a hyphen divides at the end of a line.
+    """The text with the words joined that a hyphen divides at the end of a line.
 
-    Without a dictionary: both halves are in lower case, or the first begins in upper; the text has the word with its
-    hyphen nowhere else within a line; and the second half has three letters or more, as typesetters see to.
+    This works without a dictionary: both halves are in lower case, or the first begins in upper case; the text has the
+    word with its hyphen nowhere else within a line; and the second half has three letters or more, a rule of
+    typesetters.
     """
 
     def join(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Text, Markdown and source code: the file is the document.
+"""Read text, Markdown and source code: the file is the document.
 
 Prose longer than `piece_chars` is cut at blank lines; code stays whole up to `max_chars`, so that a model sees a module
 from its imports to its end.

@@ -1,8 +1,8 @@
-"""What every reader needs: a file with its name and kind, its text decoded, documents made from it.
+"""The base of every reader: a file with its name and kind, its decoded text, documents made from it.
 
-A reader is a generator `read(file, config, tally) -> Iterator[Document]`.  It counts what it repairs, and raises
-`UnreadableError` for a file it cannot use; whoever asked decides whether that is an error (the user named the file) or
-a count (it lay in a folder).
+A reader is a generator `read(file, config, tally) -> Iterator[Document]`.  It counts its repairs, and raises
+`UnreadableError` for a file it cannot use; the caller decides whether that is an error (the user named the file) or a
+count (the file lay in a folder).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ READ_CHARS = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class ReadConfig:
-    """How files become documents.
+    """Settings of readers: how files become documents.
 
     Attributes:
         text_field: the field of jsonl, or the column of csv and parquet, that holds the text.
@@ -36,8 +36,8 @@ class ReadConfig:
         max_chars: code files, pages and rows stay whole up to this many characters; longer ones are cut like prose.
         whole_rows: a table without that field gives whole rows, every field with its name on a line of its own, as
             retrieval needs them.  Otherwise it is not read.
-        page_documents: make each page of a PDF a document of its own, as retrieval needs them.  Otherwise pages run
-            on, and a document's source says from which to which it goes.
+        page_documents: make each page of a PDF a document of its own, as retrieval needs them.  Otherwise consecutive
+            pages form a document, and its source gives its first and last page.
     """
 
     text_field: str = "text"
@@ -59,15 +59,15 @@ class ReadConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """One file to read.
+    """A file to read.
 
     Attributes:
-        path: where it is.
-        source: what to call it in documents and reports.
-        extension: lower case with its dot, without `.gz` or `.bz2`.
-        reader: who reads it: a key of `kinds.READERS`.
-        kind: the kind of its documents (see `Document.kind`).
-        compression: what its bytes are compressed with.
+        path: path of the file.
+        source: name of the file in documents and reports.
+        extension: extension in lower case with its dot, without `.gz` or `.bz2`.
+        reader: name of its reader: a key of `kinds.READERS`.
+        kind: kind of its documents (see `Document.kind`).
+        compression: compression of its bytes.
     """
 
     path: Path
@@ -82,13 +82,13 @@ class File:
         return open_compressed(self.path, self.compression)
 
     def head(self) -> bytes:
-        """Its first bytes, where declarations are."""
+        """The file's first bytes, which hold declarations."""
         with self.open() as file:
             return file.read(HEAD_BYTES)
 
 
 class UnreadableError(Exception):
-    """A file gives no (more) text; `reason` is a phrase to count by, `detail` what to do or what was wrong."""
+    """Error: a file gives no (more) text; `reason` is a phrase to count by, `detail` the remedy or the defect."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason)
@@ -101,7 +101,7 @@ DocumentReader = Callable[[File, ReadConfig, Tally], Iterator[Document]]
 
 
 def open_text(file: File, tally: Tally, declared: str | None = None) -> TextIO:
-    """The file decoded, newlines as they are; the encoding and its troubles are counted.
+    """Open the file decoded, newlines unchanged; the encoding and its issues are counted.
 
     Raises:
         UnreadableError: the file is not text.
@@ -111,10 +111,10 @@ def open_text(file: File, tally: Tally, declared: str | None = None) -> TextIO:
 
 
 def decode(data: bytes, tally: Tally, declared: str | None = None) -> str:
-    """A text that is a part of a file, decoded; the encoding and its troubles are counted.
+    """Decode a text that is a part of a file; the encoding and its issues are counted.
 
     Raises:
-        UnreadableError: it is not text.
+        UnreadableError: the bytes are not text.
     """
     encoding = _encoding_of(lambda: io.BytesIO(data), tally, declared)
     return data.decode(encoding, "replace")
@@ -125,14 +125,14 @@ def _encoding_of(open_file: Opener, tally: Tally, declared: str | None) -> str:
     if encoding is None:
         raise UnreadableError("binary", "or text in an encoding of its own: save it as UTF-8")
     tally.encodings[encoding.name] += 1
-    tally.encoding_troubles.update(encoding.troubles)
+    tally.encoding_issues.update(encoding.issues)
     if encoding.num_invalid:
-        tally.encoding_troubles[REPLACED] += encoding.num_invalid
+        tally.encoding_issues[REPLACED] += encoding.num_invalid
     return encoding.name
 
 
 def whole_or_pieces(stream: TextIO, *, whole: int, piece: int) -> Iterator[str]:
-    """The stream's text at once if it has at most `whole` characters, else in pieces of about `piece`."""
+    """The stream's text in one piece if it has at most `whole` characters, else in pieces of about `piece`."""
     first = stream.read(whole + 1)
     if len(first) <= whole:
         yield first
@@ -154,15 +154,15 @@ def make_document(
     meta: Mapping[str, str] | None = None,
     part: int | None = None,
 ) -> Document:
-    """A document with a stable id: it depends on where the text is and what it says.
+    """A document with a stable id, which depends on the place and the content of the text.
 
     Args:
-        file: it is in.
-        text: of the document.
-        row: its place in the file; "" where it is the file.
-        tally: counts it.
-        meta: what else is known of it.
-        part: its number, where the file or row is longer than one document may be.
+        file: the document's file.
+        text: text of the document.
+        row: place of the text in the file; "" where the text is the file.
+        tally: counts of the reading.
+        meta: further facts about the text.
+        part: number of the part, where the file or row is longer than a document may be.
     """
     whole = f"{file.source}#{row}" if row else file.source
     source = whole if part is None else f"{whole}{'.' if row else '#'}{part}"
@@ -171,7 +171,7 @@ def make_document(
     except UnicodeEncodeError:
         text = valid_unicode(text)
         encoded = text.encode()
-        tally.encoding_troubles["lone surrogates replaced"] += 1
+        tally.encoding_issues["lone surrogates replaced"] += 1
     tally.documents_read += 1
     tally.bytes_read += len(encoded)
     identity = hashlib.sha256(source.encode("utf-8", "surrogateescape") + b"\0" + encoded).hexdigest()[:16]
@@ -182,7 +182,7 @@ def make_document(
 def documents_of(
     file: File, texts: Iterator[str], row: str, tally: Tally, meta: Mapping[str, str] | None = None
 ) -> Iterator[Document]:
-    """One document a text; when there are several, they are numbered parts of one."""
+    """A document for each text; several documents are numbered parts of one."""
     first = next(texts, None)
     if first is None:
         return
@@ -198,19 +198,19 @@ def documents_of(
 def text_documents(
     file: File, text: str, row: str, config: ReadConfig, tally: Tally, meta: Mapping[str, str] | None = None
 ) -> Iterator[Document]:
-    """The document of a row or page, or several when it is longer than `max_chars`."""
+    """The document of a row or page, or several documents when it is longer than `max_chars`."""
     yield from documents_of(file, _parts(text, config.max_chars, config.piece_chars), row, tally, meta)
 
 
 def prose_documents(
     file: File, text: str, row: str, config: ReadConfig, tally: Tally, meta: Mapping[str, str] | None = None
 ) -> Iterator[Document]:
-    """The document of a chapter or paper, or several when it is longer than `piece_chars`."""
+    """The document of a chapter or paper, or several documents when it is longer than `piece_chars`."""
     yield from documents_of(file, _parts(text, config.piece_chars, config.piece_chars), row, tally, meta)
 
 
 def _parts(text: str, longest: int, size: int) -> Iterator[str]:
-    """The text, or sections of about so many characters where it is over the longest there may be."""
+    """The text, or sections of about `size` characters where it is over the `longest` allowed."""
     if len(text) <= longest:
         return iter([text])
     return (section.text for section in cut([text], CutConfig(size=size)))

@@ -1,4 +1,4 @@
-"""A row of a table, whatever format the table has: its text and what its other fields say."""
+"""Rows of tables of any format: the text of a row and the facts in its other fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lavra.base.retrieval import MetaValue
 from lavra.text.encoding import valid_unicode
 
 MAX_FACT_CHARS: Final = 1000
-"""A longer field is another text of the row, and no fact about it."""
+"""A longer field is another text of the row, not a fact about it."""
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})(?P<fraction>\.\d{1,17})?")
 
 
@@ -22,9 +22,9 @@ class TableRow:
     """A row that has text.
 
     Attributes:
-        number: of its line or row in the file, from 1.
-        text: from the field that holds it.
-        facts: its other fields, those that are words, numbers, yes or no, or lists of words.
+        number: number of its line or row in the file, from 1.
+        text: text from the field that holds it.
+        facts: its other fields with words, numbers, booleans, or lists of words.
     """
 
     number: int
@@ -33,33 +33,33 @@ class TableRow:
 
 
 def row_facts(fields: Mapping[str, object], text_field: str) -> dict[str, MetaValue]:
-    """The fields of a row that are facts about its text; the others (nested, empty or long ones) are left out."""
+    """The fields of a row that are facts about its text; other fields (nested, empty or long) are left out."""
     found = ((valid_unicode(str(name)), _fact(value)) for name, value in fields.items() if name != text_field)
     return {name: value for name, value in found if value is not None}
 
 
 def row_text(fields: Mapping[str, object]) -> str:
-    r"""A row without a field that holds the text: every field that says something, a line each.
+    r"""The text of a row without a text field: every field with content, a line each.
 
     >>> row_text({"question": "Why?", "answer": "So.", "notes": ""})
     'question: Why?\nanswer: So.'
     """
-    return "\n".join(f"{name}: {said}" for name, value in fields.items() if (said := _said(value)))
+    return "\n".join(f"{name}: {text}" for name, value in fields.items() if (text := _as_text(value)))
 
 
-def _said(value: object) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, (list, tuple)):
-        return ", ".join(filter(None, map(_said, value)))
+        return ", ".join(filter(None, map(_as_text, value)))
     return str(value).strip() if isinstance(value, (str, bool, int, float, date)) else ""
 
 
 def whole_rows_note(field: str) -> str:
-    """What the tally says of a table whose rows are read whole."""
+    """The tally's note about a table whose rows are read whole."""
     return f"no field {field!r}, rows read whole"
 
 
 def number_or_word(field: str) -> MetaValue:
-    """What a field of a file without types means: a number where it is written as one, so that it can be compared.
+    """The value of a field in a file without types: a number where the field is written as a number, for comparisons.
 
     >>> number_or_word("2020"), number_or_word("0.5"), number_or_word("007"), number_or_word("1e5")
     (2020, 0.5, '007', '1e5')

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes: formats that begin with a mark of their own.
+"""Recognise a file's format by its first bytes: formats that begin with a mark of their own.
 
 Nothing is guessed: a file without such a mark has no format here, and its name decides.
 """
@@ -17,20 +17,20 @@ HEAD_BYTES = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sort:
-    """A sort of files that hold no text anybody here reads.
+class UnreadableKind:
+    """A sort of files that hold no text that lavra reads.
 
     Attributes:
-        remedy: what a user can do.
-        extensions: how such files are called.
+        remedy: the user's next step.
+        extensions: extensions of such files.
     """
 
     remedy: str
     extensions: frozenset[str]
 
 
-def _sort(remedy: str, extensions: str) -> Sort:
-    return Sort(remedy=remedy, extensions=frozenset(extensions.split()))
+def _sort(remedy: str, extensions: str) -> UnreadableKind:
+    return UnreadableKind(remedy=remedy, extensions=frozenset(extensions.split()))
 
 
 IMAGE, SOUND, ARCHIVE, OFFICE, SHEET, BOOK, PROGRAM = (
@@ -65,7 +65,7 @@ NOT_TEXT = {
     ),
 }
 
-# A mark and where it stands.
+# A mark and its place.
 _MARKS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"PAR1", "parquet"),
     (0, b"WARC/", "warc"),
@@ -115,11 +115,11 @@ _ZIPPED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Sniffed:
-    """What a file's first bytes say.
+    """The findings from a file's first bytes.
 
     Attributes:
-        format: the name of a reader or of a sort of `NOT_TEXT`; empty when they say nothing.
-        compression: what it is compressed with.
+        format: name of a reader or of a sort of `NOT_TEXT`; empty when the bytes have no mark.
+        compression: compression of the file.
         is_certain: whether the mark counts for more than the file's name.
     """
 
@@ -129,11 +129,11 @@ class Sniffed:
 
 
 def sniff(path: Path, named: Compression) -> Sniffed:
-    """What the content says; nothing for a file that cannot be opened, which its reader will report.
+    """Recognise the content; finds nothing in a file that cannot be opened, which its reader will report.
 
     Args:
         path: the file.
-        named: what its name says it is compressed with.
+        named: compression according to its name.
     """
     try:
         with path.open("rb") as file:
@@ -165,7 +165,7 @@ def _marked(head: bytes) -> str:
 
 
 def _zipped(path: Path) -> str:
-    """What kind of zip file: a book, a Word file, or an archive."""
+    """The kind of a zip file: a book, a Word file, or an archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
@@ -174,5 +174,5 @@ def _zipped(path: Path) -> str:
                 if b"opendocument" in declared:
                     return SHEET if b"spreadsheet" in declared else OFFICE
     except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError):
-        return ""  # damaged: the name decides, and its reader says so
+        return ""  # damaged: the name decides, and the reader reports it
     return next((name for member, name in _ZIPPED if member in names), ARCHIVE)

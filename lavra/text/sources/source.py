@@ -1,6 +1,6 @@
-"""Where documents come from: a file, a folder, or values already in memory.
+"""Sources of documents: a file, a folder, or values in memory.
 
-A `Source` is a name, a generator of documents and a fingerprint.  Reading twice gives the same documents in the same
+A `Source` is a name, a generator of documents and a fingerprint.  A second reading gives the same documents in the same
 order with the same ids.
 """
 
@@ -23,32 +23,32 @@ from lavra.text.sources.reading import File, ReadConfig, UnreadableError
 from lavra.text.sources.walk import Walk
 from lavra.text.tally import Tally
 
-# A compressed file that ends early or is not one at all shows as one of these, in the middle of reading.
+# A compressed file that ends early, or is not compressed at all, raises one of these in the middle of reading.
 _DAMAGED = (EOFError, zlib.error)
 _TROUBLES = (UnreadableError, BombError, MissingDependencyError, OSError, *_DAMAGED)
 _Item = TypeVar("_Item")
 
 
 class Source(Protocol):
-    """Somewhere documents come from."""
+    """A source of documents."""
 
     @property
     def name(self) -> str:
-        """What a user would call it."""
+        """The source's name for users."""
         ...
 
     def documents(self, config: ReadConfig, tally: Tally) -> Iterator[Document]:
-        """Its documents, always in the same order; what is skipped or repaired goes to `tally`."""
+        """The source's documents, always in the same order; skipped files and repairs go to `tally`."""
         ...
 
     def fingerprint(self) -> str:
-        """16 hex digits that change when the source does."""
+        """16 hex digits that change when the source changes."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource:
-    """One file, which must be readable: whatever stops its reading is an error.
+    """A single file, which must be readable: any failure to read it is an error.
 
     Attributes:
         path: the file.
@@ -79,20 +79,20 @@ class FileSource:
             raise InputError(f"{self.path} cannot be read: {reason}{f' ({detail})' if detail else ''}") from error
 
     def fingerprint(self) -> str:
-        """Depends on the file's name, size and time of change."""
+        """16 hex digits that depend on the file's name, size and time of change."""
         return hash_json([_stamp(self.path, self.name)])
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderSource:
-    """A folder of files of any known kinds; the others are skipped and counted.
+    """A folder of files of any known kinds; other files are skipped and counted.
 
     Attributes:
         path: the folder.
-        label: what to call it in the documents' sources; its own name when empty.
-        exclude_folders: names of folders not to enter.
+        label: name of the folder in the documents' sources; its own name when empty.
+        exclude_folders: names of folders that are not entered.
         exclude_files: files left out, relative to the folder, with `/`.
-        only: extensions to read; all known ones when empty.
+        only: extensions to read; all known extensions when empty.
     """
 
     path: Path
@@ -112,7 +112,7 @@ class FolderSource:
             yield from read_or_skip(file, _documents_of(file, config, tally), tally)
 
     def files(self, tally: Tally) -> Iterator[File]:
-        """The files with a reader, in sorted order; the others are counted."""
+        """The files with a reader, in sorted order; the other files are counted."""
         walk = Walk(root=self.path, name=self.name, tally=tally, exclude=self.exclude_folders)
         for path, source in walk.files():
             file = as_file(path, source)
@@ -126,7 +126,7 @@ class FolderSource:
                 yield file
 
     def fingerprint(self) -> str:
-        """Depends on the name, size and time of change of every file that would be read."""
+        """16 hex digits that depend on the name, size and time of change of every file that would be read."""
         return hash_json([self.name, *(_stamp(file.path, file.source) for file in self.files(Tally()))])
 
 
@@ -135,7 +135,7 @@ class MemorySource:
     """Documents already in memory.
 
     Attributes:
-        name: what to call them.
+        name: the source's name for users.
         given: the documents.
     """
 
@@ -143,26 +143,26 @@ class MemorySource:
     given: Sequence[Document]
 
     def documents(self, config: ReadConfig, tally: Tally) -> Iterator[Document]:
-        """The documents as given, but for lone surrogates, which are replaced and counted."""
+        """The documents as given, except that lone surrogates are replaced and counted."""
         tally.open_file()
         for document in self.given:
             text = valid_unicode(document.text)
-            tally.encoding_troubles.update({"lone surrogates replaced": 1} if text != document.text else {})
+            tally.encoding_issues.update({"lone surrogates replaced": 1} if text != document.text else {})
             tally.documents_read += 1
             tally.bytes_read += len(text.encode())
             yield replace(document, text=text)
         tally.close_file(self.name, "memory")
 
     def fingerprint(self) -> str:
-        """Depends on the documents' ids and texts."""
+        """16 hex digits that depend on the documents' ids and texts."""
         return hash_json([self.name, *([each.id, valid_unicode(each.text)] for each in self.given)])
 
 
 def as_source(given: Source | Path | str) -> Source:
-    """A source from what a user may give: a source, or the path of a file or folder.
+    """Make a source from a user's value: a source, or the path of a file or folder.
 
     Raises:
-        InputError: nothing is at that path.
+        InputError: there is nothing at that path.
     """
     if not isinstance(given, (str, Path)):
         return given
@@ -175,15 +175,15 @@ def as_source(given: Source | Path | str) -> Source:
 
 
 def accounted(file: File, read: Iterator[_Item], tally: Tally) -> Iterator[_Item]:
-    """What a file gives, its reading accounted for in the tally, also when reading ends with an error.
+    """The items read from a file; adds the file's account to the tally, also when reading ends with an error.
 
     Args:
         file: the file.
-        read: what is made of it; whoever makes an item counts it among the tally's documents.
+        read: the items made of the file; their maker counts each item among the tally's documents.
         tally: gets the account.
 
     Raises:
-        UnreadableError: nothing came of it, or its reader says so.
+        UnreadableError: the file gave no item, or its reader raises it.
     """
     tally.open_file()
     before, rows = _state(file.path), tally.rows_skipped.copy()
@@ -195,9 +195,9 @@ def accounted(file: File, read: Iterator[_Item], tally: Tally) -> Iterator[_Item
         tally.close_file(file.source, file.reader)
         raise
     if _state(file.path) != before:
-        tally.file_troubles["changed while it was read"] += 1
+        tally.file_issues["changed while it was read"] += 1
     if is_named_otherwise(file):
-        tally.file_troubles[f"named {file.extension}, read as {file.reader}"] += 1
+        tally.file_issues[f"named {file.extension}, read as {file.reader}"] += 1
     tally.close_file(file.source, file.reader)
     tally.files_read += 1
 
@@ -217,7 +217,7 @@ def _documents_of(file: File, config: ReadConfig, tally: Tally) -> Iterator[Docu
 
 
 def _why(error: Exception, file: File) -> tuple[str, str]:
-    """A phrase to count by and the particulars."""
+    """A phrase to count by and the particulars of an error."""
     match error:
         case UnreadableError():
             return error.reason, error.detail

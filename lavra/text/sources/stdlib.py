@@ -1,4 +1,4 @@
-"""The running Python's own source: some 11 MB of text that is on every machine that can run this.
+"""The running Python's own source: some 11 MB of text on every machine that can run lavra.
 
 Left out are installed packages, the test suites (many distributions strip them, and a corpus should not depend on
 that), and generated tables: `pydoc_data/topics.py`, and the build settings of the machine that compiled this Python.
@@ -24,10 +24,10 @@ def stdlib_source(folder: Path | None = None) -> FolderSource:
     """The standard library of the running Python as a source of code.
 
     Args:
-        folder: where it is, when not where Python says.
+        folder: folder of the library; the default is Python's own answer.
 
     Raises:
-        InputError: it is zipped, stripped, or smaller than 5 MB.
+        InputError: the library is zipped, stripped, or smaller than 5 MB.
     """
     root = folder or Path(sysconfig.get_path("stdlib"))
     if not root.is_dir():

@@ -1,12 +1,13 @@
-"""A folder's files in sorted order, each once.
+"""Walk through a folder's files in sorted order, each file once.
 
 Symbolic links are followed, and a file or folder reached a second time (a loop, a link to a neighbour) is counted and
-left out.  Hidden folders and those that hold machine output are not entered, nor is what lavra itself made: a corpus
-must not feed on an earlier one because the workspace lies among the texts.
+left out.  The walk does not enter hidden folders, folders of machine output, or folders made by lavra itself: a corpus
+must not feed on an earlier corpus because the workspace lies among the texts.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -17,18 +18,20 @@ from lavra.base.card import CARD_FILE
 from lavra.base.workspace import DEFAULT_WORKSPACE
 from lavra.text.tally import Tally
 
+log = logging.getLogger(__name__)
+
 MACHINE_FOLDERS = frozenset({"__pycache__", "node_modules"})
 
 
 @dataclass(kw_only=True)
 class Walk:
-    """One pass over a folder.
+    """A pass over a folder.
 
     Attributes:
         root: the folder.
-        name: what to call it in reports.
-        tally: counts what is left out.
-        exclude: further folder names not to enter.
+        name: name of the folder in reports.
+        tally: counts of the files and folders that are left out.
+        exclude: further names of folders that are not entered.
     """
 
     root: Path
@@ -64,6 +67,10 @@ class Walk:
             elif _is_made_by_lavra(path):
                 self.tally.skip_file(name, "made by lavra")
             else:
+                if path.is_symlink() and not path.resolve().is_relative_to(self.root.resolve()):
+                    log.warning(
+                        "%s is a link out of the folder, to %s; the files there are read too", name, path.resolve()
+                    )
                 yield from self._folder(path, name)
         elif not stat.S_ISREG(mode):
             self.tally.skip_file(name, "not a regular file")
@@ -85,6 +92,6 @@ class Walk:
 
 
 def _is_made_by_lavra(folder: Path) -> bool:
-    """An artifact, or a workspace: by its usual name, or by its lock and its corpora."""
+    """Whether a folder is an artifact or a workspace: by its usual name, or by its lock and its corpora."""
     is_workspace = (folder / ".lock").is_file() and (folder / "corpora").is_dir()
     return folder.name == DEFAULT_WORKSPACE or (folder / CARD_FILE).is_file() or is_workspace

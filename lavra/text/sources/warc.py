@@ -1,9 +1,9 @@
-"""Web archives as Common Crawl publishes them: WARC and ARC (pages as they were fetched) and WET (their text).
+"""Read web archives in Common Crawl's formats: WARC and ARC (pages as they were fetched) and WET (their text).
 
-Records are warcio's: HTTP's chunks and content encodings are undone, digests compared.  Of a page the main text is
+warcio reads the records: HTTP's chunks and content encodings are undone, digests compared.  Of a page the main text is
 kept, as of an `.html` file; the archive's other records (requests, revisits, resources, metadata) are counted and left
-out.  A record that is cut short, or whose digest is wrong, is counted and read; one whose compression is damaged is
-counted and left out; reading goes on behind it.  https://iipc.github.io/warc-specifications/
+out.  A record that is cut short, or whose digest is wrong, is counted and read; a record whose compression is damaged
+is counted and left out; reading goes on behind it.  https://iipc.github.io/warc-specifications/
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lavra.text.sources.reading import File, ReadConfig, UnreadableError, decode
 from lavra.text.tally import Tally
 
 PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"})
-MAX_BYTES = 64 << 20  # of one page, its content encoding undone
+MAX_BYTES = 64 << 20  # largest page, its content encoding undone
 READ_BYTES = 1 << 16
 LINE_BYTES = 1 << 16
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([-\w]+)""", re.IGNORECASE)
@@ -34,7 +34,7 @@ _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([-\w]+)""", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class _Page:
-    """What one record holds."""
+    """The page in one record."""
 
     text: str
     kind: str
@@ -43,7 +43,7 @@ class _Page:
 
 
 class _Records(ArchiveIterator):  # type: ignore[misc]
-    """warcio's records; its warning goes to nobody's standard error, because `err_count` says the same."""
+    """warcio's records; its warning to standard error is silenced, because `err_count` has the same information."""
 
     INC_RECORD = ""
 
@@ -52,7 +52,7 @@ def read_warc(file: File, config: ReadConfig, tally: Tally) -> Iterator[Document
     """The documents of a `.warc`, `.wet` or `.arc` file, gzipped record by record, as a whole or not at all.
 
     Raises:
-        UnreadableError: it is not an archive.
+        UnreadableError: the file is not an archive.
     """
     with _open(file) as stream:
         for page in _pages(stream, tally):
@@ -67,7 +67,7 @@ def _open(file: File) -> BinaryIO:
 
 
 def _pages(stream: BinaryIO, tally: Tally) -> Iterator[_Page]:
-    """The pages one by one; where a record is damaged, those behind it."""
+    """The pages one by one; reading goes on behind a damaged record."""
     found = False
     while True:
         records = _Records(stream, arc2warc=True, check_digests=True)
@@ -78,21 +78,21 @@ def _pages(stream: BinaryIO, tally: Tally) -> Iterator[_Page]:
                 if page is not None:
                     yield page
         except BrokenMemberError as error:
-            tally.file_troubles[f"web record {error}"] += 1
+            tally.file_issues[f"web record {error}"] += 1
             if not cast(GzipMembers, stream).skip_member():
                 break
             continue
         except ArchiveLoadFailed as error:
             if not found:
                 raise UnreadableError("not a web archive", " ".join(str(error).split())) from error
-            tally.file_troubles["web record damaged"] += 1
+            tally.file_issues["web record damaged"] += 1
             head = _next_head(records.reader)
             if head is None:
                 break
             stream = cast(BinaryIO, _Pushed(head, records.reader))
             continue
         if records.err_count:
-            tally.file_troubles["web record of a wrong length"] += records.err_count
+            tally.file_issues["web record of a wrong length"] += records.err_count
         break
 
 
@@ -148,7 +148,7 @@ def _page_of(record: Any, tally: Tally) -> _Page | None:
 
 
 def _why_not(record: Any) -> str:
-    """Why a record is no page; empty when it may be one."""
+    """The reason why a record is not a page; empty when it may be a page."""
     if record.rec_type == "conversion":
         return ""
     if record.rec_type != "response":
@@ -165,7 +165,7 @@ def _why_not(record: Any) -> str:
 
 
 def _body(record: Any, tally: Tally) -> bytes:
-    """The record's content, at most `MAX_BYTES`; what was wrong with it is counted."""
+    """The record's content, at most `MAX_BYTES`; its defects are counted."""
     headers = record.http_headers
     is_chunked = headers is not None and (headers.get_header("Transfer-Encoding") or "").strip().lower() == "chunked"
     stream = ChunkedDataReader(record.raw_stream, decomp_type=None) if is_chunked else record.raw_stream
@@ -176,14 +176,14 @@ def _body(record: Any, tally: Tally) -> bytes:
     while record.raw_stream.read(READ_BYTES):  # to the end, for the digest
         pass
     if getattr(record.raw_stream, "limit", 0) > 0 or record.rec_headers.get_header("WARC-Truncated"):
-        tally.file_troubles["web record cut short"] += 1
+        tally.file_issues["web record cut short"] += 1
     elif record.digest_checker is not None and record.digest_checker.passed is False:
-        tally.file_troubles["web record whose digest is wrong"] += 1
+        tally.file_issues["web record whose digest is wrong"] += 1
     body, is_whole = decoded_content(b"".join(parts), _content_encoding(headers), MAX_BYTES)
     if not is_whole:
-        tally.file_troubles["web page whose content encoding is damaged"] += 1
+        tally.file_issues["web page whose content encoding is damaged"] += 1
     if len(body) >= MAX_BYTES:
-        tally.file_troubles[f"web page over {MAX_BYTES >> 20} MiB, cut"] += 1
+        tally.file_issues[f"web page over {MAX_BYTES >> 20} MiB, cut"] += 1
     return body
 
 

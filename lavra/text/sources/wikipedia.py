@@ -1,6 +1,6 @@
-"""Wikipedia dumps: the pages of a MediaWiki export (`pages-articles`), read as a stream, one document an article.
+"""Read Wikipedia dumps: the pages of a MediaWiki export (`pages-articles`), as a stream, one document for each article.
 
-Articles are pages of namespace 0 that redirect nowhere; of several revisions the newest counts.  Elements are let go of
+Articles are pages of namespace 0 that are no redirects; of several revisions the newest counts.  Elements are released
 as soon as they are read, so that memory is one revision.  https://www.mediawiki.org/wiki/Help:Export
 """
 
@@ -33,17 +33,17 @@ class _Revision:
 
 
 @dataclass(kw_only=True)
-class _Site:
-    """What the head of a dump says: names of namespaces by their number."""
+class _DumpHead:
+    """The head of a dump: names of namespaces by their number."""
 
     names: dict[str, str] = field(default_factory=dict)
 
     def links(self) -> LinkNames:
-        """The prefixes of links that are no prose."""
+        """The prefixes of links that are not prose."""
         return LinkNames(files=self.names.get(FILES, "File"), categories=self.names.get(CATEGORIES, "Category"))
 
     def namespace_of(self, title: str) -> str:
-        """The number of a title's namespace, for dumps that do not give it."""
+        """The number of a title's namespace, for dumps without this number."""
         prefix, colon, _ = title.partition(":")
         numbers = (number for number, name in self.names.items() if colon and name == prefix)
         return next(numbers, "0")
@@ -53,10 +53,10 @@ def read_wikipedia(file: File, config: ReadConfig, tally: Tally) -> Iterator[Doc
     """The documents of a dump, plain or with `.bz2` or `.gz`.
 
     Raises:
-        UnreadableError: it is no well-formed XML (to its end).
+        UnreadableError: the file is not well-formed XML (to its end).
         MissingDependencyError: mwparserfromhell is not installed.
     """
-    site, prose = _Site(), Prose()
+    site, prose = _DumpHead(), Prose()
     with file.open() as stream:
         try:
             for title, revision, page in _pages(stream, site, tally):
@@ -71,7 +71,7 @@ def read_wikipedia(file: File, config: ReadConfig, tally: Tally) -> Iterator[Doc
             raise UnreadableError("damaged dump", str(error)) from error
 
 
-def _pages(stream: Any, site: _Site, tally: Tally) -> Iterator[tuple[str, _Revision, Any]]:
+def _pages(stream: Any, site: _DumpHead, tally: Tally) -> Iterator[tuple[str, _Revision, Any]]:
     """Each page's title, newest revision and element, which is emptied afterwards."""
     newest = _Revision()
     tags = ("{*}siteinfo", "{*}revision", "{*}page")
@@ -94,7 +94,7 @@ def _pages(stream: Any, site: _Site, tally: Tally) -> Iterator[tuple[str, _Revis
             del element.getparent()[element.getparent().index(element.getprevious())]
 
 
-def _read_site(element: Any, site: _Site, tally: Tally) -> None:
+def _read_site(element: Any, site: _DumpHead, tally: Tally) -> None:
     for each in element.iterfind("{*}namespaces/{*}namespace"):
         site.names[each.get("key", "")] = each.text or ""
     found = (("title", element.findtext("{*}sitename")), ("language", element.getparent().get(_LANGUAGE)))
@@ -110,8 +110,8 @@ def _newer(newest: _Revision, element: Any) -> _Revision:
     return _Revision(key=key, text=text, model=model)
 
 
-def _why_not(title: str, revision: _Revision, page: Any, site: _Site) -> str:
-    """Why a page is no article; empty when it is one."""
+def _why_not(title: str, revision: _Revision, page: Any, site: _DumpHead) -> str:
+    """The reason why a page is not an article; empty when it is an article."""
     if (page.findtext("{*}ns") or site.namespace_of(title)) != "0":
         return "wiki page of another namespace"
     if page.find("{*}redirect") is not None or _REDIRECT.match(revision.text):
@@ -121,7 +121,7 @@ def _why_not(title: str, revision: _Revision, page: Any, site: _Site) -> str:
     return "" if revision.text.strip() else "wiki page without text"
 
 
-def _text(title: str, revision: _Revision, prose: Prose, site: _Site, tally: Tally) -> str:
+def _text(title: str, revision: _Revision, prose: Prose, site: _DumpHead, tally: Tally) -> str:
     try:
         text = prose.of(revision.text, site.links())
     except MarkupError:

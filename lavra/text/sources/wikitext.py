@@ -1,8 +1,8 @@
-"""Wiki markup as prose: links become their text, headings Markdown's, and what is no prose goes.
+"""Turn wiki markup into prose: links become their text, headings Markdown's, and the rest is removed.
 
-Out go templates, tables, references, files, categories, links to other languages, comments and formulas; a heading
-under which nothing is left goes too.  mwparserfromhell parses; what a template would have printed is lost, and brackets
-it leaves empty are closed up.
+Removed are templates, tables, references, files, categories, links to other languages, comments and formulas, and
+headings under which nothing is left.  mwparserfromhell parses; the output of templates is lost, and brackets that it
+leaves empty are removed.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ _EMPTY_ITEM = re.compile(r"^[-:;*#]+\s*$")
 
 
 class MarkupError(Exception):
-    """A page's markup cannot be parsed."""
+    """Error: a page's markup cannot be parsed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinkNames:
-    """How a wiki calls the namespaces whose links are no prose.
+    """A wiki's names of the namespaces whose links are not prose.
 
     Attributes:
-        files: of pictures and sounds (`Ficheiro`); English names count in every wiki.
-        categories: of categories (`Categoria`).
+        files: names for pictures and sounds (`Ficheiro`); English names count in every wiki.
+        categories: names for categories (`Categoria`).
     """
 
     files: str
     categories: str
 
     def is_left_out(self, target: str) -> bool:
-        """Whether a link to this page is no prose."""
+        """Whether a link to this page is not prose."""
         prefix = target.partition(":")[0].strip().lower() if ":" in target else ""
         names = _FILES | _CATEGORIES | {self.files.lower(), self.categories.lower()}
         return prefix in names
 
 
 class Prose:
-    """Makes prose of markup.
+    """A converter from markup to prose.
 
     Raises:
         MissingDependencyError: mwparserfromhell is not installed (it has no wheel for Python 3.14).
@@ -66,7 +66,7 @@ class Prose:
 
     def __init__(self) -> None:
         try:
-            import mwparserfromhell  # noqa: PLC0415 - not there on every Python
+            import mwparserfromhell  # noqa: PLC0415 - missing on some Pythons
         except ImportError as error:
             raise MissingDependencyError("mwparserfromhell", "reading a Wikipedia dump", remedy=_REMEDY) from error
         self._parse: Callable[..., Any] = mwparserfromhell.parse
@@ -124,7 +124,7 @@ class Prose:
 
 
 def _tidy(text: str) -> str:
-    """Lines without what the markup left behind: quotes, empty brackets and items, headings of nothing."""
+    """The lines without remains of the markup: quotes, empty brackets and items, headings without text."""
     text = _EMPTY_BRACKETS.sub("", _QUOTES.sub("", text))
     text = _BEFORE_STOP.sub(r"\1", _AFTER_BRACKET.sub("(", _SPACES.sub(" ", text)))
     blocks: list[str] = []
@@ -132,7 +132,7 @@ def _tidy(text: str) -> str:
         if not line or _EMPTY_ITEM.match(line):
             continue
         level = _level(line)
-        while level and blocks and _level(blocks[-1]) >= level:  # nothing stood under that one
+        while level and blocks and _level(blocks[-1]) >= level:  # the heading before has no text under it
             blocks.pop()
         blocks.append(line)
     while blocks and _level(blocks[-1]):

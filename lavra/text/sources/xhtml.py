@@ -1,6 +1,6 @@
-"""A page of a book as text: paragraphs apart, headings as Markdown's, lists and tables by line.
+"""Turn a page of a book into text: paragraphs apart, headings in Markdown's form, lists and tables by line.
 
-Everything is kept, unlike on web pages, which are mostly menus.  Entities are HTML's names alone: a document type and
+Everything is kept, unlike on web pages, which are mostly menus.  Only HTML's entities are known: a document type and
 the entities it may declare are removed before parsing, and nothing is fetched.
 """
 
@@ -38,10 +38,10 @@ _NOTES = frozenset({"footnote", "endnote", "rearnote", "footnotes", "endnotes", 
 
 
 def xhtml_text(page: str) -> str:
-    """The text of a page; its footnotes stand behind it, and the marks that point to them are left out.
+    """The text of a page; its footnotes stand behind it, and the marks that refer to them are left out.
 
     Raises:
-        UnreadableError: it is no page.
+        UnreadableError: the text is not a page.
     """
     root = _parse(page)
     body = next((each for each in root.iter() if _tag(each) == "body"), root)
@@ -104,13 +104,13 @@ def _before(element: etree._Element, tag: str) -> str:
 
 
 def _inner(text: str | None, keep: bool) -> str:
-    """Text within an element; white space is one space but in preformatted text, where lines stay."""
+    """Text within an element; white space becomes one space, but in preformatted text lines stay."""
     if not text:
         return ""
     return text.replace("\r\n", "\n") if keep else _SPACES.sub(" ", text)
 
 
 def _tag(element: etree._Element) -> str:
-    """The element's name without its namespace; empty for comments and their like."""
+    """The element's name without its namespace; empty for comments and similar nodes."""
     tag = element.tag
     return tag.rpartition("}")[2].lower() if isinstance(tag, str) else ""

@@ -1,7 +1,7 @@
-"""Members of zip files (books, Word files), read into memory within bounds and never written to disk.
+"""Read members of zip files (books, Word files) into memory, within bounds and never written to disk.
 
-The bounds are on what comes out: a member at most 64 MiB, a file at most 512 MiB, and neither over 250 times its
-compressed size once it passes 16 MiB, so that a bomb is named before it is unpacked.
+The bounds are on the decompressed size: a member at most 64 MiB, a file at most 512 MiB, and neither over 250 times its
+compressed size once it passes 16 MiB, so that a bomb is reported before it is unpacked.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ MAX_MEMBER_BYTES = 64 << 20
 MAX_TOTAL_BYTES = 512 << 20
 SURE_BYTES = 16 << 20
 MAX_MEMBERS = 100_000
-_ENCRYPTED = 1  # of a member's flags
+_ENCRYPTED = 1  # bit of a member's flags
 
 
 @contextmanager
 def open_zip(path: Path, what: str) -> Iterator[zipfile.ZipFile]:
-    """A zip file whose members are within bounds.
+    """Open a zip file whose members are within bounds.
 
     Args:
         path: the file.
-        what: what it is, for errors: `epub`, `docx`.
+        what: the file's format, for errors: `epub`, `docx`.
 
     Raises:
-        UnreadableError: it is damaged, also when that shows while its members are read, or a bomb.
+        UnreadableError: the file is damaged, also when that shows while its members are read, or a bomb.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -42,10 +42,10 @@ def open_zip(path: Path, what: str) -> Iterator[zipfile.ZipFile]:
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes | None:
-    """The bytes of a member; None when there is none of that name.
+    """The bytes of a member; None when no member has that name.
 
     Raises:
-        UnreadableError: it is encrypted.
+        UnreadableError: the member is encrypted.
     """
     try:
         info = archive.getinfo(name)

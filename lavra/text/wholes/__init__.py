@@ -1,1 +1,1 @@
-"""Documents whole: every format that `lavra.text` reads, each document in one piece with its pages and headings."""
+"""Read whole documents: every format that `lavra.text` reads, each in one piece with its pages and headings."""

@@ -1,4 +1,4 @@
-"""EPUB books whole; a chapter without a heading of its own has the title that the table of contents gives it."""
+"""Read EPUB books whole; a chapter without a heading of its own gets its title from the table of contents."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""How files become whole documents."""
+"""Settings of whole documents."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from lavra.base.errors import ConfigError
-from lavra.text.sources import ReadConfig
+from lavra.text.sources.reading import ReadConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class WholeConfig:
-    """How files become whole documents.
+    """Settings of whole documents: how files become whole documents.
 
     Attributes:
         text_field: the field of jsonl, or the column of csv and parquet, that holds the text; the other fields become

@@ -1,4 +1,4 @@
-"""What a reader knows of a whole document, before that is added which every format has (language, encoding, …)."""
+"""A reader's draft of a whole document, before the facts of every format (language, encoding, …) are added."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lavra.text.whole import Heading
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeDraft:
-    """A document and what its format says about places in it.
+    """A document with the facts that its format gives about places in it.
 
     Attributes:
-        document: with its name and text.
-        kind: of the document.
-        page_starts: as of `WholeText`.
-        headings: as of `WholeText`; `None` where they are found in the text itself.
-        facts: that the format gives.
+        document: the document with its name and text.
+        kind: kind of the document.
+        page_starts: see `WholeText`.
+        headings: see `WholeText`; `None` where they are found in the text itself.
+        facts: facts from the format.
     """
 
     document: Document
@@ -36,16 +36,16 @@ DraftReader = Callable[[File, ReadConfig, Tally], Iterator[WholeDraft]]
 
 
 class Joined:
-    """Parts of a file (pages, chapters) put together into one text, or several where it gets longer than one may be.
+    """Parts of a file (pages, chapters) joined into one text, or several texts where one gets longer than allowed.
 
     Args:
-        file: they are of.
-        config: says how long a text may be.
-        tally: counts.
+        file: the file of the parts.
+        config: settings with the greatest length of a text.
+        tally: counts of the reading.
 
     Attributes:
         last: the last part.
-        length: of the text so far.
+        length: length of the text so far.
     """
 
     def __init__(self, file: File, config: ReadConfig, tally: Tally) -> None:
@@ -57,22 +57,22 @@ class Joined:
 
     @property
     def text(self) -> str:
-        """All of it so far."""
+        """The text so far."""
         return "".join(self._parts)
 
     def add(self, gap: str, part: str) -> int:
-        """Put a part behind the others, and something between; returns where it begins."""
+        """Append a part behind the gap; returns the place where the part begins."""
         start = self.length + len(gap)
         self._parts += [gap, part]
         self.last, self.length = part, start + len(part)
         return start
 
     def is_full(self, part: str) -> bool:
-        """Whether another part would make the text longer than it may be."""
+        """Whether another part would make the text longer than allowed."""
         return bool(self.length) and self.length + len(part) > self._most
 
     def document(self, *, is_last: bool) -> Document:
-        """The text so far as a document; the next part begins another one."""
+        """The text so far as a document; the next part begins a new document."""
         part = None if is_last and self._number == 1 else self._number
         document = make_document(self._file, f"{self.text}\n", "", self._tally, dict(self._tally.facts), part=part)
         self.last, self.length, self._parts, self._number = "", 0, [], self._number + 1

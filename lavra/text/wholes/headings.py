@@ -1,7 +1,7 @@
-"""The headings of texts that mark them: Markdown, reStructuredText, AsciiDoc, Org, LaTeX, and definitions of code.
+"""Find the headings of texts that mark them: Markdown, reStructuredText, AsciiDoc, Org, LaTeX, and definitions of code.
 
-Markdown is read as CommonMark has it (version 0.31: sections 4.2 ATX headings, 4.3 setext headings, 4.5 fenced code
-blocks), but for headings within lists and quotes, which are none here.
+Markdown is read by the rules of CommonMark (version 0.31: sections 4.2 ATX headings, 4.3 setext headings, 4.5 fenced
+code blocks), except that headings within lists and quotes do not count.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from lavra.text.definitions import DefinitionSpan, find_definitions
 from lavra.text.whole import Heading
 
 MODULE: Final = "module"
-"""Title of what a source file has outside its definitions, behind the first of them."""
+"""Title of the text of a source file that stands outside its definitions, behind the first definition."""
 
 
 def find_headings(text: str, kind: str, extension: str) -> tuple[Heading, ...]:
     """The headings of a text by its marks.
 
     Args:
-        text: of the document.
-        kind: of the document.
-        extension: of its file, in lower case with the dot; says which markup it is.
+        text: text of the document.
+        kind: kind of the document.
+        extension: extension of its file, in lower case with the dot; it decides the markup.
     """
     if kind == "code":
         return tuple(definition_headings(text, find_definitions(text, extension)))
@@ -33,7 +33,7 @@ def find_headings(text: str, kind: str, extension: str) -> tuple[Heading, ...]:
 
 
 def definition_headings(text: str, definitions: list[DefinitionSpan]) -> Iterator[Heading]:
-    """A heading where each definition begins, and where what is around it goes on behind it."""
+    """A heading where each definition begins, and where the definition around it goes on behind it."""
     around: list[DefinitionSpan] = []
     for one in definitions:
         yield from _closed(text, around, one.start)
@@ -43,7 +43,7 @@ def definition_headings(text: str, definitions: list[DefinitionSpan]) -> Iterato
 
 
 def _closed(text: str, around: list[DefinitionSpan], place: int) -> Iterator[Heading]:
-    """The headings of what goes on behind definitions that end before a place; these are taken off the list."""
+    """The headings of definitions that go on behind inner ones that end before a place; takes these off the list."""
     while around and around[-1].end <= place:
         ended = around.pop()
         following = min([place, *(each.end for each in around)])
@@ -81,16 +81,16 @@ def markdown_headings(text: str) -> list[Heading]:
 
 
 class _MarkdownLines:
-    """Reads a Markdown text line by line and keeps what it needs to know of the lines before."""
+    """A reader of Markdown, line by line; it keeps the state that the lines before leave."""
 
     def __init__(self) -> None:
         self.headings: list[Heading] = []
-        self._fence = ""  # that is open
+        self._fence = ""  # the open fence
         self._is_comment = self._is_html = self._is_nested = False  # until its end or a blank line
         self._paragraph: list[tuple[int, str]] = []  # its lines so far, by where they start
 
     def read(self, start: int, line: str) -> None:
-        """The next line, without its end."""
+        """Read the next line, without its end."""
         if self._is_inside(line):
             return
         atx, under = _ATX.match(line), _UNDERLINE.match(line)
@@ -107,7 +107,7 @@ class _MarkdownLines:
             self._paragraph.append((start, line))
         elif _CONTAINER.match(line) and not re.match(rf" {{0,3}}{_RULE}", line):
             self._close()
-            self._is_nested = True  # lines without a mark go on with it, up to a blank one
+            self._is_nested = True  # lines without a mark belong to it, up to a blank line
         elif _NO_PARAGRAPH.match(line):
             self._close()
         elif not self._is_nested:
@@ -137,7 +137,7 @@ class _MarkdownLines:
 
 
 def _heading(level: int, start: int, marked: str) -> list[Heading]:
-    """A heading without the marks in its title; none where nothing is left of it."""
+    """A heading without the marks in its title; none where nothing is left of the title."""
     title = _EMPHASIS.sub(r"\2", _LINK.sub(r"\1", marked)).strip()
     return [Heading(level=level, start=start, title=" ".join(title.split()))] if title.strip("# \t") else []
 
@@ -158,7 +158,7 @@ _ORG: Final = re.compile(r"^(?P<marks>\*+)[ \t]+(?P<title>\S.*?)(?:[ \t]+:[\w@:]
 
 
 def _rst_headings(text: str) -> Iterator[Heading]:
-    """Titles over a line of marks at least as long; the order in which marks appear says their level."""
+    """Titles over a line of marks at least as long; the order in which marks appear decides their level."""
     styles: list[tuple[bool, str]] = []
     for match in _RST.finditer(text):
         over, under, title = match["over"], match["under"], match["title"]

@@ -1,11 +1,11 @@
-"""Messages, a document each: who wrote to whom and when stands above the text, so that it can be found and cited."""
+"""Read messages, a document each: sender, recipients and date stand above the text, so they can be found and cited."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from lavra.base.retrieval import MetaValue
-from lavra.text.sources.mail import Letter, read_letters
+from lavra.text.sources.mail import MailMessage, read_letters
 from lavra.text.sources.reading import File, ReadConfig, text_documents
 from lavra.text.tally import Tally
 from lavra.text.whole import Heading
@@ -21,7 +21,7 @@ def read_mailbox(file: File, config: ReadConfig, tally: Tally) -> Iterator[Whole
             yield WholeDraft(document=document, kind="mail", headings=headings, facts=_facts(letter))
 
 
-def _head(letter: Letter) -> str:
+def _head(letter: MailMessage) -> str:
     lines = (
         ("Subject", letter.subject),
         ("From", letter.sender),
@@ -31,7 +31,7 @@ def _head(letter: Letter) -> str:
     return "\n".join(f"{name}: {value}" for name, value in lines if value)
 
 
-def _facts(letter: Letter) -> dict[str, MetaValue]:
+def _facts(letter: MailMessage) -> dict[str, MetaValue]:
     facts: dict[str, MetaValue] = {
         "title": letter.subject,
         "subject": letter.subject,

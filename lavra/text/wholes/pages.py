@@ -1,4 +1,4 @@
-"""PDF files whole, with where each page begins; the outline of the file, where it has one, gives the headings."""
+"""Read PDF files whole, with the place where each page begins; the file's outline, if any, gives the headings."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def _draft(
 
 
 def _between(bookmarks: Sequence[Bookmark], done: int, last: int) -> list[Bookmark]:
-    """The bookmarks of pages behind one and up to another."""
+    """The bookmarks of the pages behind `done` up to `last`."""
     return [each for each in bookmarks if done < each.page <= last]
 
 
 def _places(text: str, starts: Sequence[int], bookmarks: Sequence[Bookmark]) -> Iterator[Heading]:
-    """Headings at the line of their page that begins with them, or else where the page does; in the text's order."""
+    """Headings at the line of their page that begins with them, or else at the beginning of the page; in text order."""
     last = 0
     for mark in bookmarks:
         start = starts[mark.page - 1]

@@ -1,8 +1,8 @@
-"""Files in, whole documents out.
+"""Read files and give whole documents.
 
-`list_files` says which files there are without reading them, so that a file that did not change need not be read again;
-`read_file` reads one; `read_wholes` does both.  What cannot be read is counted in the tally with its name and reason,
-and the next file is read.
+`list_files` lists the files without reading them, so that a file that did not change need not be read again;
+`read_file` reads a file; `read_wholes` does both.  A file that cannot be read is counted in the tally with its name and
+reason, and the next file is read.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from lavra.text.cutting import PART, PART_OF
 from lavra.text.encoding import printable_name
 from lavra.text.language import detect_language, language_of_tag
 from lavra.text.moment import iso_time
-from lavra.text.sources import FileSource, FolderSource, ReadConfig, Source, as_source
 from lavra.text.sources.kinds import NotText, as_file, extension_of, reader_for
-from lavra.text.sources.reading import File
-from lavra.text.sources.source import read_or_skip
+from lavra.text.sources.reading import File, ReadConfig
+from lavra.text.sources.source import FileSource, FolderSource, Source, as_source, read_or_skip
 from lavra.text.tally import Tally
 from lavra.text.whole import WholeText
 from lavra.text.wholes.config import WholeConfig
@@ -34,13 +33,13 @@ _import_module: Callable[[str], object] = importlib.import_module
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """A file that a source has, not yet read.
+    """A file of a source, not yet read.
 
     Attributes:
-        name: as a user would name it, `folder/sub/report.pdf`; no other file of the source has it.
-        path: where it is.
-        size: in bytes.
-        modified_ns: when it was changed, in nanoseconds since 1970.
+        name: the file's name for users, `folder/sub/report.pdf`; it is unique within the source.
+        path: path of the file.
+        size: size in bytes.
+        modified_ns: time of the last change, in nanoseconds since 1970.
     """
 
     name: str
@@ -50,7 +49,7 @@ class SourceFile:
 
 
 def list_files(source: Source | Path | str, tally: Tally) -> list[SourceFile]:
-    """The files of a source that somebody can read, in sorted order; the others are counted with their reasons.
+    """The files of a source that have a reader, in sorted order; the other files are counted with their reasons.
 
     Raises:
         InputError: nothing is at that path.
@@ -109,7 +108,7 @@ _READERS: Final = {
     "mail": "lavra.text.wholes.letters:read_mailbox",
     **dict.fromkeys(("jsonl", "csv", "parquet"), "lavra.text.wholes.rows:read_records"),
 }
-"""Readers of formats that say more about places and facts than the text does; lazy, as `kinds.READERS` is."""
+"""Readers of formats that hold more places and facts than their text; lazy, as `kinds.READERS` is."""
 
 
 def _wholes(file: File, config: WholeConfig, tally: Tally) -> Iterator[WholeText]:
@@ -133,23 +132,23 @@ def _drafts(file: File, config: ReadConfig, tally: Tally) -> Iterator[WholeDraft
 
 
 def _whole(draft: WholeDraft, extension: str, facts: Mapping[str, MetaValue], occurrence: int) -> WholeText:
-    """The document with what every format has: headings, title, language.
+    """The document with the facts of every format: headings, title, language.
 
     Args:
-        draft: what its reader knows.
-        extension: of the name of its file.
-        facts: about the file.
-        occurrence: how many documents of the file have had its name, with it; web archives repeat addresses.
+        draft: the reader's draft.
+        extension: extension of the file's name.
+        facts: facts about the file.
+        occurrence: which document of that name in its file this is, from 1; web archives repeat addresses.
     """
     document, text = draft.document, draft.document.text
     headings = draft.headings
     if headings is None:
         headings = find_headings(text, draft.kind, extension)
-    said = {name: value for name, value in document.meta.items() if name not in (PART, PART_OF)}
-    meta: dict[str, MetaValue] = {**facts, **said, **draft.facts}
+    own = {name: value for name, value in document.meta.items() if name not in (PART, PART_OF)}
+    meta: dict[str, MetaValue] = {**facts, **own, **draft.facts}
     if "title" not in meta and draft.kind != "code" and headings and not text[: headings[0].start].strip():
         meta["title"] = headings[0].title
-    language = _language(text, draft.kind, str(said.get("language", "")))
+    language = _language(text, draft.kind, str(own.get("language", "")))
     if language and "language" not in draft.facts:
         meta["language"] = language
     return WholeText(
@@ -162,7 +161,7 @@ def _whole(draft: WholeDraft, extension: str, facts: Mapping[str, MetaValue], oc
     )
 
 
-def _language(text: str, kind: str, said: str) -> str:
-    """What the text is in, or else what its file says: programs write the language of the program into files."""
+def _language(text: str, kind: str, own: str) -> str:
+    """The detected language of the text, or else the file's own tag: programs write their own language into files."""
     found = detect_language(text) if kind != "code" else None
-    return found.code if found is not None else language_of_tag(said)
+    return found.code if found is not None else language_of_tag(own)

@@ -1,4 +1,4 @@
-"""Rows of tables, a document each, with their other fields as facts."""
+"""Read rows of tables, a document each, with their other fields as facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Web pages whole: the main text, with the headings that are in it."""
+"""Read web pages whole: the main text, with the headings that are in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_web_page(file: File, config: ReadConfig, tally: Tally) -> Iterator[Whol
 
 
 def _places(text: str, headings: Sequence[tuple[int, str]]) -> Iterator[Heading]:
-    """Headings by the lines they are, each behind the one before it; one that is no line of the text is left out."""
+    """Headings at their lines of the text, each behind the heading before it; a heading on no line is left out."""
     starts: dict[str, list[int]] = {}
     place = 0
     for line in text.splitlines(keepends=True):

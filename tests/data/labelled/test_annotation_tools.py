@@ -1,4 +1,4 @@
-"""Exports of Label Studio, doccano and Prodigy, in the forms of their own pages."""
+"""Exports of Label Studio, doccano and Prodigy, as on their own documentation pages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def labels(found: SampleSet) -> list[Any]:
 
 
 def task(*results: dict[str, Any], **annotation: Any) -> dict[str, Any]:
-    """A task of Label Studio's JSON, with one annotation."""
+    """A Label Studio task in JSON, with one annotation."""
     annotations = [{"id": 7, "result": list(results), "was_cancelled": False, **annotation}]
     return {"data": {"text": TEXT}, "annotations": annotations, "predictions": [], "project": 3}
 
@@ -86,7 +86,7 @@ BOTH = ("B-PER", "O", "O", "B-LOC")
 def test_spans_of_every_tool(tmp_path: Path, row: dict[str, Any], lines: bool) -> None:
     found = read(tmp_path, TAG, [row], lines=lines)
     assert tags(found) == [BOTH]
-    assert found.troubles == ()
+    assert found.issues == ()
 
 
 def test_label_studios_tasks_that_say_nothing_are_named(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_label_studios_tasks_that_say_nothing_are_named(tmp_path: Path) -> None:
     found = read(tmp_path, TAG, rows)
     assert tags(found) == [("B-PER", "O", "O", "O"), ("O",) * 4, ("O", "O", "O", "B-LOC")]
     assert found.fields["export of"] == "Label Studio"
-    said = [(one.what, one.dropped) for one in found.troubles]
+    said = [(one.what, one.dropped) for one in found.issues]
     assert said[0] == ("every annotation of the task was skipped", True)
     assert said[1] == ("the task has no annotation", True)
     assert "has 2 annotations" in said[2][0]
@@ -138,8 +138,8 @@ def test_prodigys_answers(tmp_path: Path) -> None:
     ]
     found = read(tmp_path, CLASSIFY, rows, lines=True)
     assert labels(found) == ["good", "bad"]
-    assert [(one.place.line, one.dropped) for one in found.troubles] == [(2, True), (3, True)]
-    assert "'reject'" in found.troubles[0].what
+    assert [(one.place.line, one.dropped) for one in found.issues] == [(2, True), (3, True)]
+    assert "'reject'" in found.issues[0].what
     binary = [{"text": "a", "label": "SPAM", "answer": "accept"}, {"text": "b", "label": "SPAM", "answer": "reject"}]
     assert labels(read(tmp_path, CLASSIFY, binary, lines=True)) == ["SPAM"]
     empty = read(tmp_path, TAG, [{"text": "a b", "_input_hash": 1, "answer": "accept"}], lines=True)
@@ -152,7 +152,7 @@ def test_places_that_browsers_count_in_utf16(tmp_path: Path) -> None:
     value = {"start": start, "end": start + 3, "text": "Ana", "labels": ["PER"]}
     found = read(tmp_path, TAG, [{"text": text, "label": [value]}])
     assert tags(found) == [("O", "O", "B-PER", "O")]
-    assert "counts UTF-16 units" in found.troubles[0].what
+    assert "counts UTF-16 units" in found.issues[0].what
 
 
 def test_spans_as_json_in_a_cell(tmp_path: Path) -> None:

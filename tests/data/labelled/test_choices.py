@@ -1,4 +1,4 @@
-"""Multiple choice: endings in a list or in columns, and every way to say which is right."""
+"""Multiple choice: endings in a list or in columns, and every way to give the right one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_form_names_the_same_ending(tmp_path: Path, row: dict[str, Any]) -
     first = {name: (0 if value == 1 else value) for name, value in row.items()}  # so that counting from 0 is plain
     found = read(tmp_path, row, first)
     assert chosen(found)[0] == (("a", "b", "c"), 1)
-    assert found.troubles == ()
+    assert found.issues == ()
 
 
 def test_numbers_count_from_one_where_the_last_is_named_and_no_zero(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_numbers_count_from_one_where_the_last_is_named_and_no_zero(tmp_path: Pa
     assert found.fields["choices"] == "option1, option2"
 
 
-def test_labels_that_name_no_choice_and_too_few_choices_are_told(tmp_path: Path) -> None:
+def test_labels_that_name_no_choice_and_too_few_choices_are_reported(tmp_path: Path) -> None:
     found = read(
         tmp_path,
         {"question": "q", "choices": ["a", "b"], "label": 0},
@@ -71,7 +71,7 @@ def test_labels_that_name_no_choice_and_too_few_choices_are_told(tmp_path: Path)
         {"question": "q", "choices": ["a", "b"], "label": -1},
     )
     assert chosen(found) == [(("a", "b"), 0)]
-    assert [one.place.line for one in found.troubles] == [2, 3, 4, 5, 6]
+    assert [one.place.line for one in found.issues] == [2, 3, 4, 5, 6]
 
 
 def test_a_question_may_have_fewer_endings_than_columns(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_question_may_have_fewer_endings_than_columns(tmp_path: Path) -> None:
 
 def test_a_stem_or_a_mapping_may_name_the_endings(tmp_path: Path) -> None:
     row = {"premise": "p", "question": "cause", "choice1": "a", "choice2": "b", "label": 0}
-    with pytest.raises(InputError, match=r"say which with --columns role=column \(in Python: columns="):
+    with pytest.raises(InputError, match=r"choose with --columns role=column \(in Python: columns="):
         read(tmp_path, row)
     found = read(tmp_path, row, columns={"text": "premise", "choices": "choice"})
     assert chosen(found) == [(("a", "b"), 0)]
@@ -91,9 +91,9 @@ def test_one_odd_number_does_not_move_the_others(tmp_path: Path) -> None:
     rows = [{"question": "q", "choices": ["a", "b", "c"], "answer": at} for at in (1, 2, 3, 3)]
     found = read(tmp_path, *rows, {**rows[0], "answer": 0})
     assert [label for _, label in chosen(found)] == [0, 1, 2, 2]
-    assert [(one.place.line, one.dropped) for one in found.troubles] == [(5, True)]
+    assert [(one.place.line, one.dropped) for one in found.issues] == [(5, True)]
     assert found.fields["choices are counted from"] == "1: 1 labels are 0, 2 the number of choices"
     rows = [{"question": "q", "choices": ["a", "b", "c"], "answer": at} for at in (0, 0, 1, 2)]
     found = read(tmp_path, *rows, {**rows[0], "answer": 3})
     assert [label for _, label in chosen(found)] == [0, 0, 1, 2]
-    assert [one.place.line for one in found.troubles] == [5]
+    assert [one.place.line for one in found.issues] == [5]

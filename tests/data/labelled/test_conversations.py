@@ -1,4 +1,4 @@
-"""Conversations in every form, as messages a chat template reads."""
+"""Conversations in every form, as messages for a chat template."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def chats(found: SampleSet) -> list[list[Any]]:
 def test_every_form_gives_the_same_messages(tmp_path: Path, row: dict[str, Any]) -> None:
     found = read(tmp_path, row)
     assert chats(found) == [[USER, ANSWER]]
-    assert found.troubles == ()
+    assert found.issues == ()
     text = render_chat(
         DEFAULT_CHAT_TEMPLATE, chats(found)[0], add_generation_prompt=False, variables={"eos_token": "."}
     )
@@ -90,7 +90,7 @@ def test_tool_calls_of_every_form(tmp_path: Path, turn: dict[str, Any], tools: A
     sample = found.samples[0]
     assert isinstance(sample, ChatSample)
     assert sample.tools == ({"type": "function", "function": TOOL},)
-    assert found.troubles == ()
+    assert found.issues == ()
 
 
 def test_older_function_calls_become_calls_of_tools(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_older_function_calls_become_calls_of_tools(tmp_path: Path) -> None:
     sample = found.samples[0]
     assert isinstance(sample, ChatSample)
     assert sample.tools == ({"type": "function", "function": TOOL},)
-    assert found.troubles == ()
+    assert found.issues == ()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_empty_system_turns_and_results_of_tools(tmp_path: Path) -> None:
         [USER, called, {"role": "tool", "content": '{"t": 3}'}, ANSWER],
     ]
     assert found.fields["empty system turns, left out"] == "1"
-    assert found.troubles == ()
+    assert found.issues == ()
 
 
 @pytest.mark.parametrize("mark", [{"weight": 0}, {"weight": 0.0}, {"train": False}, {"loss": False}])
@@ -175,11 +175,13 @@ def test_ids_of_calls_and_thoughts_are_kept(tmp_path: Path) -> None:
         ({"messages": [USER, {"role": "assistant", "function_call": {"arguments": "{}"}}]}, "names no function"),
     ],
 )
-def test_what_cannot_be_learnt_is_left_out_with_its_reason(tmp_path: Path, row: dict[str, Any], what: str) -> None:
+def test_conversations_without_targets_are_left_out_with_a_reason(
+    tmp_path: Path, row: dict[str, Any], what: str
+) -> None:
     found = read(tmp_path, GOOD, row)
     assert chats(found) == [[USER, ANSWER]]
-    assert [(one.place.line, one.dropped) for one in found.troubles] == [(2, True)]
-    assert what in found.troubles[0].what
+    assert [(one.place.line, one.dropped) for one in found.issues] == [(2, True)]
+    assert what in found.issues[0].what
 
 
 @pytest.mark.parametrize(
@@ -190,8 +192,8 @@ def test_what_cannot_be_learnt_is_left_out_with_its_reason(tmp_path: Path, row: 
         ([USER, {"role": "system", "content": "s"}, ANSWER], "message 2 is of the system"),
     ],
 )
-def test_odd_orders_are_told_and_kept(tmp_path: Path, messages: list[Any], what: str) -> None:
+def test_odd_orders_are_reported_and_kept(tmp_path: Path, messages: list[Any], what: str) -> None:
     found = read(tmp_path, {"messages": messages})
     assert chats(found) == [messages]
-    assert [one.dropped for one in found.troubles] == [False]
-    assert what in found.troubles[0].what
+    assert [one.dropped for one in found.issues] == [False]
+    assert what in found.issues[0].what

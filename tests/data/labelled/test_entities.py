@@ -1,4 +1,4 @@
-"""Tagged words: CoNLL files, lists, and entities given by their places in a text."""
+"""Tagged words: CoNLL files, lists, and entities given by positions in a text."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ def test_conll_columns_tabs_comments_and_words_with_odd_blanks(tmp_path: Path) -
 def test_a_bad_line_leaves_out_its_sentence_and_is_named(tmp_path: Path) -> None:
     found = read(tmp_path / "a.conll", "Ana B-PER\nSilva\n\nRui B-PER\n\n# O\nx O\n")
     assert tagged(found) == [[("Rui", "B-PER")], [("#", "O"), ("x", "O")]]
-    assert [(one.place.line, one.dropped) for one in found.troubles] == [(2, True)]
+    assert [(one.place.line, one.dropped) for one in found.issues] == [(2, True)]
     assert (found.num_read, found.num_dropped) == (3, 1)
 
 
 def test_invalid_transitions_are_named_at_their_line_and_kept(tmp_path: Path) -> None:
     found = read(tmp_path / "a.conll", "Ana B-PER\n\nem O\nLisboa I-LOC\nRui B-PER\n")
     assert tagged(found)[1] == [("em", "O"), ("Lisboa", "B-LOC"), ("Rui", "B-PER")]
-    assert [(str(one.place), one.dropped) for one in found.troubles] == [(f"{tmp_path / 'a.conll'}:4", False)]
-    assert "I-LOC of 'Lisboa' follows O" in found.troubles[0].what
+    assert [(str(one.place), one.dropped) for one in found.issues] == [(f"{tmp_path / 'a.conll'}:4", False)]
+    assert "I-LOC of 'Lisboa' follows O" in found.issues[0].what
 
 
 def test_other_schemes_become_bio_and_it_is_said(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_lists_of_words_and_tags(tmp_path: Path) -> None:
         {"tokens": "Ana", "ner_tags": "O"},
     )
     assert tagged(found) == [[("Ana", "B-PER"), ("canta", "O")]]
-    assert [one.place.line for one in found.troubles] == [2, 3, 4, 5, 6]
+    assert [one.place.line for one in found.issues] == [2, 3, 4, 5, 6]
 
 
 TEXT = "A Ana Silva, de São Paulo."
@@ -112,7 +112,7 @@ def test_entities_by_place_become_bio(tmp_path: Path, entities: list[Any]) -> No
     assert isinstance(sample, TagSample)
     assert sample.words == ("A", "Ana", "Silva", ",", "de", "São", "Paulo", ".")
     assert sample.tags == ("O", "B-PER", "I-PER", "O", "O", "B-LOC", "I-LOC", "O")
-    assert found.troubles == ()
+    assert found.issues == ()
 
 
 @pytest.mark.parametrize(
@@ -137,17 +137,17 @@ def test_an_entity_that_does_not_fit_leaves_the_sample_out(tmp_path: Path, entit
     rows = {"text": TEXT, "entities": [{"start": 16, "end": 25, "label": "LOC"}, entity]}, {"text": "x", "entities": []}
     found = jsonl(tmp_path / "a.jsonl", *rows)
     assert len(found.samples) == 1
-    assert found.troubles[0].place.line == 1
-    assert what in found.troubles[0].what
+    assert found.issues[0].place.line == 1
+    assert what in found.issues[0].what
 
 
-def test_blanks_at_an_entitys_ends_are_cut_off_and_told(tmp_path: Path) -> None:
+def test_blanks_at_an_entitys_ends_are_cut_off_and_reported(tmp_path: Path) -> None:
     found = jsonl(tmp_path / "a.jsonl", {"text": TEXT, "entities": [{"start": 1, "end": 11, "label": "PER"}]})
     sample = found.samples[0]
     assert isinstance(sample, TagSample)
     assert list(spans(sample.tags or ())) == [("PER", 1, 3)]
-    assert [one.dropped for one in found.troubles] == [False]
-    assert "' Ana Silva' has blanks at its ends" in found.troubles[0].what
+    assert [one.dropped for one in found.issues] == [False]
+    assert "' Ana Silva' has blanks at its ends" in found.issues[0].what
 
 
 @given(st.text(st.sampled_from("aé9_ .,\n\u0301\u200d\u00ad\u4e2d🙂"), max_size=20))

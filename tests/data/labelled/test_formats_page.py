@@ -1,4 +1,4 @@
-"""The examples of docs/finetuning-data.md are read as the page says."""
+"""The examples of docs/finetuning-data.md are read as the page describes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCK = re.compile(r"^```(json)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def examples() -> list[tuple[TaskSpec, str, str]]:
-    """(task, extension, text) of every example; a line of JSON is an example of its own."""
+    """(task, extension, text) of every example; each line of JSON is an example."""
     found = []
     for title, body in SECTION.findall(PAGE.read_text(encoding="utf-8")):
         tasks = [task_named(name) for name in re.findall(r"`(\w+)`", title)]
@@ -37,7 +37,7 @@ def test_an_example_is_one_usable_sample_or_more(tmp_path: Path, task: TaskSpec,
     path.write_text(text + "\n", encoding="utf-8")
     found = read_samples(path, task.form)
     assert len(found.samples) >= 1
-    assert found.troubles == ()
+    assert found.issues == ()
 
 
 def test_every_task_has_examples() -> None:

@@ -1,4 +1,4 @@
-"""Labels of a set: which, how often, and what contradicts what."""
+"""Labels of a set: their names, their counts, and contradictions."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_label_never_seen_in_training_is_named_with_its_line() -> None:
     assert [one.place.line for one in unseen_labels([tagged], ["O"])] == [7]
 
 
-def test_equal_texts_with_unequal_labels_are_told_and_kept() -> None:
+def test_equal_texts_with_unequal_labels_are_reported_and_kept() -> None:
     found = conflicting_labels([*samples("a", "a", "b", text="same"), *samples(("x", "y"), ("y", "x"), text="many")])
     assert [(one.place.line, one.dropped) for one in found] == [(3, False)]
     assert "'b', and 'a' at f:1" in found[0].what

@@ -1,4 +1,4 @@
-"""Numbers with decimal commas: read where the column has them, refused by name where it has not."""
+"""Numbers with decimal commas: read where the column has them, refused by name elsewhere."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def test_a_comma_among_points_is_named_and_the_other_way_round(tmp_path: Path, t
     options = {"problem": Problem.REGRESSION} if task is CLASSIFY else {}
     found = read(tmp_path, task, "4.2", "0.5", "3,75", **options)
     assert values(found) == [4.2, 0.5]
-    assert "'3,75', with a decimal comma, and the column has decimal points" in found.troubles[0].what
+    assert "'3,75', with a decimal comma, and the column has decimal points" in found.issues[0].what
     found = read(tmp_path, task, "4,2", "0,5", "1.234", **options)
     assert values(found) == [4.2, 0.5]
-    dropped = [one for one in found.troubles if one.dropped]
+    dropped = [one for one in found.issues if one.dropped]
     assert "with a decimal point, and the column has decimal commas" in dropped[0].what
 
 
@@ -61,8 +61,8 @@ def test_numbers_with_commas_are_doubted_where_they_may_be_labels(tmp_path: Path
 def test_one_odd_label_does_not_make_names_of_numbers(tmp_path: Path) -> None:
     found = read(tmp_path, CLASSIFY, *[at / 7 for at in range(1, 20)], "n/a")
     assert found.fields["problem"] == "regression"
-    assert [(one.place.line, one.dropped) for one in found.troubles] == [(20, True)]
-    assert "'n/a', not a number" in found.troubles[0].what
+    assert [(one.place.line, one.dropped) for one in found.issues] == [(20, True)]
+    assert "'n/a', not a number" in found.issues[0].what
     found = read(tmp_path, CLASSIFY, *["1.0", "2.0"] * 9, "none")  # stars, and none
     assert found.fields["problem"] == "single_label_classification"
 
@@ -70,7 +70,7 @@ def test_one_odd_label_does_not_make_names_of_numbers(tmp_path: Path) -> None:
 def test_lists_of_one_label_are_doubted_or_read_as_it(tmp_path: Path) -> None:
     found = read(tmp_path, CLASSIFY, ["a"], ["b"])
     assert values(found) == [("a",), ("b",)]
-    assert "every list of labels has one" in found.troubles[0].what
+    assert "every list of labels has one" in found.issues[0].what
     found = read(tmp_path, CLASSIFY, ["a"], ["b"], problem=Problem.SINGLE_LABEL)
     assert values(found) == ["a", "b"]
     assert isinstance(found.samples[0], TextSample)

@@ -1,4 +1,4 @@
-"""Parquet as pyarrow and `datasets` write it: names of classes at any depth, decimals, bytes, dates."""
+"""Parquet as pyarrow and `datasets` write it: class names at any depth, decimals, bytes, dates."""
 
 from __future__ import annotations
 
@@ -92,4 +92,4 @@ def test_bytes_dates_and_categories(tmp_path: Path) -> None:
         {"text": "é", "label": "x", "day": "2024-01-02"},
         {"text": "c", "label": "x", "day": "2024-01-02"},
     ]
-    assert [(one.place.line, one.dropped) for one in found.troubles] == [(2, True)]
+    assert [(one.place.line, one.dropped) for one in found.issues] == [(2, True)]

@@ -1,4 +1,4 @@
-"""Real public data: every file is read, with the counts its makers give and the faults it is known to have."""
+"""Real public data: every file is read, with its makers' counts and its known faults."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ GLUE = [
 @pytest.mark.parametrize(("name", "count", "labels", "options"), GLUE, ids=[row[0] for row in GLUE])
 def test_glue(lavra_data: Path, name: str, count: int, labels: str, options: dict[str, Any]) -> None:
     found = read_samples(lavra_data / "glue" / name, CLASSIFY.form, **options)
-    assert (found.num_read, len(found.samples), found.troubles) == (count, count, ())
+    assert (found.num_read, len(found.samples), found.issues) == (count, count, ())
     if labels:
         assert label_set(found.samples).names == tuple(labels.split())
         assert all(isinstance(one, TextSample) and one.label is not None for one in found.samples)
@@ -50,7 +50,7 @@ def test_glue(lavra_data: Path, name: str, count: int, labels: str, options: dic
 
 
 def test_quotation_marks_of_rte_are_text(lavra_data: Path) -> None:
-    """70 cells of RTE's training file begin with a mark; read as CSV they would swallow the rows after them."""
+    """70 cells of RTE's training file begin with a quotation mark; read as CSV they would swallow following rows."""
     found = read_samples(lavra_data / "glue/RTE/train.tsv", CLASSIFY.form)
     both = [text for one in found.samples if isinstance(one, TextSample) for text in (one.text, one.pair or "")]
     assert sum(text.startswith('"') for text in both) >= 70
@@ -60,7 +60,7 @@ def test_quotation_marks_of_rte_are_text(lavra_data: Path) -> None:
 @pytest.mark.parametrize(("split", "count"), [("train", 1000), ("dev", 375)])
 def test_similarity_is_a_number(lavra_data: Path, split: str, count: int) -> None:
     found = read_samples(lavra_data / f"glue/STS-B-open/{split}.tsv", CLASSIFY.form)
-    assert (len(found.samples), found.troubles, found.fields["problem"]) == (count, (), "regression")
+    assert (len(found.samples), found.issues, found.fields["problem"]) == (count, (), "regression")
     assert all(isinstance(one, TextSample) and 0.0 <= float(str(one.label)) <= 5.0 for one in found.samples)
     assert len(read_samples(lavra_data / f"glue/STS-B-open/{split}.tsv", EMBED.form).samples) == count
 
@@ -74,7 +74,7 @@ def test_lener_br(lavra_data: Path, name: str, sentences: int, words: int, entit
     tagged = [one for one in found.samples if isinstance(one, TagSample)]
     assert (len(tagged), sum(len(one.words) for one in tagged)) == (sentences, words)
     assert found.fields["scheme"] == "BIO"
-    assert found.troubles == ()
+    assert found.issues == ()
     assert len(tag_set(tagged)) == 13
     # B- tags of the file, counted apart (grep -c ' B-').
     assert sum(len(list(spans(one.tags or ()))) for one in tagged) == entities
@@ -90,10 +90,10 @@ def test_lener_br(lavra_data: Path, name: str, sentences: int, words: int, entit
     ],
 )
 def test_questions(lavra_data: Path, name: str, count: int, wrong: int) -> None:
-    """FaQuAD has answers that do not stand where it says; each is named, and every question keeps another answer."""
+    """Some FaQuAD answers are not at their given position; each is named, and every question keeps another answer."""
     found = read_samples(lavra_data / "qa" / name, ANSWER.form)
     assert (found.num_read, len(found.samples)) == (count, count)
-    assert [one.dropped for one in found.troubles] == [False] * wrong
+    assert [one.dropped for one in found.issues] == [False] * wrong
     for one in found.samples:
         assert isinstance(one, QuestionSample)
         assert one.answers
@@ -117,7 +117,7 @@ CHATS = [
 def test_conversations(lavra_data: Path, name: str, read: int, usable: int) -> None:
     found = read_samples(lavra_data / "instruct" / name, CHAT.form)
     assert (found.num_read, len(found.samples)) == (read, usable)
-    assert sum(one.dropped for one in found.troubles) == read - usable
+    assert sum(one.dropped for one in found.issues) == read - usable
     for one in found.samples:
         assert isinstance(one, ChatSample)
         assert one.messages[-1]["role"] == "assistant"

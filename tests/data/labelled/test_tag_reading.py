@@ -1,4 +1,4 @@
-"""One odd tag or line decides nothing about a file: it is named where it stands, and the others keep their meaning."""
+"""One odd tag or line changes nothing for the rest of a file: it is named with its line."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_odd_tag_is_named_and_read_where_it_can_be(tmp_path: Path, odd: str, 
     found = lines(tmp_path, *[GOOD] * 200, ("O", odd))
     assert found.fields["scheme"] == "BIO"
     assert [tags for _, tags in tagged(found)] == [GOOD] * 200 + ([] if meant is None else [("O", meant)])
-    named = [one for one in found.troubles if repr(odd) in one.what]
+    named = [one for one in found.issues if repr(odd) in one.what]
     assert [(one.place.line, one.dropped) for one in named] == [(201, meant is None)]
     assert meant is None or "it is read as" in named[0].what
 
@@ -75,7 +75,7 @@ def test_other_spellings(tmp_path: Path, tags: tuple[str, ...], meant: tuple[str
     found = lines(tmp_path, *[tags] * 9)
     assert tagged(found)[0][1] == meant
     assert found.fields["scheme"] == scheme
-    assert found.troubles == ()
+    assert found.issues == ()
 
 
 def test_types_without_letters_make_spans() -> None:
@@ -111,7 +111,7 @@ def test_comments_decide_nothing(tmp_path: Path) -> None:
     expected = [(("ana", "mora", "em", "lisboa"), ("B-PER", "O", "O", "B-LOC")), (("chove", "hoje"), ("O", "O"))]
     assert tagged(found) == expected
     assert found.fields["comments"] == "2 lines passed over"
-    assert found.troubles == ()
+    assert found.issues == ()
 
 
 @pytest.mark.parametrize("columns", [None, {"words": "2", "tags": "4"}])
@@ -132,7 +132,7 @@ def test_a_tag_is_named_at_its_own_line(tmp_path: Path) -> None:
     text = "# one\n" + "Ana B-PER\nmora O\n\n" * 9 + "Rui B-PER\n# a word, not\nri 0\n"
     found = read(tmp_path / "a.conll", text)
     assert tagged(found)[-1] == (("Rui", "ri"), ("B-PER", "O"))
-    assert [one.place.line for one in found.troubles] == [31]
+    assert [one.place.line for one in found.issues] == [31]
 
 
 def test_a_header_of_words_and_tags_is_no_sentence(tmp_path: Path) -> None:

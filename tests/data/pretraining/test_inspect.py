@@ -1,4 +1,4 @@
-"""`inspect_rows` says of every place what the batch says."""
+"""`inspect_rows` describes every position as the batch has it."""
 
 from __future__ import annotations
 

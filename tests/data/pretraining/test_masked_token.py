@@ -1,4 +1,4 @@
-"""Masked-token batches: framing, proportions within binomial bounds, and transformers' collator beside them."""
+"""Masked-token batches: framing, proportions within binomial bounds, and transformers' collator for comparison."""
 
 from __future__ import annotations
 

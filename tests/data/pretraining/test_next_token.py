@@ -1,4 +1,4 @@
-"""Next-token batches against a packer written the obvious way, token by token."""
+"""Next-token batches against a simple packer, token by token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FRAMES = [(EOT, EOT), (BOS, EOS), (None, None)]
 
 
 def naive_rows(data, order, T, *, predicts_start):
-    """Every row of an epoch, in stream order: (input, label, position, segment) a place."""
+    """Every row of an epoch in stream order: (input, label, position, segment) for each position."""
     stream = [
         (int(token), rank, place)
         for rank, number in enumerate(order)
@@ -96,14 +96,14 @@ def test_the_last_token_of_a_document_is_labelled_with_the_next_start(tmp_path):
 
 
 def epoch_documents(maker, epoch):
-    """The documents of an epoch as they were packed, cut at the start token. One row holds the epoch."""
+    """The documents of an epoch in packing order, cut at the start token. One row holds the epoch."""
     ids = maker.batch(epoch).input_ids[0].tolist()
     starts = [place for place, token in enumerate(ids) if token == EOT] + [len(ids)]
     return [ids[a:b] for a, b in itertools.pairwise(starts)]
 
 
 def undo_fim(ids):
-    """(original document, how it was written) from one that may have been reordered."""
+    """(original document, its form) from a document that may have been reordered."""
     if PRE not in ids:
         return ids, "plain"
     start, body = ids[0], ids[2:]

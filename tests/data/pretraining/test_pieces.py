@@ -1,4 +1,4 @@
-"""Placing pieces in rows: nothing lost, nothing over the row, no cut without need."""
+"""Placing pieces in rows: nothing lost, no row too long, no unnecessary cut."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError
 from lavra.data.batch import Purpose, generator
-from lavra.data.pretraining.pieces import MIN_PIECE, PlacedRows, Room, pack_pieces, place_documents
+from lavra.data.pretraining.pieces import MIN_PIECE, FreeSpace, PlacedRows, pack_pieces, place_documents
 from tests.data.fakes import dataset_of
 
 
 def room_of(capacity, extra):
-    return Room((capacity,), (np.arange(capacity - extra + 1) + extra,))
+    return FreeSpace((capacity,), (np.arange(capacity - extra + 1) + extra,))
 
 
 @given(
@@ -45,7 +45,7 @@ def test_pieces_cover_every_document_in_order(lengths, capacity, extra, shortest
 
 
 def test_two_sides_stop_at_whichever_is_full_first():
-    room = Room((100, 10), (np.arange(101), np.arange(0, 202, 2)))
+    room = FreeSpace((100, 10), (np.arange(101), np.arange(0, 202, 2)))
     rows = pack_pieces([(0, 0, 12)], room, 1)
     assert rows.lengths.tolist() == [5, 5, 2]
 

@@ -1,4 +1,4 @@
-"""Span corruption: invertible, and the noise of T5's own code written out in plain Python."""
+"""Span corruption: it can be inverted, and its noise equals T5's own code, rewritten in plain Python."""
 
 from __future__ import annotations
 

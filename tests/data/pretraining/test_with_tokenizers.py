@@ -14,7 +14,8 @@ from lavra.data.pretraining.masked_token import MaskedToken, MaskedTokenConfig
 from lavra.data.pretraining.next_token import FimTokens, NextToken, NextTokenConfig
 from lavra.data.pretraining.span_corruption import SpanCorruption, SpanCorruptionConfig
 from lavra.evaluation.baselines.masked_text import masked_text, span_text
-from lavra.tokens import FIM_TOKENS, TokenizerConfig, train_tokenizer
+from lavra.tokens.config import FIM_TOKENS, TokenizerConfig
+from lavra.tokens.train import train_tokenizer
 
 TEXTS = [
     f"def function_{number}(value):\n    # <|endoftext|> in a text is text, and so are [MASK] and <extra_id_3>\n"

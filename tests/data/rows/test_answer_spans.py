@@ -1,4 +1,4 @@
-"""Answers from logits against `postprocess_qa_predictions` of Hugging Face's run_qa.py, written anew and plainly."""
+"""Answers from logits against a plain rewrite of `postprocess_qa_predictions` in Hugging Face's run_qa.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONTEXT = "The parser was written by Ana in Lisbon, and the arguments are kept i
 
 
 def naive(table, context: str, starts, ends, config: SpanConfig):
-    """Every pair of tokens of every window, in plain loops; (text, lead of no answer)."""
+    """Every pair of tokens of every window in plain loops; returns (text, lead of no answer)."""
     spans, nothing = [], math.inf
     for row in range(len(table)):
         length = len(table.encoded.ids[row])
@@ -107,7 +107,7 @@ def test_no_answer_needs_every_window_to_say_so(tables) -> None:
     assert answer_spans(table, samples, starts, ends, config)[0].text != ""
 
 
-def test_what_does_not_fit_is_refused(tables) -> None:
+def test_overlong_samples_are_refused(tables) -> None:
     samples, table = tables[0], tables[1]["bert"]
     with pytest.raises(InputError, match="1 and 1 rows of logits"):
         answer_spans(table, samples, [np.zeros(48)], [np.zeros(48)])

@@ -1,4 +1,4 @@
-"""Packing: every sequence in one row, no row over its room, and few rows."""
+"""Packing: every sequence in one row, no row above its limit, and few rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOM, SECOND = 32, 12
 
 
 def plain(lengths: list[int], room: int) -> list[int]:
-    """Rooms taken by best-fit decreasing, looking at every row."""
+    """Lengths of rows by best-fit decreasing, trying every row."""
     taken: list[int] = []
     for length in sorted(lengths, reverse=True):
         fitting = [row for row, filled in enumerate(taken) if filled + length <= room]

@@ -1,4 +1,4 @@
-"""Rows against transformers' own tokenizers: ids, token types, cutting; and what is reported of them."""
+"""Rows against transformers' own tokenizers: ids, token types, cutting; and their report."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from transformers import PreTrainedTokenizerFast
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.data.labelled.samples import Place
-from lavra.data.rows.encoding import RowFormat, encode_rows, mask_rows, pad_rows
-from lavra.tokens import Parts, Tokenizer
+from lavra.data.rows.encoding import RowFormat, encode_rows
+from lavra.data.rows.padding import mask_rows, pad_rows
+from lavra.tokens.parts import Parts
+from lavra.tokens.tokenizer import Tokenizer
 
 TEXTS = ["def parse(self):", "a", "Não há razão [SEP] nem </s> memória <|endoftext|> [MASK]", "x = {1: 2}\n" * 9]
 PAIRS = [("What is it?", "It is a parser, and a long one: " * 6), ("short", "also short"), ("[CLS] a", "b [SEP]")]
@@ -41,9 +43,9 @@ def test_rows_are_those_of_transformers(pair, max_tokens: int) -> None:
         wanted = reference(pair.theirs, text, truncation="longest_first", max_length=max_tokens)
         assert (ids.tolist(), types.tolist()) == wanted
     long = [index for index, text in enumerate(texts) if len(reference(pair.theirs, text)[0]) > max_tokens]
-    cut = [trouble for trouble in rows.troubles if "cut" in trouble.what]
-    assert [trouble.place.line - 1 for trouble in cut] == long
-    assert not any(trouble.dropped for trouble in rows.troubles)
+    cut = [issue for issue in rows.issues if "cut" in issue.what]
+    assert [issue.place.line - 1 for issue in cut] == long
+    assert not any(issue.dropped for issue in rows.issues)
     assert long or max_tokens == 512
 
 
@@ -59,7 +61,7 @@ def test_long_texts_are_dropped_or_refused(pair) -> None:
     drop = RowFormat(tokenizer=pair.ours, max_tokens=20, on_long="drop")
     rows = encode_rows(TEXTS, places(4), drop)
     assert rows.sources == (0, 1)
-    assert [(trouble.place.line, trouble.dropped) for trouble in rows.troubles] == [(3, True), (4, True)]
+    assert [(issue.place.line, issue.dropped) for issue in rows.issues] == [(3, True), (4, True)]
     refuse = RowFormat(tokenizer=pair.ours, max_tokens=20, on_long="refuse")
     with pytest.raises(InputError, match=r"train\.jsonl:3: the text is \d+ tokens and a row holds 20"):
         encode_rows(TEXTS, places(4), refuse)
@@ -71,7 +73,7 @@ def test_a_row_without_tokens_is_left_out(pairs) -> None:
     unframed.post_processor = tokenizers.processors.ByteLevel()
     rows = encode_rows(["", "a"], places(2), RowFormat(tokenizer=Tokenizer(Parts(backend=unframed)), max_tokens=8))
     assert rows.sources == (1,)
-    assert [(trouble.place.line, trouble.dropped) for trouble in rows.troubles] == [(1, True)]
+    assert [(issue.place.line, issue.dropped) for issue in rows.issues] == [(1, True)]
     framed = encode_rows(["", "a"], places(2), RowFormat(tokenizer=pairs["bert"].ours, max_tokens=8))
     assert framed.sources == (0, 1)
 
@@ -79,7 +81,7 @@ def test_a_row_without_tokens_is_left_out(pairs) -> None:
 def test_joined_pairs_are_reported_once(pairs) -> None:
     for name, wanted in (("gpt2", 1), ("bert", 0), ("roberta", 0), ("t5", 0)):
         rows = encode_rows(PAIRS, places(3), RowFormat(tokenizer=pairs[name].ours, max_tokens=512))
-        assert len(rows.troubles) == wanted, name
+        assert len(rows.issues) == wanted, name
 
 
 def test_token_types_are_the_models(pairs) -> None:
@@ -102,7 +104,7 @@ def test_settings_without_sense_are_refused(pairs) -> None:
         encode_rows(PAIRS, places(3), RowFormat(tokenizer=bert, max_tokens=4))
 
 
-def test_what_is_no_text_is_named(pairs) -> None:
+def test_samples_without_text_are_named(pairs) -> None:
     form = RowFormat(tokenizer=pairs["bert"].ours, max_tokens=8)
     with pytest.raises(InputError, match=r"train\.jsonl:2: .*U\+D800 at character 1"):
         encode_rows(["fine", ("a", "b\ud800")], places(2), form)

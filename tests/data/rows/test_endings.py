@@ -1,4 +1,4 @@
-"""Choices: pairs as transformers encodes them, whole samples, unlike numbers of endings apart."""
+"""Choices: pairs encoded as in transformers, whole samples, different numbers of endings in different batches."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ def test_a_sample_is_left_out_whole(pairs) -> None:
     long = ChoiceSample(text="a", choices=("short", "very " * 30, "short too"), label=0, place=Place(line=1))
     table = choice_rows([long, sample(2, 1, line=2)], form)
     assert (table.sources, len(table.encoded)) == ((1,), 2)
-    assert [(trouble.place.line, trouble.dropped) for trouble in table.troubles] == [(1, True)]
+    assert [(issue.place.line, issue.dropped) for issue in table.issues] == [(1, True)]
 
 
 def test_labels_not_known_are_left_out_for_learning_only(pairs) -> None:
     form = RowFormat(tokenizer=pairs["bert"].ours, max_tokens=64)
     samples = [sample(2, None), sample(2, 1, line=2)]
     assert choice_rows(samples, form).sources == (1,)
-    assert len(choice_rows(samples, form).troubles) == 1
+    assert len(choice_rows(samples, form).issues) == 1
     assert unlabelled_choice_rows(samples, form).batch([0, 1]).num_targets == 0
 
 
-def test_what_does_not_fit_is_refused(pairs) -> None:
+def test_overlong_samples_are_refused(pairs) -> None:
     form = RowFormat(tokenizer=pairs["bert"].ours, max_tokens=64)
     with pytest.raises(InputError, match="1 endings; there must be at least two"):
         choice_rows([sample(1)], form)

@@ -1,4 +1,4 @@
-"""The order of an epoch: every sample once, independent of who asked what before, like lengths together."""
+"""The order of an epoch: every sample once, independent of earlier calls, similar lengths together."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ def test_like_lengths_come_together_and_the_longest_first() -> None:
     assert padding(True) < padding(False) / 20
 
 
-def test_what_makes_no_sense_is_refused() -> None:
+def test_senseless_settings_are_refused() -> None:
     with pytest.raises(InputError, match="no samples"):
         EpochOrder([], OrderConfig(batch_size=2))
     with pytest.raises(ConfigError, match="batch_size is 0"):
         OrderConfig(batch_size=0)
-    with pytest.raises(ConfigError, match="group_by_length would bring together"):
+    with pytest.raises(ConfigError, match="group_by_length puts equal lengths together"):
         EpochOrder([1], OrderConfig(batch_size=2, group_by_length=True), apart=[[0]])
     with pytest.raises(ConfigError, match="group_by_length"):
         OrderConfig(batch_size=2, shuffle=False, group_by_length=True)

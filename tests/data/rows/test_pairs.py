@@ -74,7 +74,7 @@ def test_scores(form: RowFormat) -> None:
     )
 
 
-def test_what_does_not_fit_is_refused(form: RowFormat) -> None:
+def test_overlong_samples_are_refused(form: RowFormat) -> None:
     with pytest.raises(InputError, match="score None is not a finite number"):
         scored_pair_rows([sample("a", "b")], form)
     with pytest.raises(InputError, match="has negatives too"):

@@ -1,9 +1,9 @@
-"""Windows against `prepare_train_features` of Hugging Face's run_qa.py, written down here step by step."""
+"""Windows against `prepare_train_features` of Hugging Face's run_qa.py, rewritten here step by step."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError, InputError
@@ -36,7 +36,7 @@ def encoded(pair, one: QuestionSample, max_tokens: int, overlap: int):
 
 
 def run_qa(found, window: int, answer: LabelledAnswer | None, context: str) -> tuple[int, int]:
-    """The label of a window, as run_qa.py finds it; offsets without white space at the ends."""
+    """The label of a window as run_qa.py computes it; offsets without white space at the ends."""
     parts = found.sequence_ids(window)
     offsets = []
     for start, stop in found["offset_mapping"][window]:
@@ -73,7 +73,7 @@ def test_windows_are_those_of_run_qa(pair, answer: str | None, max_tokens: int, 
     if answer is not None and not len(table):  # cut in two by the windows
         assert not any(any(run_qa(found, i, one.answers[0], CONTEXT)) for i in range(len(found["input_ids"])))
         assert overlap == 0
-        assert any(trouble.dropped for trouble in table.troubles)
+        assert any(issue.dropped for issue in table.issues)
         return
     assert [row.tolist() for row in table.encoded.ids] == found["input_ids"]
     assert [row.tolist() for row in table.encoded.types] == found["token_type_ids"]
@@ -88,6 +88,7 @@ def test_windows_are_those_of_run_qa(pair, answer: str | None, max_tokens: int, 
 
 
 @given(start=st.integers(0, len(CONTEXT) - 1), length=st.integers(1, 20))
+@example(start=208, length=1)  # a character of two bytes, a token each
 def test_the_labelled_tokens_cover_the_answer(pairs, start: int, length: int) -> None:
     text = CONTEXT[start : start + length]
     one = QuestionSample(
@@ -97,7 +98,7 @@ def test_the_labelled_tokens_cover_the_answer(pairs, start: int, length: int) ->
     for without, exact in (("keep", False), ("drop", True)):
         table = question_rows([one], form, config=WindowConfig(overlap=32, without_answer=without))
         holding = [row for row in range(len(table)) if table.targets[row].any()]
-        assert holding or not text.strip() or table.troubles
+        assert holding or not text.strip() or table.issues
         assert not exact or len(holding) == len(table)
         for row in holding:
             first, last = table.targets[row].tolist()
@@ -123,7 +124,7 @@ def test_an_answer_longer_than_a_window_is_left_out(pairs) -> None:
     form = RowFormat(tokenizer=pairs["bert"].ours, max_tokens=32)
     table = question_rows([sample(CONTEXT[:150]), sample("Ana", line=2)], form)
     assert set(table.sources) == {1}
-    assert [(trouble.place.line, trouble.dropped) for trouble in table.troubles] == [(1, True)]
+    assert [(issue.place.line, issue.dropped) for issue in table.issues] == [(1, True)]
 
 
 def test_a_question_without_room_for_its_passage_is_left_out(pairs) -> None:
@@ -131,9 +132,9 @@ def test_a_question_without_room_for_its_passage_is_left_out(pairs) -> None:
     long = sample("Ana", question="why " * 40)
     table = question_rows([long, sample("Ana", line=2)], form)
     assert set(table.sources) == {1}
-    assert "nothing of the passage fits" in table.troubles[0].what
+    assert "nothing of the passage fits" in table.issues[0].what
     empty = QuestionSample(name="e", question="Who?", context="", answers=())
-    assert question_rows([empty], form).troubles[0].dropped
+    assert question_rows([empty], form).issues[0].dropped
     with pytest.raises(InputError, match="sample 1: the question has"):
         question_rows([long], RowFormat(tokenizer=pairs["bert"].ours, max_tokens=32, on_long="refuse"))
 
@@ -141,7 +142,7 @@ def test_a_question_without_room_for_its_passage_is_left_out(pairs) -> None:
 def test_long_passages_are_dropped_or_refused_where_asked(pairs) -> None:
     drop = RowFormat(tokenizer=pairs["bert"].ours, max_tokens=48, on_long="drop")
     table = question_rows([sample("Ana"), sample("short", context="a short one", line=2)], drop)
-    assert (table.sources, [trouble.dropped for trouble in table.troubles]) == ((1,), [True])
+    assert (table.sources, [issue.dropped for issue in table.issues]) == ((1,), [True])
     with pytest.raises(InputError, match=r"need . rows of 48"):
         question_rows([sample("Ana")], RowFormat(tokenizer=pairs["bert"].ours, max_tokens=48, on_long="refuse"))
 
@@ -150,11 +151,11 @@ def test_answers_not_known_are_left_out_for_learning_only(pairs) -> None:
     form = RowFormat(tokenizer=pairs["bert"].ours, max_tokens=400)
     unknown = QuestionSample(name="u", question="Who?", context=CONTEXT)
     table = question_rows([unknown, sample("Ana", line=2)], form)
-    assert (table.sources, len(table.troubles)) == ((1,), 1)
+    assert (table.sources, len(table.issues)) == ((1,), 1)
     assert unlabelled_question_rows([unknown], form).sources == (0,)
 
 
-def test_what_does_not_fit_is_refused(pairs) -> None:
+def test_overlong_samples_are_refused(pairs) -> None:
     form = RowFormat(tokenizer=pairs["bert"].ours, max_tokens=48)
     wrong = QuestionSample(name="q", question="?", context="abc", answers=(LabelledAnswer(text="bc", start=0),))
     with pytest.raises(InputError, match="the answer 'bc' is not at character 0 of the passage, where 'ab' stands"):
@@ -169,4 +170,4 @@ def test_what_does_not_fit_is_refused(pairs) -> None:
 
 def test_nothing_between_question_and_passage_is_reported(pairs) -> None:
     table = question_rows([sample("Ana")], RowFormat(tokenizer=pairs["gpt2"].ours, max_tokens=400))
-    assert [trouble.dropped for trouble in table.troubles] == [False]
+    assert [issue.dropped for issue in table.issues] == [False]

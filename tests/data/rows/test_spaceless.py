@@ -1,4 +1,4 @@
-"""Tags in scripts without spaces: a tag a character, tokens as in running text."""
+"""Tags in scripts without spaces: a tag for each character, tokens as in running text."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from lavra.data.labelled.word_cutting import cut_words
 from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.words import tag_rows, unlabelled_tag_rows
 from lavra.tasks.tag import TAG
-from lavra.tokens import Tokenizer
 from lavra.tokens.config import TokenizerConfig
+from lavra.tokens.tokenizer import Tokenizer
 from lavra.tokens.train import train_tokenizer
 
 LABELS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
@@ -46,7 +46,7 @@ def sample(text: str, entities: list[tuple[int, int, str]] | None = None) -> Tag
 
 
 def unigram(texts: list[str], folder: Path) -> tuple[Tokenizer, tokenizers.Tokenizer]:
-    """A tokenizer with tokens of several characters, as XLM-R has, for us and for its own library."""
+    """A tokenizer with tokens of several characters, like XLM-R's, opened by us and by its own library."""
     theirs = tokenizers.Tokenizer(tokenizers.models.Unigram())
     theirs.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
     theirs.decoder = tokenizers.decoders.Metaspace()
@@ -100,7 +100,7 @@ def test_entities_in_code_points(tmp_path: Path) -> None:
         ("O", "O", "O", "B-LOC", "I-LOC", "O"),
         ("O",) * 4 + ("B-LOC",) + ("I-LOC",) * 5,
     ]
-    assert "cuts a word" in found.troubles[0].what
+    assert "cuts a word" in found.issues[0].what
 
 
 @pytest.mark.parametrize("texts", [CHINESE[:3], THAI, JAPANESE], ids=["zh", "th", "ja"])
@@ -110,7 +110,7 @@ def test_tokens_are_those_of_the_running_text(texts: list[str], tmp_path: Path) 
     for text in (text.strip("。") for text in texts):
         table = unlabelled_tag_rows([sample(text)], form)
         assert table.encoded.ids[0].tolist() == theirs.encode(text).ids
-        assert table.troubles == ()
+        assert table.issues == ()
     byte_level = train_tokenizer(texts, TokenizerConfig(kind="bpe", vocab_size=300))
     for text in (text.strip("。") for text in texts):
         table = unlabelled_tag_rows([sample(text)], RowFormat(tokenizer=byte_level, max_tokens=64))
@@ -143,12 +143,12 @@ def test_a_name_that_begins_within_a_token_is_named(tmp_path: Path) -> None:
     start, end = max(theirs.encode(THAI[0]).offsets, key=lambda one: one[1] - one[0])
     inner = next(first for first, _ in cut_words(THAI[0]) if start < first < end)
     table = tag_rows([sample(THAI[0], [(inner, end, "LOC")])], RowFormat(tokenizer=ours, max_tokens=64), labels=LABELS)
-    assert table.troubles
-    assert all("are in one token and have the tags" in one.what and not one.dropped for one in table.troubles)
+    assert table.issues
+    assert all("are in one token and have the tags" in one.what and not one.dropped for one in table.issues)
 
 
 def test_one_unknown_character_does_not_hide_the_others() -> None:
-    """WordPiece makes one unknown of a whole word with a character it lacks, and running kana is one word to it."""
+    """WordPiece turns a whole word with an unknown character into one unknown token, and a run of kana is one word."""
     tokenizer = train_tokenizer(["あ い う え お", "あい", "うえ"], TokenizerConfig(kind="wordpiece", vocab_size=40))
     form = RowFormat(tokenizer=tokenizer, max_tokens=64)
     table = unlabelled_tag_rows([sample("あいんうえ")], form)

@@ -1,4 +1,4 @@
-"""Text to text: rows against transformers' own labels and shifting, packed rows against single ones."""
+"""Text to text: rows against transformers' own labels and shifting, packed rows against single rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from lavra.data.rows.batches import RowBatches, inference_batches
 from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.order import OrderConfig
 from lavra.data.rows.targets import completion_rows, rewrite_rows
-from lavra.model import build_model, preset
+from lavra.model.build import build_model
+from lavra.model.families.table import preset
 from lavra.train.objective import sequence_to_sequence_loss, token_loss
 
 TEXTS = ["a parser", "Não há memória", "def f(self): return None", "x", "the arguments are kept in a dictionary", ""]
@@ -69,7 +70,7 @@ def test_encoder_decoder_rows_are_those_of_transformers(pairs) -> None:
     shown = batch.decoder_segments > 0
     assert torch.equal(batch.decoder_input_ids[shown], shifted[shown])
     assert torch.equal(shown, labels != IGNORE)
-    cut = [trouble for trouble in table.troubles if not trouble.dropped]
+    cut = [issue for issue in table.issues if not issue.dropped]
     lengths = [len(ids) > 16 for ids in theirs(TEXTS)["input_ids"]] + [
         len(ids) > 12 for ids in theirs(TEXTS)["input_ids"]
     ]
@@ -96,8 +97,8 @@ def test_a_decoder_learns_the_completion_and_the_end_only(pairs) -> None:
 def test_a_cut_prompt_keeps_its_separator_and_its_whole_completion(pairs, pairs_, room: int) -> None:
     tokenizer = pairs["gpt2"].ours
     table = completion_rows(samples_of(pairs_), RowFormat(tokenizer=tokenizer, max_tokens=room), separator=" =>")
-    dropped = {trouble.place.line for trouble in table.troubles if trouble.dropped}
-    cut = {trouble.place.line for trouble in table.troubles if not trouble.dropped}
+    dropped = {issue.place.line for issue in table.issues if issue.dropped}
+    cut = {issue.place.line for issue in table.issues if not issue.dropped}
     assert {number + 1 for number in table.sequences.sources} == set(range(1, len(pairs_) + 1)) - dropped
     for number, read, labels in zip(
         table.sequences.sources, table.sequences.inputs, table.sequences.labels, strict=True
@@ -159,14 +160,14 @@ def test_targets_not_known_are_left_out(pairs) -> None:
         ),
     ):
         assert table.sequences.sources == (1,)
-        assert [(trouble.place.line, trouble.dropped) for trouble in table.troubles] == [(1, True)]
+        assert [(issue.place.line, issue.dropped) for issue in table.issues] == [(1, True)]
 
 
-def test_what_does_not_fit_is_left_out_or_refused(pairs) -> None:
+def test_overlong_rows_are_left_out_or_refused(pairs) -> None:
     gpt2, t5 = pairs["gpt2"].ours, pairs["t5"].ours
     long = [sample("a", "word " * 40), sample("b", "c", line=2)]
     table = completion_rows(long, RowFormat(tokenizer=gpt2, max_tokens=16))
-    assert (table.sequences.sources, table.troubles[0].dropped) == ((1,), True)
+    assert (table.sequences.sources, table.issues[0].dropped) == ((1,), True)
     with pytest.raises(InputError, match="sample 1: the prompt is 1 tokens and beside the completion"):
         completion_rows(long, RowFormat(tokenizer=gpt2, max_tokens=16, on_long="refuse"))
     drop = RowFormat(tokenizer=t5, max_tokens=16, on_long="drop")

@@ -71,6 +71,13 @@ def test_batches_are_those_of_transformers(pair) -> None:
     assert torch.equal(batch.token_type_ids, wanted["token_type_ids"])
 
 
+def test_too_few_and_too_many_labels_are_named(form: RowFormat) -> None:
+    with pytest.raises(ConfigError, match="takes at least 2 labels; found 1: 'good'"):
+        text_rows(samples(["good"]), form, labels=("good",), problem=Problem.SINGLE_LABEL)
+    with pytest.raises(ConfigError, match="takes at most 1 label; found 2: 'good', 'bad'"):
+        text_rows(samples([1.0]), form, labels=("good", "bad"), problem=Problem.REGRESSION)
+
+
 @pytest.mark.parametrize(
     ("label", "problem", "message"),
     [
@@ -104,9 +111,9 @@ def test_unknown_labels_are_left_out_for_learning_only(form: RowFormat) -> None:
     mixed = samples(["good", None, "bad"])
     table = text_rows(mixed, form, labels=LABELS, problem=Problem.SINGLE_LABEL)
     assert table.sources == (0, 2)
-    assert [(trouble.place.line, trouble.dropped) for trouble in table.troubles] == [(2, True)]
+    assert [(issue.place.line, issue.dropped) for issue in table.issues] == [(2, True)]
     rows = unlabelled_text_rows(mixed, form)
-    assert (rows.sources, rows.troubles) == ((0, 1, 2), ())
+    assert (rows.sources, rows.issues) == ((0, 1, 2), ())
     assert rows.batch([1]).num_targets == 0
 
 
@@ -116,7 +123,7 @@ def test_a_dropped_sample_takes_its_label_along(form: RowFormat) -> None:
     short = RowFormat(tokenizer=form.tokenizer, max_tokens=32, on_long="drop")
     table = text_rows(given_samples, short, labels=LABELS, problem=Problem.SINGLE_LABEL)
     assert (table.sources, table.batch([0, 1]).labels.tolist()) == ((0, 2), [1, 2])
-    assert [trouble.place.line for trouble in table.troubles] == [2]
+    assert [issue.place.line for issue in table.issues] == [2]
 
 
 @given(count=st.integers(1, 40), size=st.integers(1, 9), group=st.booleans())

@@ -21,8 +21,11 @@ from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.language import LanguageRows
 from lavra.data.rows.order import OrderConfig
 from lavra.data.rows.turns import chat_rows
-from lavra.model import build_model, preset
-from lavra.tokens import DEFAULT_CHAT_TEMPLATE, Parts, Tokenizer
+from lavra.model.build import build_model
+from lavra.model.families.table import preset
+from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
+from lavra.tokens.parts import Parts
+from lavra.tokens.tokenizer import Tokenizer
 from lavra.train.objective import token_loss
 
 CHATML = (
@@ -76,7 +79,7 @@ def chat(*contents: str, line: int = 1, first: str = "user") -> ChatSample:
 
 
 def learnt(table: LanguageRows, tokenizer: Tokenizer, number: int = 0) -> list[str]:
-    """The stretches that carry loss, as text."""
+    """The parts of the text that carry loss."""
     labels = table.sequences.labels[number]
     starts = np.flatnonzero(np.diff(np.concatenate([[0], labels != IGNORE, [0]])))
     return [tokenizer.decode(labels[start:stop]) for start, stop in starts.reshape(-1, 2)]
@@ -89,11 +92,11 @@ conversations = st.lists(word, min_size=2, max_size=7)
 @given(
     contents=conversations, template=st.sampled_from([CHATML, BLOCKS, LLAMA3]), turns=st.sampled_from(["all", "last"])
 )
-def test_what_is_learnt_is_the_assistants_text_and_its_end(
+def test_only_the_assistants_text_and_its_end_carry_loss(
     backend, contents: list[str], template: str, turns: str
 ) -> None:
     table = chat_rows([chat(*contents)], form(backend, template), turns=turns)
-    assert table.troubles == ()
+    assert table.issues == ()
     said = [f"{content}<|im_end|>" for content in contents[1::2]]
     assert learnt(table, backend) == (said if turns == "all" else said[-1:])
     read, labels = table.sequences.inputs[0], table.sequences.labels[0]
@@ -136,7 +139,7 @@ def test_turns_that_are_not_to_be_learnt_are_read_alone(backend, template: str, 
     assert learnt(table, backend) == (said if turns == "all" else said[-1:])
     read = chat_rows([whole], form(backend, template)).sequences.inputs[0].tolist()
     ours = table.sequences.inputs[0].tolist()
-    assert ours == read[: len(ours)]  # what stands before is read all the same
+    assert ours == read[: len(ours)]  # text before it is read all the same
 
 
 def test_blocks_that_are_not_the_turns_cannot_tell_weights(backend) -> None:
@@ -144,7 +147,7 @@ def test_blocks_that_are_not_the_turns_cannot_tell_weights(backend) -> None:
     marked = replace(chat("u", "bad", "v", "good"), not_learnt=(1,))
     table = chat_rows([marked], form(backend, two))
     assert len(table) == 0
-    assert "marks 4 blocks and the assistant has 2 turns" in table.troubles[0].what
+    assert "marks 4 blocks and the assistant has 2 turns" in table.issues[0].what
 
 
 def test_a_template_without_a_generation_prompt(backend) -> None:
@@ -164,11 +167,11 @@ def test_the_default_template(backend) -> None:
 @pytest.mark.parametrize(
     ("template", "contents", "message"),
     [
-        (STRIPS_REASONING, ("a", "<think>b</think>c", "d", "e"), "in another way once more follows"),
+        (STRIPS_REASONING, ("a", "<think>b</think>c", "d", "e"), "differently once another message follows"),
         (NO_END, ("a", "b"), r"sample 1: the assistant's turn .* ends with no special token.*use a template"),
         (END_OUTSIDE, ("a", "b"), r"ends with no special token.*inside of \{% endgeneration %\}"),
-        (OTHER_BEGINNING, ("a", "b"), r"begins the assistant's turn at message 2 in another way.*'bot"),
-        (NEEDS_AN_ANSWER, ("a", "b"), "cannot be told from its context"),
+        (OTHER_BEGINNING, ("a", "b"), r"begins the assistant's turn at message 2 differently.*'bot"),
+        (NEEDS_AN_ANSWER, ("a", "b"), "cannot be separated from its context"),
         ("{% generation %}{% generation %}{% endgeneration %}{% endgeneration %}", ("a", "b"), "blocks .* are nested"),
     ],
 )
@@ -189,10 +192,10 @@ def test_a_token_across_the_border_is_named(backend) -> None:
     assert len(backend.encode("\n\n")) == 1
     table = chat_rows([chat("a", "\n\nb"), chat("a", "b", line=2)], form(backend, CHATML))
     assert table.sequences.sources == (1,)
-    (trouble,) = table.troubles
-    assert (trouble.place.line, trouble.dropped) == (1, True)
-    assert "the token '\\n\\n' at characters" in trouble.what
-    assert "turn begins" in trouble.what
+    (issue,) = table.issues
+    assert (issue.place.line, issue.dropped) == (1, True)
+    assert "the token '\\n\\n' at characters" in issue.what
+    assert "turn begins" in issue.what
 
 
 def test_conversations_that_cannot_be_learnt_are_left_out(backend) -> None:
@@ -212,17 +215,17 @@ def test_conversations_that_cannot_be_learnt_are_left_out(backend) -> None:
     ]
     table = chat_rows(samples, form(backend, CHATML))
     assert table.sequences.sources == (4,)
-    assert [trouble.place.line for trouble in table.troubles] == [1, 2, 3, 4, 6]
-    assert all(trouble.dropped for trouble in table.troubles)
-    assert "message 1 has the special token '<|im_end|>'" in table.troubles[1].what
-    assert "not valid Unicode" in table.troubles[3].what
+    assert [issue.place.line for issue in table.issues] == [1, 2, 3, 4, 6]
+    assert all(issue.dropped for issue in table.issues)
+    assert "message 1 has the special token '<|im_end|>'" in table.issues[1].what
+    assert "not valid Unicode" in table.issues[3].what
 
 
 def test_long_conversations_are_dropped_or_refused_never_cut(backend) -> None:
     samples = [chat("a", "b"), chat("a", "long " * 40, line=2), chat("a", "b", "behind it, " * 40, line=3)]
     table = chat_rows(samples, form(backend, CHATML, max_tokens=30))
-    assert table.sequences.sources == (0, 2)  # what is behind the last learnt token does not count
-    assert "a row holds 30: left out" in table.troubles[0].what
+    assert table.sequences.sources == (0, 2)  # tokens behind the last learnt token do not count
+    assert "a row holds 30: left out" in table.issues[0].what
     with pytest.raises(InputError, match=r"sample 2: the conversation is \d+ tokens"):
         chat_rows(samples, form(backend, CHATML, max_tokens=30, on_long="refuse"))
     with pytest.raises(ConfigError, match="never cut"):

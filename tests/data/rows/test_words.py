@@ -21,7 +21,7 @@ from lavra.data.rows.batches import RowBatches
 from lavra.data.rows.encoding import RowFormat
 from lavra.data.rows.order import OrderConfig
 from lavra.data.rows.words import TagConfig, tag_rows, unlabelled_tag_rows
-from lavra.tokens import Tokenizer
+from lavra.tokens.tokenizer import Tokenizer
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 WORDS = ("Frédéric", "Chopin-like", "parse_args()", "was", "born", "in", "[SEP]", "Żelazowa", "x", ".")
@@ -33,7 +33,7 @@ def sample(words, tags=None, line: int = 1) -> TagSample:
 
 
 def references(pair):
-    """transformers' reading of the same tokenizer, byte-level ones with a space before each word."""
+    """transformers' tokenizers of the same folders; byte-level ones with a space before each word."""
     if "ByteLevel" not in pair.ours.definition.decoders:
         return pair.theirs
     theirs = type(pair.theirs)(tokenizer_object=Tokenizer.load(pair.theirs.name_or_path).backend)
@@ -102,7 +102,7 @@ def test_no_word_is_lost_and_none_is_learnt_twice(pairs, sentences, max_tokens: 
         )
         targets = sum(batches.batch(step).num_targets for step in range(len(batches)))
         assert targets == total if sub_words == "first" else targets >= total
-    # What stands at a word's first piece, when predicted, comes back as that word's.
+    # The prediction at a word's first piece is the word's tag.
     rows = [targets.tolist() for targets in table.token_targets]
     by_word = table.by_word(rows)
     for number, words in enumerate(sentences):
@@ -111,8 +111,8 @@ def test_no_word_is_lost_and_none_is_learnt_twice(pairs, sentences, max_tokens: 
         else:
             assert number not in by_word
     lost = sum(words.count("\u200b") for number, words in enumerate(sentences) if kept[number])
-    assert sum("has no tokens, so" in trouble.what for trouble in table.troubles) == lost
-    assert sum(trouble.dropped for trouble in table.troubles) == sum(not words for words in kept.values())
+    assert sum("has no tokens, so" in issue.what for issue in table.issues) == lost
+    assert sum(issue.dropped for issue in table.issues) == sum(not words for words in kept.values())
 
 
 def test_windows_overlap_and_speak_where_they_see_most(pairs) -> None:
@@ -130,9 +130,9 @@ def test_a_word_longer_than_a_row_keeps_its_first_pieces(pairs) -> None:
     long = "a9" * 20
     table = tag_rows([sample(["in", long, "x"], ["O", "B-LOC", "O"])], form, labels=LABELS)
     assert table.by_word([row.tolist() for row in table.token_targets])[0] == [0, 3, 0]
-    assert len(table.troubles) == 1
-    assert "word 2" in table.troubles[0].what
-    assert "its end is cut" in table.troubles[0].what
+    assert len(table.issues) == 1
+    assert "word 2" in table.issues[0].what
+    assert "its end is cut" in table.issues[0].what
 
 
 def test_predictions_with_classes_come_back_whole(pairs) -> None:
@@ -147,12 +147,12 @@ def test_predictions_with_classes_come_back_whole(pairs) -> None:
 def test_long_sentences_are_dropped_or_refused_where_asked(pairs) -> None:
     samples = [sample(["x"], ["O"]), sample(["x"] * 30, ["O"] * 30, line=2)]
     drop = tag_rows(samples, RowFormat(tokenizer=pairs["bert"].ours, max_tokens=16, on_long="drop"), labels=LABELS)
-    assert (drop.sources, [trouble.dropped for trouble in drop.troubles]) == ((0,), [True])
+    assert (drop.sources, [issue.dropped for issue in drop.issues]) == ((0,), [True])
     with pytest.raises(InputError, match="sample 2: the sentence is 30 tokens"):
         tag_rows(samples, RowFormat(tokenizer=pairs["bert"].ours, max_tokens=16, on_long="refuse"), labels=LABELS)
 
 
-def test_what_does_not_fit_is_refused(pairs) -> None:
+def test_overlong_samples_are_refused(pairs) -> None:
     form = RowFormat(tokenizer=pairs["bert"].ours, max_tokens=16)
     with pytest.raises(InputError, match=r"tag 'B-PERS'.*did you mean 'B-PER'"):
         tag_rows([sample(["x"], ["B-PERS"])], form, labels=LABELS)
@@ -173,7 +173,7 @@ def test_what_does_not_fit_is_refused(pairs) -> None:
 def test_sentences_without_tags_are_left_out_for_learning_only(pairs) -> None:
     form = RowFormat(tokenizer=pairs["bert"].ours, max_tokens=16)
     table = tag_rows([sample(["x"]), sample(["y"], ["O"], line=2)], form, labels=LABELS)
-    assert (table.sources, [trouble.place.line for trouble in table.troubles]) == ((1,), [1])
+    assert (table.sources, [issue.place.line for issue in table.issues]) == ((1,), [1])
     assert np.all(table.token_targets[0] == [IGNORE, 0, IGNORE])
 
 

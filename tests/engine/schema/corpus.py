@@ -1,8 +1,8 @@
-"""Schemas with values that satisfy them and values that do not, and what a constraint makes of them.
+"""Schemas with values that satisfy them and values that do not, and the faults of their constraints.
 
 `schemas.jsonl` is written by hand after the categories of JSONSchemaBench (Geng et al. 2025): each line has a category,
-the keyword it is about, a schema, and either values that satisfy it and values that do not, or what the refusal says.
-Texts are spelled byte by byte, so that every token is a decision of the constraint's.
+a keyword, a schema, and either values that satisfy it and values that do not, or the text of the refusal.  Texts are
+spelled byte by byte, so that the constraint decides every token.
 """
 
 import json
@@ -30,7 +30,7 @@ CLOSING = np.array([b in b'"}]:,' for b in range(256)] + [True])
 
 
 class ByteTokens:
-    """A tokenizer of which every byte is a token, as far as a constraint asks."""
+    """A tokenizer for constraints in which every byte is a token."""
 
     eos_id = END
 
@@ -70,7 +70,7 @@ def spelled(value):
 
 
 def accepted(constraint, text):
-    """Whether a text may be written, byte by byte, and end there."""
+    """Whether a text may be written byte by byte and end there."""
     matcher = constraints().matcher(constraint)
     for byte in text.encode():
         if not matcher.allowed()[byte]:
@@ -84,7 +84,7 @@ def accepts(schema, text):
 
 
 def drawn(schema, seed, most=600):
-    """A text drawn through the mask; `None` where it did not end."""
+    """A text drawn through the mask; `None` if it did not end."""
     matcher, chance, text = matcher_of(schema), random.Random(seed), bytearray()
     patience = chance.choice((0, 5, 40))
     while not matcher.finished:
@@ -112,7 +112,7 @@ def is_valid(schema, text):
 
 
 def _double(text):
-    """JSON's numbers have no limit, those of the reference do."""
+    """JSON's numbers have no limit; the reference's numbers have one."""
     value = float(text)
     return value if math.isfinite(value) else math.copysign(1e300, value)
 
@@ -123,7 +123,7 @@ def validator(text):
 
 
 def faults(case, draws):
-    """What is wrong with what a constraint makes of a schema."""
+    """Faults of a schema's constraint."""
     schema = case["schema"]
     if case["expected"] == "refused":
         try:
@@ -154,7 +154,7 @@ def faults(case, draws):
 
 
 def main(draws=40, write=sys.stdout.write):
-    """Write how many are enforced, refused and wrong, by category."""
+    """Print the numbers of enforced, refused and wrong schemas by category."""
     counts = Counter()
     for case in CASES:
         found = faults(case, draws)

@@ -1,4 +1,4 @@
-"""What is enforced accepts every value that satisfies a schema and no other; what is not is refused with a reason."""
+"""An enforced schema accepts exactly the values that satisfy it; any other schema is refused with a reason."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ CATEGORIES = list(dict.fromkeys(case["category"] for case in CASES))
 
 
 def wrong(category, draws):
-    """Faults by keyword, of one category."""
+    """Faults of one category by keyword."""
     found = {case["keyword"]: faults(case, draws) for case in CASES if case["category"] == category}
     return {keyword: one for keyword, one in found.items() if one}
 

@@ -1,4 +1,4 @@
-"""What a prepared schema warns of, where it stops, and what its refusals say."""
+"""Prepared schemas: warnings, limits, and texts of refusals."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def warned(schema):
         ({"type": "string", "format": "date", "title": "T", "x-order": 1, "default": "a"}, ""),
     ],
 )
-def test_what_has_no_effect_is_named(schema, says):
+def test_fields_without_effect_are_named(schema, says):
     assert says in " ".join(warned(schema))
     assert bool(says) == bool(warned(schema))
 
@@ -58,12 +58,12 @@ def test_names_are_not_spelled_with_escapes_that_hide_a_declared_one(text):
     assert accepts(schema, '{"a":1,"b":"x"}')
 
 
-def test_definitions_that_nobody_refers_to_are_not_looked_at():
+def test_unreferenced_definitions_are_not_checked():
     assert warned({"$defs": {"x": {"type": "nonsense", "foo": 1}}, "type": "integer"}) == []
 
 
 def test_an_embedded_schema_refers_to_its_own_definitions():
-    """As the functions of one request do, each of which has `$defs` of its own."""
+    """As with the functions of one request, each of which has its own `$defs`."""
     first = {"$id": "one", "$defs": {"x": INTEGER}, "type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}}
     second = {"$id": "two", "$defs": {"x": TEXT}, "type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}}
     both = {"type": "array", "prefixItems": [first, second], "items": False}
@@ -91,7 +91,7 @@ def test_an_embedded_schema_refers_to_its_own_definitions():
         ({"$ref": "#/enum/0", "enum": ["a"]}, "leads to nothing"),
     ],
 )
-def test_what_is_unusable_is_refused_in_words(schema, says):
+def test_unusable_schemas_are_refused_with_a_message(schema, says):
     with pytest.raises(InputError, match=says):
         prepare_schema(schema)
 
@@ -141,7 +141,7 @@ PATTERNS = (
 @settings(max_examples=60)
 @given(pattern=st.sampled_from(PATTERNS), text=st.text("abcxyz019_-.\\^]$ \tAB\n/(){}|é", max_size=6))
 def test_a_pattern_means_here_what_it_means_to_the_constraint(pattern, text):
-    """Against Python's engine, on patterns that both dialects share."""
+    """Against Python's engine, on patterns that mean the same in both dialects."""
     plain = (
         pattern.replace(r"\u{43}", "C").replace("$", r"\Z") if pattern != r"^[.$*+?()|{}]+$" else r"^[.$*+?()|{}]+\Z"
     )
@@ -193,7 +193,7 @@ PARTS = st.deferred(
 @settings(max_examples=400)
 @given(schema=PARTS, definition=PARTS, seed=st.integers(0, 10**6))
 def test_texts_drawn_under_any_schema_are_valid(schema, definition, seed):
-    """A schema is refused, or everything that may be written under it is valid by another library."""
+    """A schema is refused, or every text that may be written under it is valid for another library."""
     whole = {**schema, "$defs": {"t": definition}}
     try:
         matcher_of(whole)

@@ -1,4 +1,4 @@
-"""Modified Kneser-Ney with dictionaries, straight from Chen & Goodman (1999): the reference of the fast one.
+"""Modified Kneser-Ney with dictionaries, after Chen & Goodman (1999): the reference for the fast implementation.
 
 A position is (token, neighbours), the neighbour dropped last first.
 """

@@ -22,7 +22,7 @@ from tests.evaluation.baselines.naive_kneser_ney import NaiveKneserNey
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Documents over a small grammar, so that both sides of a token tell something of it."""
+    """Documents from a small grammar, so that both sides of a token predict it."""
     draw = np.random.default_rng(0)
     pairs = ["()", "[]", "{}", "<>", "''"]
     documents = []
@@ -80,7 +80,7 @@ def test_backoff_is_the_naive_model_of_the_visible_side(model, data, text):
 
 
 def tuning_documents(model, data, order):
-    """How many documents were not counted, from the tokens that were."""
+    """Number of documents that were not counted, from the number of tokens that were."""
     left = data.num_tokens - model.num_tokens
     return int(np.searchsorted(np.cumsum(data.lengths[order]), left)) + 1
 
@@ -106,7 +106,7 @@ def test_the_product_is_a_distribution_and_beats_either_side(model, text):
     assert score.backoff_nll.mean() < min(one_side)
 
 
-def test_only_so_many_positions_are_scored_and_the_rest_is_counted(model, text):
+def test_only_a_limited_number_of_positions_is_scored_and_the_rest_counted(model, text):
     few = BidirectionalNgram(model.models, dataclasses.replace(model.config, max_positions=50), 0, 0)
     few.weights = model.weights
     score, whole = few.score(text), model.score(text)

@@ -1,4 +1,4 @@
-"""Sizes against one-shot calls of the standard library; priming against a compressor fed by hand."""
+"""Sizes against one-shot calls of the standard library; priming against a compressor primed by hand."""
 
 from __future__ import annotations
 

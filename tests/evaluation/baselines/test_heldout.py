@@ -1,4 +1,4 @@
-"""The table of bits per byte: arithmetic by hand, baselines on a real split of small text."""
+"""The table of bits per byte: arithmetic by hand, and baselines on a real split of a small text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def baseline(name, value):
     return Baseline(name=name, bits_per_byte=value, seconds=1.0)
 
 
-def test_the_table_says_who_wins():
+def test_the_table_names_the_winner():
     result = compare(
         1.5 * math.log(2) * 100, 100, [baseline("weak", 2.0), baseline("strong", 1.0), baseline("even", 1.5)]
     )

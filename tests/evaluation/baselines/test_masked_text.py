@@ -1,4 +1,4 @@
-"""Batches undone into text: the tokens, what was hidden, and what may be seen around it."""
+"""Batches turned back into text: the tokens, the hidden ones, and the visible context of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The 5-gram baseline over datasets: documents kept apart, ends predicted, the naive model beside it."""
+"""The 5-gram baseline over datasets: separate documents, predicted ends, and the naive model for comparison."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FRAMES = [(EOT, EOT, EOT), (BOS, EOS, EOS), (None, None, None)]
 
 
 def naive_positions(dataset, stop):
-    """(token, four tokens to its left) of every token and end to predict, document by document."""
+    """(token, four tokens to its left) of every predicted token and end, document by document."""
     for index in range(dataset.num_documents):
         tokens = dataset.content(index).tolist() + ([] if stop is None else [stop])
         padded = [dataset.vocab_size] * 4 + tokens
@@ -57,20 +57,20 @@ def test_scores_are_those_of_the_naive_model(lengths, frame, seed, tmp_path_fact
 
 @given(
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=6),
-    room=st.integers(1, 4),
+    gap=st.integers(1, 4),
     frame=st.sampled_from(FRAMES),
     stops=st.booleans(),
 )
-def test_padded_documents_are_the_naive_concatenation(lengths, room, frame, stops, tmp_path_factory):
+def test_padded_documents_are_the_naive_concatenation(lengths, gap, frame, stops, tmp_path_factory):
     bos, eos, stop = frame
     data = dataset_of(tmp_path_factory.mktemp("t") / "t", lengths, ByteTokenizer(bos_id=bos, eos_id=eos))
     order = np.random.default_rng(len(lengths)).permutation(len(lengths))
-    padded = pad_documents(data, room=room, stops=stops, documents=order)
-    stream, places, ends = [data.vocab_size] * room, [], []
+    padded = pad_documents(data, gap=gap, stops=stops, documents=order)
+    stream, places, ends = [data.vocab_size] * gap, [], []
     for index in order:
         tokens = data.content(index).tolist() + ([stop] if stops and stop is not None else [])
         places += range(len(stream), len(stream) + len(tokens))
-        stream += tokens + [data.vocab_size] * room
+        stream += tokens + [data.vocab_size] * gap
         ends.append(len(places))
     assert padded.stream.tolist() == stream
     assert padded.places.tolist() == places
@@ -109,7 +109,7 @@ def test_errors_name_the_bound(tmp_path):
 
 @pytest.mark.data
 def test_five_letters_of_shakespeare_predict_the_next_better_than_bz2(lavra_data, tmp_path):
-    """Bytes as tokens, so that tokenizer and model are not confused; one 10 % of the text held out."""
+    """Bytes as tokens, so that the tokenizer does not affect the model; one 10 % of the text held out."""
     (path,) = (lavra_data / "lm" / "tinyshakespeare").iterdir()
     text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
     cut = len(text) * 9 // 10

@@ -1,4 +1,4 @@
-"""Shipped benchmarks in lm-evaluation-harness: each runs unchanged, and asks what its own task of the name asks."""
+"""Shipped benchmarks in lm-evaluation-harness: each runs unchanged, with the requests of the harness' own task."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def some_rows(name: str, number: int, *, first_only: bool = False) -> list[int]:
 
 
 def asked(item: EvalItem) -> list[tuple[Any, ...]]:
-    """What a model is asked, as the harness' requests have it."""
+    """Requests to a model, in the form of the harness' requests."""
     if item.generation is not None:
         return [(item.prompt, item.generation.until)]
     if item.kind is OutputType.LOGLIKELIHOOD_ROLLING:
@@ -110,7 +110,7 @@ Made = Callable[[Row], dict[str, Any]]
 
 
 def columns(*names: str, **renamed: str) -> Made:
-    """A row of the harness' dataset out of one of ours: some columns kept, some renamed (new=old)."""
+    """A row of the harness' dataset from one of ours: some columns kept, some renamed (new=old)."""
     return lambda row: {**{name: row[name] for name in names}, **{new: row[old] for new, old in renamed.items()}}
 
 
@@ -277,7 +277,7 @@ SCORED = (
 
 
 def answered(drawn: random.Random, item: EvalItem, instances: list[Any]) -> Response:
-    """A made-up answer, given to both sides: the right one, one near it, or another."""
+    """An artificial answer for both sides: the right one, one near it, or another."""
     if item.generation is not None:
         gold = item.gold[0] if isinstance(item.gold, tuple) else str(item.gold)
         answers = [gold, f" {gold[: len(gold) // 2]}", "3,5", "the answer is (B).", "a b c", gold.upper()]

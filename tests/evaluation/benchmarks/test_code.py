@@ -1,4 +1,4 @@
-"""HumanEval and MBPP: their own solutions pass, spoilt ones fail, and lm-evaluation-harness reads the same files."""
+"""HumanEval and MBPP: their own solutions pass, broken ones fail, and lm-evaluation-harness reads the same files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ import yaml
 from lavra.base.types import Completion, GenerateRequest
 from lavra.evaluation.items import Response, Unscored
 from lavra.evaluation.run import ModelIdentity, evaluate
-from lavra.evaluation.sandbox import NoSandboxError, ProgramEnd, Sandbox, find_sandbox
+from lavra.evaluation.sandbox.choose import NoSandboxError, find_sandbox
+from lavra.evaluation.sandbox.report import ProgramEnd
+from lavra.evaluation.sandbox.run import Sandbox
 from lavra.evaluation.scoring import score_item
 from lavra.evaluation.task_files.opening import open_tasks
 from lavra.evaluation.task_files.task import EvalTask
@@ -34,7 +36,7 @@ def sandbox() -> Sandbox:
 
 
 class Author:
-    """Writes the same text each time, and counts how often it is asked."""
+    """Writes the same text each time, and counts its calls."""
 
     def __init__(self, text: str) -> None:
         self.text, self.asked = text, 0
@@ -52,7 +54,7 @@ class Author:
 
 @pytest.fixture
 def small(tmp_path: Path) -> EvalTask:
-    """HumanEval's file over two problems, in the original format."""
+    """HumanEval's file with two problems, in the original format."""
     rows = [
         {
             "task_id": f"Made/{n}",
@@ -110,7 +112,7 @@ def opened(name: str, lavra_data: Path) -> EvalTask:
 
 
 def solutions(task: EvalTask, body: str) -> list[tuple[Any, Response]]:
-    """Items and the answers of the data; a body that is given follows each."""
+    """Items and the data's answers; a given body follows each."""
     found = []
     for number in range(task.num_documents):
         row = task.documents[number]
@@ -241,7 +243,7 @@ def test_questions_and_settings_are_the_harness_own(name: str, tmp_path: Path) -
 
 
 def _plain_yaml(path: Path) -> dict[str, Any]:
-    """A task file with what it includes; functions are their names."""
+    """A task file with its includes; functions become their names."""
 
     class Loader(yaml.SafeLoader):
         pass

@@ -1,4 +1,4 @@
-"""The benchmarks that lavra ships: each file is read, says where it comes from, and asks every row it has."""
+"""The benchmarks in lavra: each file is read, has a source, and covers all its rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SAYS = ("version", "about", "source", "licence", "verified")
 
 @pytest.fixture(scope="module")
 def shipped() -> list[EvalTask]:
-    """All of them; their data is looked for among the made files."""
+    """All shipped tasks; they find their data among files made here."""
     return list(open_tasks(["*"], data=MADE).tasks)
 
 

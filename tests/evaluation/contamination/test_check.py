@@ -1,4 +1,4 @@
-"""A task's score over items that stand in a corpus, and over the others, with a model whose answers are known."""
+"""A task's score over items that are in a corpus and over the others, with a model of known answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index against a set of word tuples; words that look different and are the same; memory that does not grow."""
+"""The index against a set of word tuples; equal words in different forms; bounded memory."""
 
 from __future__ import annotations
 
@@ -89,13 +89,18 @@ def test_no_ngram_reaches_into_the_next_text(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_memory_is_less_than_the_ngrams_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_module, "_BUFFERED", 1 << 14)
-    tracemalloc.start()
-    build_index((random_texts(seed, 1, 2000)[0] for seed in range(500)), tmp_path / "index", "abc")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    peaks = []
+    for name in (
+        "index",
+        "again",
+    ):  # the lower peak: memory of all threads is counted, and earlier tests may have left one
+        tracemalloc.start()
+        build_index((random_texts(seed, 1, 2000)[0] for seed in range(500)), tmp_path / name, "abc")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
     found = NgramIndex.open(tmp_path / "index")
     assert found.num_words == 1_000_000
-    assert peak < 8 * found.num_ngrams / 2
+    assert min(peaks) < 8 * found.num_ngrams / 2
     assert 4.0 * found.num_ngrams < index_bytes(found) < 4.0 * found.num_words + 600_000
 
 
@@ -117,9 +122,9 @@ def test_the_index_of_a_corpus_is_built_once(tmp_path: Path, monkeypatch: pytest
         assert not first.contains(ngram_hashes(hasher.hash_text(document.text), first.order)).any()
 
 
-def test_what_is_no_index_is_refused(tmp_path: Path) -> None:
+def test_other_files_than_an_index_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no lavra\.json"):
         NgramIndex.open(tmp_path)
     write_card(tmp_path, kind="ngram-index", parents={}, config={"version": 0})
-    with pytest.raises(InputError, match="is no ngram-index of version 1; remove it"):
+    with pytest.raises(InputError, match="is not a ngram-index of version 1; remove it"):
         NgramIndex.open(tmp_path)

@@ -1,4 +1,4 @@
-"""From a model to its corpora through a workspace's cards, and what is said where the way is cut."""
+"""From a model to its corpora through a workspace's cards, and the message where a card is missing."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_corpora_are_found_through_every_parent(made: Made, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("tuned", "was trained on support.jsonl, which is no corpus"),
+        ("tuned", "was trained on support.jsonl, which is not a corpus"),
         ("begun", "went on from a model whose training text is unknown"),
         ("found", "names nothing that it was made from"),
     ],
 )
-def test_what_is_not_known_is_said(made: Made, name: str, said: str) -> None:
+def test_unknown_lineage_is_named(made: Made, name: str, said: str) -> None:
     found = training_text(made.path / "models" / name)
     assert any(said in one for one in found.unknown)
 

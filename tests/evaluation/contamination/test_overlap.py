@@ -1,4 +1,4 @@
-"""Items against corpora in which we know what stands; planted leaks of real items."""
+"""Items against corpora of known content; planted leaks of real items."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_wrapping_hides_nothing(index: NgramIndex, seed: int) -> None:
     assert check_texts([index], [[text]])[0].share == 1.0
 
 
-def test_what_many_items_have_accuses_none_of_them(tmp_path: Path) -> None:
+def test_text_common_to_many_items_accuses_none_of_them(tmp_path: Path) -> None:
     items = [[f"{SENTENCE}: {' '.join(f'n{at}x{number}' for number in range(9))}"] for at in range(20)]
     build_index([items[0][0]], tmp_path / "index", "abc")
     found = check_texts([NgramIndex.open(tmp_path / "index")], items)
@@ -82,7 +82,7 @@ def test_edits_are_as_many_as_asked_for() -> None:
 @pytest.mark.data
 @pytest.mark.slow
 def test_planted_leaks_are_found_and_clean_items_are_not_accused(lavra_data: Path) -> None:
-    """A small cut of benchmarks/planted_leaks.py, whose table stands in docs/contamination.md."""
+    """A small version of benchmarks/planted_leaks.py, whose table is in docs/contamination.md."""
     items, corpus = read_items(lavra_data, 60, random.Random(0)), read_corpus(lavra_data)[::20]
     least = {"verbatim": 0.93, "re-wrapped": 0.93, "0.05 edited": 0.85, "0.1 edited": 0.8}
     for kind, recall in least.items():

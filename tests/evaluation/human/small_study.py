@@ -24,7 +24,7 @@ def some_answers(num_prompts=4, models=("big", "small")):
 
 
 def new_store(path, answers=None, **settings):
-    """A study in a new file, and its tokens by annotator."""
+    """A study in a new file, and its access tokens by annotator."""
     config = StudyConfig(**{"pairwise": True, "annotators": 2, **settings})
     tokens = {number: new_token() for number in range(1, config.annotators + 1)}
     study = plan_study(some_answers() if answers is None else answers, config)
@@ -35,7 +35,7 @@ def new_store(path, answers=None, **settings):
 
 
 def attentive(item, rate=lambda item: 4, vote=lambda item: Winner.MODEL_A, scales=("fluency",)):
-    """What an annotator says who reads; checks are passed."""
+    """The judgements of an annotator who reads; attention checks are passed."""
     if item.kind is ItemKind.PAIR:
         return Judgement(winner=item.expected_winner or vote(item), seconds=2.0, done=True)
     ratings = dict(item.expected) or dict.fromkeys(scales, rate(item))
@@ -43,7 +43,7 @@ def attentive(item, rate=lambda item: 4, vote=lambda item: Winner.MODEL_A, scale
 
 
 def judge_all(store, annotator, said=attentive, **how):
-    """Let an annotator judge all their items."""
+    """Let an annotator judge all assigned items."""
     for place in range(1, store.num_assigned(annotator) + 1):
         at = store.assignment(annotator, place)
         store.save(annotator, at.item, said(store.items[at.item], scales=store.config.scales, **how))

@@ -1,4 +1,4 @@
-"""CSV and JSON lines both ways, and every misfit row named with its line."""
+"""CSV and JSON lines in both directions, and every bad row named with its line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def varied(item, scales=(), **_):
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
-def test_what_goes_out_comes_back_the_same(tmp_path, ending) -> None:
+def test_exported_judgements_import_the_same(tmp_path, ending) -> None:
     store, _ = new_store(tmp_path / "a.study")
     for annotator in (1, 2):
         judge_all(store, annotator, said=varied)

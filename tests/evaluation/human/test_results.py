@@ -1,4 +1,4 @@
-"""What a study found, against scikit-learn, the krippendorff package and sums written out."""
+"""Results of a study, against scikit-learn, the krippendorff package and explicit sums."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_agreement_is_that_of_the_peers(ordered, level, table) -> None:
 
 @pytest.fixture
 def judged(tmp_path):
-    """Three annotators: two who read, one who answers at random."""
+    """Three annotators: two who read, and one who answers at random."""
     store, _ = new_store(tmp_path / "a.study", annotators=3, scales=("fluency", "factuality"))
     draw = Random(5)
     rate = lambda item: 5 if item.model_a == "big" else 1 + int(item.question_id[1:]) % 3  # noqa: E731
@@ -90,7 +90,7 @@ def test_means_count_every_answer_once(judged) -> None:
     assert found["big", "fluency"].mean > found["small", "fluency"].mean
 
 
-def test_whoever_fails_a_check_is_named_and_counts_until_left_out(judged) -> None:
+def test_annotators_who_fail_a_check_are_named_and_count_until_left_out(judged) -> None:
     assert failed_annotators(judged.given()) == {"annotator-3"}
     with_all, without = study_results(judged), study_results(judged, exclude_failed=True)
     assert [one.failed_checks for one in with_all.annotators] == [0, 0, 2]
@@ -167,7 +167,7 @@ def test_pairs_for_alignment_are_the_majoritys() -> None:
     assert set(pairs[0].record()) >= {"prompt", "chosen", "rejected"}
 
 
-def test_votes_say_who_stood_first(judged) -> None:
+def test_votes_name_the_answer_shown_first(judged) -> None:
     votes = votes_of(judged.given())
     sides = {one.annotator: set() for one in judged.given()}
     for vote in votes:

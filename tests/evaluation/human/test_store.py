@@ -1,4 +1,4 @@
-"""A study on disk: drafts, undo, what is refused, and whose is what."""
+"""A study on disk: drafts, undo, refusals, and each annotator's own items."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_token_opens_its_annotators_items_alone_and_is_not_in_the_file(study) 
     assert (store.holder(tokens[1]), store.holder("other"), store.holder(tokens[2])) == (None, 1, 2)
 
 
-def test_what_does_not_fit_an_item_is_refused(study) -> None:
+def test_judgements_that_do_not_fit_an_item_are_refused(study) -> None:
     store, _ = study
     rating = first(store)
     pair = next(item for item in store.items.values() if item.kind is ItemKind.PAIR)
@@ -85,7 +85,7 @@ def test_what_does_not_fit_an_item_is_refused(study) -> None:
     ]:
         with pytest.raises(InputError, match=message):
             store.save(1, item.number, judgement)
-    store.save(1, pair.number, Judgement(skipped=True, done=True))  # whoever skips says nothing
+    store.save(1, pair.number, Judgement(skipped=True, done=True))  # a skipped item has no judgement
 
 
 def test_an_item_of_another_annotator_is_refused(tmp_path) -> None:
@@ -107,14 +107,14 @@ def test_a_closed_study_takes_nothing(study) -> None:
     assert store.undo(1) == 1
 
 
-def test_what_is_no_study_is_refused(tmp_path) -> None:
+def test_other_files_than_a_study_are_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="there is no study"):
         StudyStore(tmp_path / "none")
     (tmp_path / "text").write_text("hello " * 500)
-    with pytest.raises(InputError, match="is no study"):
+    with pytest.raises(InputError, match="is not a study"):
         StudyStore(tmp_path / "text")
     sqlite3.connect(tmp_path / "other.db").execute("CREATE TABLE t (a)").connection.commit()
-    with pytest.raises(InputError, match="is no study"):
+    with pytest.raises(InputError, match="is not a study"):
         StudyStore(tmp_path / "other.db")
     store, _ = new_store(tmp_path / "a.study")
     store.close()

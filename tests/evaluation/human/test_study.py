@@ -1,4 +1,4 @@
-"""What is shown to whom: everybody's items, their order and their sides."""
+"""Assignment of items: all annotators' items, their order and their sides."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_annotators_have_different_orders() -> None:
     assert sorted(orders[0]) == sorted(orders[1])
 
 
-def test_comparisons_nobody_can_make_are_left_out_and_said() -> None:
+def test_impossible_comparisons_are_left_out_and_named() -> None:
     answers = [*some_answers(3)]
     answers[3] = ModelAnswer(model="small", question_id="q1", prompt="Prompt 1?", answer=answers[0].answer)
     study = plan_study(answers[:-1], StudyConfig(pairwise=True, scales=("none",)))
@@ -85,7 +85,7 @@ def test_three_models_are_compared_two_by_two() -> None:
         ({"checks": 21}, "checks is 21"),
     ],
 )
-def test_what_cannot_be_planned_is_refused(settings, message) -> None:
+def test_impossible_studies_are_refused(settings, message) -> None:
     with pytest.raises(ConfigError, match=message):
         StudyConfig(**settings)
 

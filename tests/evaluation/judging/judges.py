@@ -17,9 +17,9 @@ class ScriptedJudge:
     """Writes what a function makes of a prompt.
 
     Args:
-        verdict: what it writes.
-        constrained: whether it takes a constraint.
-        context: most characters it reads.
+        verdict: function from a prompt to the written verdict.
+        constrained: whether it accepts a constraint.
+        context: greatest number of characters in a prompt.
     """
 
     def __init__(self, verdict: Verdict, *, constrained: bool = True, context: int = 10**9) -> None:
@@ -43,7 +43,7 @@ class ScriptedJudge:
 
 
 def parts(prompt: str) -> dict[str, str]:
-    """What stands between the marks of lavra's rubrics."""
+    """Texts between the marks of lavra's rubrics."""
     return {name: text.strip() for name, text in re.findall(r"<(\w+)>\n(.*?)</\1>", prompt, re.DOTALL)}
 
 

@@ -1,4 +1,4 @@
-"""How far people agree with a judge, beside scikit-learn's kappa."""
+"""Agreement of people with a judge, against scikit-learn's kappa."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_labels_are_read_as_people_export_them_and_bad_ones_are_refused(tmp_path
     bad = {"judge": "ann", "question_id": "0", "model": "m", "score": 9}
     with pytest.raises(InputError, match=r"bad.jsonl, line 1.*write 1 to 5|bad.jsonl:1.*write 1 to 5"):
         read_labels(write(tmp_path / "bad.jsonl", [bad]), QUALITY)
-    with pytest.raises(InputError, match="no column says"):
+    with pytest.raises(InputError, match="no column has the scores"):
         read_labels(write(tmp_path / "none.jsonl", [{"judge": "a", "question_id": "0", "model": "m"}]), QUALITY)
     with pytest.raises(InputError, match="'judge' is missing"):
         read_labels(write(tmp_path / "nobody.jsonl", [{"question_id": "0", "model": "m", "score": 3}]), QUALITY)

@@ -1,4 +1,4 @@
-"""Judges whose verdicts are known: both orders, unreadable verdicts, refusals, and what they are asked."""
+"""Judges with known verdicts: both orders, unreadable verdicts, refusals, and their prompts."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def _prompt(*names: str, labels: tuple[str, ...] = ()) -> Prompt:
     return Prompt(name="p", version="1.0.0", purpose="x", variables=variables, template=template, labels=labels)
 
 
-def test_what_is_no_rubric_is_refused_in_words() -> None:
+def test_invalid_rubrics_are_refused_with_a_message() -> None:
     assert (rubric_of(_prompt("question", "answer", labels=("0", "1", "2"))).lowest) == 0
     for prompt, message in [
         (_prompt("question"), "a rubric has question and answer"),

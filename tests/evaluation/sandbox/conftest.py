@@ -1,11 +1,12 @@
-"""The sandboxes of this machine, and a short way to run a program in one."""
+"""The sandboxes of this machine, and a fixture that runs a program in one."""
 
 from __future__ import annotations
 
 import pytest
 
-from lavra.evaluation.sandbox import CodeToRun, ProgramEnd, Sandbox, SandboxKind, SandboxReport
 from lavra.evaluation.sandbox.choose import why_not
+from lavra.evaluation.sandbox.report import ProgramEnd, SandboxKind, SandboxReport
+from lavra.evaluation.sandbox.run import CodeToRun, Sandbox
 from tests.evaluation.sandbox.programs import LIMITS, Run
 
 

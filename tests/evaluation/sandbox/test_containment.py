@@ -1,6 +1,6 @@
-"""What a hostile program tries is refused by the kernel, in both sandboxes, and the report names it.
+"""Attempts of a hostile program are refused by the kernel, in both sandboxes, and the report names them.
 
-The six of them that every change must leave contained; `test_escapes.py` has more.
+These are the six attempts that every change must leave contained; `test_escapes.py` has more.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lavra.evaluation.sandbox import Attempt, ProgramEnd, Sandbox, SandboxKind, SandboxLimits
 from lavra.evaluation.sandbox.choose import why_not
+from lavra.evaluation.sandbox.limits import SandboxLimits
+from lavra.evaluation.sandbox.report import Attempt, ProgramEnd, SandboxKind
+from lavra.evaluation.sandbox.run import Sandbox
 from tests.evaluation.sandbox.programs import Run
 
 

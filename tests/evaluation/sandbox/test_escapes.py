@@ -1,4 +1,4 @@
-"""Ways out that a program may look for, in both sandboxes."""
+"""Escapes that a program may try, in both sandboxes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lavra.evaluation.sandbox import Attempt, CodeToRun, ProgramEnd, Sandbox, SandboxKind
+from lavra.evaluation.sandbox.report import Attempt, ProgramEnd, SandboxKind
+from lavra.evaluation.sandbox.run import CodeToRun, Sandbox
 from tests.evaluation.sandbox.programs import LIMITS, Run
 
 pytestmark = pytest.mark.slow
@@ -117,7 +118,7 @@ def test_a_program_that_closes_its_outputs_is_still_watched(run: Run, sandbox: S
     assert report.outcome is ProgramEnd.TIMED_OUT
 
 
-def test_files_that_come_and_go_disturb_nobody(run: Run, sandbox: Sandbox) -> None:
+def test_files_that_come_and_go_cause_no_error(run: Run, sandbox: Sandbox) -> None:
     flicker = (
         "import os, time\nend = time.time() + 0.5\nwhile time.time() < end:\n    open('x', 'w').close(); os.remove('x')"
     )
@@ -149,7 +150,11 @@ def test_an_ignored_signal_does_not_lengthen_a_program(run: Run, sandbox: Sandbo
 
 def test_a_program_dies_with_its_parent(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
     kind = f"SandboxKind.{sandbox.kind.name}"
-    script = f"from lavra.evaluation.sandbox import *; Sandbox(kind={kind}).run(CodeToRun(solution={SLEEP!r}))"
+    script = (
+        "from lavra.evaluation.sandbox.report import SandboxKind; "
+        "from lavra.evaluation.sandbox.run import CodeToRun, Sandbox; "
+        f"Sandbox(kind={kind}).run(CodeToRun(solution={SLEEP!r}))"
+    )
     parent = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(tmp_path)})
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and not (children := _descendants(parent.pid)):

@@ -1,11 +1,12 @@
-"""A program passes where the last line of its tests ran, and in no other way."""
+"""A program passes only if the last line of its tests ran."""
 
 from __future__ import annotations
 
 import pytest
 
-from lavra.evaluation.sandbox import Attempt, CodeToRun, ProgramEnd, Sandbox, SandboxReport, find_sandbox
-from lavra.evaluation.sandbox.choose import NoSandboxError
+from lavra.evaluation.sandbox.choose import NoSandboxError, find_sandbox
+from lavra.evaluation.sandbox.report import Attempt, ProgramEnd, SandboxReport
+from lavra.evaluation.sandbox.run import CodeToRun, Sandbox
 
 FAILING = "assert f() == 2"
 
@@ -140,7 +141,7 @@ def test_replaced_builtins_are_put_back_before_the_tests(sandbox: Sandbox) -> No
     assert report.attempts == (Attempt.BUILTINS,)
 
 
-def test_what_honest_programs_use_works(sandbox: Sandbox) -> None:
+def test_features_of_honest_programs_work(sandbox: Sandbox) -> None:
     solution = """
 from collections import namedtuple, Counter, defaultdict
 from dataclasses import dataclass, field
@@ -173,7 +174,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_what_is_said_of_an_exception_is_text_that_can_be_kept(sandbox: Sandbox) -> None:
+def test_an_exceptions_message_is_storable_text(sandbox: Sandbox) -> None:
     report = run(sandbox, "def f(): raise ValueError('\\ud800 \"quoted\" \\n \\xe9')")
     assert report.detail == 'ValueError: ? "quoted" \n é'
 

@@ -1,4 +1,4 @@
-"""The seccomp filters of both machines, run by a small interpreter of classic BPF and compared with Linux' headers."""
+"""The seccomp filters of both architectures, run by a small interpreter of classic BPF, against Linux' headers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALLOW, KILL, REFUSE, UNKNOWN = 0x7FFF0000, 0x80000000, 0x00050000 | errno.EPERM,
 
 
 def interpret(program: bytes, number: int, architecture: int, *arguments: int) -> int:
-    """What a filter answers to a call (linux/filter.h, linux/seccomp.h)."""
+    """A filter's answer to a system call (linux/filter.h, linux/seccomp.h)."""
     data = struct.pack("<IIQ6Q", number, architecture, 0, *arguments, *[0] * (6 - len(arguments)))
     instructions = list(struct.iter_unpack("<HBBI", program))
     at = accumulator = 0

@@ -136,7 +136,7 @@ def test_random_answers_score_alike(harness: Any, lavra_data: Path, monkeypatch:
 
 
 def answer(drawn: random.Random, item: EvalItem, instances: list[Any]) -> Response:
-    """A made-up answer, given to both sides."""
+    """An artificial answer for both sides."""
     if item.kind is OutputType.GENERATE_UNTIL:
         gold = item.gold[0] if isinstance(item.gold, tuple) else item.gold
         text = drawn.choice([str(gold), f" {gold}. ", "#### 1,234.", "So the answer is True.", "", "$7 or 8"])

@@ -1,4 +1,4 @@
-"""Rows beside those of `datasets`, and what is said of data that is broken."""
+"""Rows against those of `datasets`, and messages about broken data."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_parquet_rows_equal_those_of_datasets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
-def test_packed_files_are_told_by_their_first_bytes(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+def test_packed_files_are_recognised_by_their_first_bytes(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     (tmp_path / "rows.jsonl").write_bytes(pack(b'{"a": 1}\n'))
     assert documents(tmp_path, "json", {"test": "rows.jsonl"}).split("test") == [{"a": 1}]
 

@@ -64,7 +64,7 @@ def test_random_answers_come_out_alike(steps: list[dict[str, Any]]) -> None:
         assert pipeline(steps).apply(answers, ROW).value == theirs(steps, answers), answers
 
 
-def test_what_was_not_found_is_told_apart() -> None:
+def test_absent_answers_are_marked() -> None:
     steps = [{"function": "regex", "regex_pattern": r"\d+"}, {"function": "take_first"}]
     assert pipeline(steps).apply(["it is 5"], ROW).found
     missing = pipeline(steps).apply(["none"], ROW)

@@ -1,4 +1,4 @@
-"""Functions of benchmarks beside lm-evaluation-harness' own, and which functions of a file are known."""
+"""Functions of benchmarks against lm-evaluation-harness' own, and which functions of a file are known."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def squad_f1(right: str, answer: str) -> float:
 
 
 def stand_in() -> None:
-    """SQuAD's own script, under the name that transformers had for it until its version 5."""
+    """SQuAD's own script, under its name in transformers before version 5."""
     module = types.ModuleType("transformers.data.metrics.squad_metrics")
     module.__dict__["compute_f1"] = squad_f1
     module.__dict__["compute_exact"] = lambda right, answer: int(squad_words(right) == squad_words(answer))
@@ -313,7 +313,7 @@ def test_matching_of_spans_is_the_best() -> None:
         assert drop.best_sum(scores.T) == pytest.approx(best)
 
 
-def test_a_function_is_known_by_its_file_whatever_the_folder(tmp_path: Path) -> None:
+def test_a_function_is_known_by_its_file_in_any_folder(tmp_path: Path) -> None:
     source = HARNESS / "race" / "preprocess_race.py"
     (tmp_path / "preprocess_race.py").write_text(source.read_text() + "\n# a comment\n")
     reference = FunctionReference(name="preprocess_race.doc_to_target", path=tmp_path / "mine.yaml", line=3)

@@ -1,4 +1,4 @@
-"""Tasks of a group whose data files are not there."""
+"""Tasks of a group whose data files are absent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Task files: what is read, what is refused, and where an error says it is."""
+"""Task files: accepted content, refused content, and the place named in an error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read(folder: Path, text: str) -> Any:
 
 
 @pytest.mark.slow  # the harness takes seconds to import
-def test_what_a_file_leaves_out_is_as_in_the_harness(tmp_path: Path) -> None:
+def test_absent_fields_of_a_file_have_the_harness_defaults(tmp_path: Path) -> None:
     from lm_eval.config.task import TaskConfig
 
     task, other = read(tmp_path, PLAIN), TaskConfig(task="made")
@@ -67,12 +67,12 @@ REFUSED = [
     ("metric_list: [{metric: exact_macth}]\n", r"unknown metric 'exact_macth'; did you mean 'exact_match'"),
     ("metric_list: [{metric: rouge, hf_evaluate: true}]\n", r"'rouge' is of the library evaluate"),
     ("metric_list: [{metric: acc, aggregation: maen}]\n", r"unknown aggregation 'maen'; did you mean 'mean'"),
-    ("filter_list: [{name: x}]\n", r"is no filter pipeline; give `name` and a list `filter`"),
+    ("filter_list: [{name: x}]\n", r"is not a filter pipeline; give `name` and a list `filter`"),
     ("filter_list: [{name: x, filter: [take_first]}]\n", r"'take_first' names no filter"),
     ("fewshot_config: {sampler: frist_n}\n", r"unknown sampler 'frist_n'; did you mean 'first_n'"),
     ("fewshot_config: {fewshot_indices: [1]}\n", r"`fewshot_indices` has no effect in lm-evaluation-harness"),
     ("fewshot_config: {smples: []}\n", r"unknown key 'smples'; did you mean 'samples'"),
-    ("include: other.yaml\n", r"made.yaml:7: includes 'other.yaml', and .*other.yaml is no file"),
+    ("include: other.yaml\n", r"made.yaml:7: includes 'other.yaml', and .*other.yaml is not a file"),
     ("include: made.yaml\n", r"includes itself by way of"),
     ("tag: [\n", r"made.yaml:8: is not valid YAML"),
     (
@@ -83,7 +83,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("line", "message"), REFUSED)
-def test_what_cannot_be_used_is_refused_with_its_place(tmp_path: Path, line: str, message: str) -> None:
+def test_unusable_fields_are_refused_with_their_place(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read(tmp_path, PLAIN + line)
 
@@ -182,7 +182,7 @@ def test_groups_keep_their_tree(tmp_path: Path) -> None:
 
 @pytest.mark.slow  # the harness takes seconds to import
 def test_the_harness_opens_the_same_tree(tmp_path: Path) -> None:
-    """`TaskManager` finds the same names; it builds tasks with the network's library, so only its index is asked."""
+    """`TaskManager` finds the same names; it builds tasks with the network's library, so only its index is used."""
     from lm_eval.tasks._index import TaskIndex
 
     tree(tmp_path)
@@ -215,7 +215,7 @@ def test_folders_of_the_user_win_over_what_is_shipped(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_file_of_the_harness_is_read_or_refused_by_name() -> None:
-    """13,000 files: each parses; what is refused is Python, images, sound or a metric that needs a library."""
+    """13,000 files: each parses; the refused ones need Python, images, sound or a metric from a library."""
     root = Path(str(find_spec("lm_eval").submodule_search_locations[0])) / "tasks"  # type: ignore[union-attr,index]
     index = build_index([root], with_shipped=False)
     assert index.broken == {}

@@ -1,4 +1,4 @@
-"""Items of a task: what they hold, what is refused of a row, which examples stand before it, how it is scored."""
+"""Items of a task: their content, refused rows, the examples before each, and its scores."""
 
 from __future__ import annotations
 
@@ -69,19 +69,19 @@ def test_the_hash_of_a_task_changes_with_its_file_and_its_examples(tmp_path: Pat
                                           r"the row has the columns q, options, a"),
         ({"doc_to_text": "{{q.x.y}}"}, ROWS, r"row 1 .*: doc_to_text: 'str object' has no attribute 'x'"),
         ({"doc_to_text": "{{q"}, ROWS, r"doc_to_text: is not valid Jinja in its line 1"),
-        ({"doc_to_text": "{{options.append(1)}}"}, ROWS, r"doc_to_text: does what a template may not"),
-        ({"doc_to_text": "{{''.__class__}}"}, ROWS, r"doc_to_text: does what a template may not"),
-        ({"doc_to_text": "{{'a' * 10000000000}}"}, ROWS, r"doc_to_text: does what a template may not"),
+        ({"doc_to_text": "{{options.append(1)}}"}, ROWS, r"doc_to_text: uses an operation that templates may not use"),
+        ({"doc_to_text": "{{''.__class__}}"}, ROWS, r"doc_to_text: uses an operation that templates may not use"),
+        ({"doc_to_text": "{{'a' * 10000000000}}"}, ROWS, r"doc_to_text: uses an operation that templates may not use"),
         ({"doc_to_text": "{{q + 1}}"}, ROWS, r"doc_to_text: fails on this row: TypeError"),
-        ({"doc_to_choice": "{{q}}"}, ROWS, r"doc_to_choice: gives '1 \+ 1', which is no Python list"),
+        ({"doc_to_choice": "{{q}}"}, ROWS, r"doc_to_choice: gives '1 \+ 1', which is not a Python list"),
         ({"doc_to_choice": "a"}, ROWS, r"doc_to_choice: gives 1; it takes a list of texts"),
         ({"doc_to_choice": None}, ROWS, r"doc_to_choice: is missing; a task of output_type multiple_choice"),
-        ({"doc_to_text": "a", "doc_to_choice": None, "output_type": "generate_until"}, ROWS, r"which is no text"),
+        ({"doc_to_text": "a", "doc_to_choice": None, "output_type": "generate_until"}, ROWS, r"which is not text"),
         ({"num_fewshot": 8, "fewshot_split": "test"}, ROWS, r"8 examples are asked for and need 9 rows .* there are 8"),
         ({"fewshot_split": "dev", "num_fewshot": 1}, ROWS, r"`data_files` has no split 'dev'"),
     ],
 )  # fmt: skip
-def test_what_a_row_lacks_is_named(tmp_path: Path, values: dict[str, Any], rows: Any, message: str) -> None:
+def test_absent_fields_of_a_row_are_named(tmp_path: Path, values: dict[str, Any], rows: Any, message: str) -> None:
     with pytest.raises((InputError, ConfigError), match=message):
         opened(tmp_path, {**CHOICE, **values}, rows).item(1)
 
@@ -101,7 +101,7 @@ def test_examples_of_a_row_do_not_depend_on_which_row_is_asked_first(tmp_path: P
     assert there == [backwards.item(row).pairs[0].context for row in reversed(range(8))][::-1]
     assert len(set(there)) == 8
     for row, context in enumerate(there):
-        assert context.count(f"{row} + 1 =") == 1  # the row itself is no example
+        assert context.count(f"{row} + 1 =") == 1  # the row itself is not an example
 
 
 def test_examples_that_do_not_fit_go_from_the_front(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A small library of documents with pages, and what finds passages in it: for tests of answers."""
+"""A small library of documents with pages, and a search over it, for tests of answers."""
 
 from lavra.base.retrieval import ACCESS, EVERYONE, Chunk, Found, Passage
 from lavra.rag.chunk_table import MemoryChunks, readable_by
@@ -24,7 +24,7 @@ PAGES = {"report.pdf": (0, 73)}
 
 
 class Library(MemoryChunks):
-    """Chunks of about two paragraphs, that know their pages."""
+    """Chunks of about two paragraphs that know their pages."""
 
     def __init__(self, texts=None, meta=None, size=160):
         texts = texts or TEXTS
@@ -52,7 +52,7 @@ class Library(MemoryChunks):
 
 
 def pieces(text, size):
-    """Spans of about so many characters, cut at spaces, some of them in the middle of a sentence."""
+    """Spans of about `size` characters, cut at spaces, some in the middle of a sentence."""
     start = 0
     while start < len(text):
         end = len(text) if start + size >= len(text) else text.rfind(" ", start, start + size)
@@ -62,7 +62,7 @@ def pieces(text, size):
 
 
 class SharedWords:
-    """Finds passages by the share of the question's words that they have."""
+    """Finds passages by the share of the question's words that they contain."""
 
     def __init__(self, table, analyzer=None):
         self.table, self.analyzer = table, analyzer or Analyzer(("en", "pt"))

@@ -1,4 +1,4 @@
-"""Language models for tests of answers: one writes a script, one obeys whatever stands outside the documents."""
+"""Language models for tests of answers: one writes a script, one obeys every order outside the documents."""
 
 import re
 
@@ -12,7 +12,7 @@ ANALYZER = Analyzer(("en", "pt"))
 
 
 class Scripted:
-    """A language model that writes what a function of its prompt says, a few characters at a time."""
+    """A language model that writes a function of its prompt, a few characters at a time."""
 
     def __init__(self, says):
         self.says, self.prompts = says, []
@@ -53,7 +53,7 @@ def make_answerer(says=None, table=None, **settings):
 
 
 def obedient(prompt):
-    """Obeys the last order outside the documents' lines, in any chat template's marks; else repeats the documents."""
+    """Obey the last order outside the documents' lines, in any chat template's marks; else repeat the documents."""
     lines = re.split(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]|<\|im_\w+\|>|\[/?INST\]", prompt)
     outside = [line for line in lines if not line.startswith("| ")]
     orders = [found[1] for line in outside for found in [re.search(r"\bSAY (\w+)", line)] if found]

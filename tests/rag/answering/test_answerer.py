@@ -1,4 +1,4 @@
-"""Answers: quoted and written, with citations that are exact, and what is refused, marked and removed."""
+"""Answers: quoted and written, with exact citations; refusals, marks and removals."""
 
 import pytest
 
@@ -57,6 +57,13 @@ def test_the_quoted_sentence_answers():
     assert found["Who designed the Tyne Bridge?"].citations[0].text.startswith("The Tyne Bridge was opened")
 
 
+def test_copies_of_a_document_are_quoted_once():
+    text = "Late rent costs a fine of two per cent. The tenant paints the walls."
+    table = Library({"lease.txt": text, "old/lease (2).txt": text.replace(" fine", "  fine")})
+    answer = make_answerer(table=table).answer(Question(text="What fine does late rent cost?"))
+    assert answer.text.count("two per cent") == len(answer.citations) == 1
+
+
 def test_a_sentence_that_nothing_supports_is_marked_or_removed():
     says = "The Tyne Bridge was opened in 1928. The Tyne Bridge was opened in 1999."
     question = Question(text=BRIDGE)
@@ -85,13 +92,13 @@ def test_a_model_may_say_that_the_passages_do_not():
 
 
 def test_a_citation_of_another_passage_is_put_right():
-    """The model names passage 2, and passage 1 has it: the citation is of what supports the sentence."""
+    """The model names passage 2, but passage 1 has the text: the citation is of the passage with the text."""
     answer = make_answerer(lambda prompt: "The Tyne Bridge was opened in 1928 [2].").answer(Question(text=BRIDGE))
     assert answer.citations[0].document == "history/bridges.txt"
     assert "1928" in answer.citations[0].text
 
 
-def test_what_the_model_reads_and_what_is_left_out():
+def test_passages_read_and_left_out_are_reported():
     model = make_writer(lambda prompt: "Yes.", context=520)
     table = Library({**TEXTS, "copy.txt": TEXTS["history/bridges.txt"], "long.txt": LONG})
     answerer = DocumentAnswerer(SharedWords(table, ANALYZER), table, analyzer=ANALYZER, writer=model)
@@ -155,7 +162,7 @@ def test_a_reader_finds_the_few_words():
         make_answerer(span_head=type("Tagger", (Reader,), {"task": "tag"})())
 
 
-def test_changed_files_are_told():
+def test_changed_files_are_reported():
     table = Library()
     answerer = DocumentAnswerer(
         SharedWords(table, ANALYZER),

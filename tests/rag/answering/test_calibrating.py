@@ -1,14 +1,14 @@
-"""What is decided on questions made from an index: how questions are answered, and when none is."""
+"""Decisions from questions made from an index: the kind of answer, and when to give none."""
 
 import pytest
 
 from lavra.base.errors import InputError
 from lavra.base.retrieval import AnswerMode, Question
-from lavra.rag.answering.abstaining import AbstentionRule, Fit, usual_rule
+from lavra.rag.answering.abstaining import AbstentionRule, PassageFit, usual_rule
 from lavra.rag.answering.calibrating import calibrate_abstention
 from lavra.rag.answering.mode_choice import ModeChoice, choose_mode
 from lavra.rag.answering.public_chunks import PublicChunks
-from lavra.rag.questions import make_questions
+from lavra.rag.questions.make import make_questions
 from tests.rag.answering.library import Library
 from tests.rag.answering.models import make_answerer
 
@@ -47,7 +47,7 @@ def test_quoting_is_chosen_over_a_model_that_knows_nothing():
 
 
 def test_a_model_that_always_knows_is_chosen():
-    """It finds the right answer in its prompt by the question that was made, which quoting does not always reach."""
+    """It finds the right answer in its prompt by the made question, which quoting does not always reach."""
     table = Library(STORIES)
     right = {one.question: one.answer for one in make_questions(PublicChunks(table), count=120)}
 
@@ -101,8 +101,8 @@ def test_calibration_sees_public_chunks_alone():
 
 def test_a_better_fit_is_a_likelier_answer():
     for rule in (usual_rule(has_meaning=True), usual_rule(has_meaning=False)):
-        worst = Fit(sentence=0.0, passages=0.0, words=0.0, meaning=0.0)
-        best = Fit(sentence=1.0, passages=1.0, words=0.3, meaning=0.7)
+        worst = PassageFit(sentence=0.0, passages=0.0, words=0.0, meaning=0.0)
+        best = PassageFit(sentence=1.0, passages=1.0, words=0.3, meaning=0.7)
         assert rule.holds_back(worst)
         assert not rule.holds_back(best)
         assert rule.probability(worst) < rule.probability(best)

@@ -1,10 +1,10 @@
-"""Packing: what fits goes in, the best at the edges, and everything else is told."""
+"""Packing: passages that fit are used, the best at the edges, and all others are reported."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lavra.base.retrieval import Chunk, Passage
-from lavra.rag.answering.packing import PackedPassage, at_the_edges, pack_passages
+from lavra.rag.answering.packing import PackedPassage, best_at_the_edges, pack_passages
 from lavra.rag.answering.source_sentences import Sources
 from lavra.rag.chunk_table import MemoryChunks
 
@@ -25,7 +25,7 @@ def passages_of(texts, spans):
 
 def test_the_best_stand_at_the_edges():
     ranks = [PackedPassage(passage=rank, document="d", start=0, end=1, text="") for rank in range(5)]
-    assert [one.passage for one in at_the_edges(ranks)] == [0, 2, 4, 3, 1]
+    assert [one.passage for one in best_at_the_edges(ranks)] == [0, 2, 4, 3, 1]
 
 
 def test_overlapping_passages_become_one():

@@ -1,4 +1,4 @@
-"""Sentences of passages: whole, at their exact places, with their lines and pages."""
+"""Sentences of passages: whole, at their exact positions, with their lines and pages."""
 
 from itertools import pairwise
 

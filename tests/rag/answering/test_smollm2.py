@@ -1,11 +1,11 @@
-"""Answers that SmolLM2-135M-Instruct writes: exact citations, and no instruction of a document obeyed."""
+"""Answers written by SmolLM2-135M-Instruct: exact citations, and no instruction in a document is obeyed."""
 
 import pytest
 
 from lavra.api.load import load
 from lavra.base.retrieval import Question
-from lavra.cli.answering import local_writer
 from lavra.rag.answering.answerer import DocumentAnswerer
+from lavra.verbs.answering import local_writer
 from tests.model.smollm2 import FILE, needs_smollm2
 from tests.rag.answering.library import TEXTS, Library, SharedWords
 from tests.rag.answering.models import ANALYZER
@@ -23,7 +23,7 @@ def answerer_of(writer, texts):
     return DocumentAnswerer(SharedWords(table, ANALYZER), table, analyzer=ANALYZER, writer=writer)
 
 
-def test_what_it_writes_is_cited_exactly_or_marked(writer):
+def test_written_sentences_are_cited_exactly_or_marked(writer):
     answerer = answerer_of(writer, TEXTS)
     for text in ("When was the Tyne Bridge opened?", "How many members does the cooperative have?"):
         pieces = list(answerer.submit(Question(text=text, max_tokens=48)))

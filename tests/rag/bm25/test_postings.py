@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lavra.base.errors import ConfigError, InputError
-from lavra.rag.bm25 import Bm25Config, Postings, Weighting, merge_postings, sorting, write, write_postings
+from lavra.rag.bm25 import sorting, write
+from lavra.rag.bm25.config import Bm25Config, Weighting
+from lavra.rag.bm25.postings import Postings
+from lavra.rag.bm25.write import merge_postings, write_postings
 from lavra.rag.words import Analyzer
 
 ANALYZER = Analyzer(("en",))
@@ -18,7 +21,7 @@ TEXT = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
 
 
 def naive(query, texts, k1, b):
-    """{id: score} of the chunks that share a word, term by term as the formula stands in the paper."""
+    """{id: score} of the chunks that share a word, term by term as in the paper's formula."""
     counts = {id: Counter(ANALYZER.words(text)) for id, text in texts.items()}
     lengths = {id: sum(found.values()) for id, found in counts.items()}
     mean = sum(lengths.values()) / max(1, len(texts))
@@ -38,7 +41,7 @@ def naive(query, texts, k1, b):
 
 @pytest.fixture(autouse=True, scope="module")
 def _small_blocks():
-    """Blocks so small that a few texts fill several."""
+    """Blocks small enough that a few texts fill several."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sorting, "BLOCK", 7)
         patch.setattr(write, "BLOCK", 5)
@@ -67,7 +70,7 @@ def test_scores_are_those_of_the_naive_reference(tmp_path_factory, texts, query,
     found, scores = written(tmp_path_factory.mktemp("p"), given_texts, Bm25Config(k1=k1, b=b)).search(
         query, k, None if allowed is None else np.array(sorted(allowed), dtype=np.int64)
     )
-    # What is not allowed might as well not be there: neither idf nor the mean length knows of it.
+    # Chunks that are not allowed have no influence: neither on idf nor on the mean length.
     seen = given_texts if allowed is None else {id: text for id, text in given_texts.items() if id in allowed}
     expected = naive(query, seen, k1, b)
     best = sorted(expected, key=lambda id: (-round(expected[id], 9), id))[:k]
@@ -76,7 +79,7 @@ def test_scores_are_those_of_the_naive_reference(tmp_path_factory, texts, query,
 
 
 def test_leaving_chunks_out_early_changes_nothing(tmp_path):
-    """Many chunks, frequent and rare words: the search looks at few of them, and finds what looking at all finds."""
+    """Many chunks, frequent and rare words: the search reads few of them, and its result equals a full search's."""
     rng = np.random.default_rng(0)
     shares = np.array([0.9, 0.7, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.02, 0.004])
     names = ["the", "of", "and", "lift", "drag", "mach", "heat", "flow", "wing", "shock", "ablation"]
@@ -179,7 +182,7 @@ def test_nothing_to_find_finds_nothing(tmp_path, texts):
     assert scores.tolist() == []
 
 
-def test_what_is_wrong_is_said(tmp_path):
+def test_wrong_input_is_named(tmp_path):
     with pytest.raises(InputError, match="two chunks have one number"):
         write_postings(tmp_path / "p", [1, 1], ["a", "b"], ANALYZER)
     with pytest.raises(InputError, match="2 chunks have numbers and 1 have texts"):

@@ -1,4 +1,4 @@
-"""Who may read a document: rules, what it says itself, and mistakes, which are refused."""
+"""Access to a document: rules, the document's own setting, and mistakes, which are refused."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""`check_index` sees whatever is damaged, and names it."""
+"""`check_index` finds and names every damage."""
 
 import sqlite3
 
@@ -79,7 +79,7 @@ def test_vectors_that_are_cut_off_are_an_error_that_names_the_file(index):
         check_index(index)
 
 
-def test_a_file_that_changed_since_is_told(index):
+def test_a_changed_file_is_reported(index):
     (index.parent / "docs" / "a.txt").write_text("other\n")
     assert failed(index) == {"files": "1 documents are no longer what was indexed: docs/a.txt was changed"}
 

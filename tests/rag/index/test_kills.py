@@ -1,4 +1,4 @@
-"""An update that is killed at any moment loses nothing it committed, and readers beside a writer see nothing torn."""
+"""An update killed at any moment loses nothing committed, and readers beside a writer see nothing partial."""
 
 import os
 import random
@@ -22,7 +22,7 @@ STATES = [
 
 
 def in_child(work):
-    """Run something in a process of its own; its exit status, negative where a signal ended it."""
+    """Run a function in a separate process; returns its exit status, negative after a signal."""
     child = os.fork()
     if child == 0:
         try:
@@ -39,7 +39,7 @@ def status_of(child):
 
 
 def killed_at(statement, work):
-    """Do some work in a process that is killed before its n-th statement of SQL; whether it came that far."""
+    """Do some work in a process that is killed before its n-th SQL statement; returns whether it came that far."""
 
     def counting(folder):
         connection, left = connect_writer(folder), [statement]
@@ -71,7 +71,7 @@ def embedded_contents(index):
 
 
 def check_kills(folder, statements):
-    """Build the second state over the first, killed at each of some statements."""
+    """Build the second state over the first, killed at each of several statements."""
     encoder = toy_encoder()
     docs = folder / "docs"
     docs.mkdir()
@@ -115,7 +115,7 @@ def test_a_first_update_that_is_killed_goes_on(tmp_path):
 
 
 def epoch_of(index, encoder):
-    """The state that a reader sees, after looking at all of it."""
+    """The state that a reader sees, after reading all of it."""
     table = index.table
     texts = {name: table.document_text(name) for name in table.documents()}
     epochs = {text.split()[1] for text in texts.values()}

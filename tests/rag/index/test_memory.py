@@ -1,6 +1,6 @@
-"""Memory of the process, not mapped files: an index takes no more of it than 1.3 times its vectors.
+"""Process memory without mapped files: an index takes at most 1.3 times its vectors.
 
-Growth counts from a process that has made a small index: what is loaded once is loaded.  The vectors are drawn.
+Growth counts from a process that has made a small index, so one-time loads are excluded.  The vectors are random.
 """
 
 import json
@@ -34,7 +34,7 @@ def anonymous():
 
 
 class Peak:
-    """The most anonymous memory seen beyond that at the beginning, looked at twenty times a second."""
+    """The peak of anonymous memory above the beginning's, sampled twenty times a second."""
 
     def __enter__(self):
         release_freed_memory()  # growth into what is free counts, too

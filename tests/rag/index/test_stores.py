@@ -1,4 +1,4 @@
-"""Every vector store gives an index's readers their own generation, and keeps nothing of what is gone."""
+"""Every vector store gives an index's readers their own generation, and keeps nothing that was removed."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An index after any changes of its files is the index that building from scratch gives."""
+"""An index after any changes of its files equals an index built from scratch."""
 
 import json
 import os
@@ -24,7 +24,7 @@ FILES = st.dictionaries(st.sampled_from(["a.txt", "b.md", "sub/c.txt", "rows.jso
 
 
 def as_files(state):
-    """The paragraphs of a table are its rows."""
+    """A table whose rows are the paragraphs."""
     rows = "\n".join(json.dumps({"text": text}) for text in state.get("rows.jsonl", "").split("\n\n"))
     return state | ({"rows.jsonl": rows} if "rows.jsonl" in state else {})
 
@@ -107,7 +107,7 @@ def test_a_reader_sees_one_generation_until_it_moves_on(tmp_path, docs):
     assert [path.name for path in (tmp_path / "index" / "parts").iterdir()] == ["2"]  # nobody reads the first any more
 
 
-def test_what_was_deleted_is_gone_from_the_disk_once_nobody_reads_it(tmp_path, docs):
+def test_deleted_documents_leave_the_disk_after_the_last_reader(tmp_path, docs):
     write(docs, {"a.txt": "the quizzical xylophone\n", "b.txt": "stone\n"})
     update(tmp_path / "index", docs)
     write(docs, {"b.txt": "stone\n"})
@@ -178,7 +178,7 @@ def test_metrics_on_the_card_stay_and_its_id_follows_the_documents(tmp_path, doc
     assert (after.kind, after.metrics, after.id == before.id) == ("index", {"mode": "extractive"}, False)
 
 
-def test_what_cannot_be_indexed_is_an_error_that_names_it(tmp_path, docs):
+def test_unindexable_sources_are_an_error_that_names_them(tmp_path, docs):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: there is no file in it"):
         update(tmp_path / "index", tmp_path / "empty")
@@ -187,13 +187,13 @@ def test_what_cannot_be_indexed_is_an_error_that_names_it(tmp_path, docs):
         update(tmp_path / "index", tmp_path / "empty")
     with pytest.raises(InputError, match="never finished"):
         open_index(tmp_path / "index")
-    with pytest.raises(InputError, match="is no index; make one"):
+    with pytest.raises(InputError, match="is not an index; make one"):
         open_index(tmp_path / "nothing")
     with pytest.raises(InputError, match="does not exist"):
         update(tmp_path / "index", tmp_path / "nothing")
-    with pytest.raises(InputError, match="exists and is no index"):
+    with pytest.raises(InputError, match="exists and is not an index"):
         update(docs, docs)
-    with pytest.raises(ConfigError, match="hand in the same"):
+    with pytest.raises(ConfigError, match="give the same encoder"):
         update_index(tmp_path / "index", [docs], toy_config(toy_encoder("a")), toy_encoder("b"))
     small = toy_encoder()
     small.max_tokens = 8

@@ -1,4 +1,4 @@
-"""What the tests of the index share: an encoder that is a hash, folders of documents, and an index as plain data."""
+"""Parts shared by tests of the index: an encoder of hashes, folders of documents, and an index as plain data."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ DIMENSION = 12
 
 
 class HashEmbedder:
-    """A vector drawn from the hash of the text; it remembers what it was asked."""
+    """A vector drawn from the hash of the text; it remembers its inputs."""
 
     def __init__(self, salt="", dimension=DIMENSION):
         self.salt, self.dimension, self.asked = salt, dimension, []
@@ -40,7 +40,7 @@ def toy_config(encoder, size=16, **settings):
 
 
 def write(folder, texts):
-    """A folder with exactly these files."""
+    """Write a folder with exactly these files."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_file() and path.relative_to(folder).as_posix() not in texts:
             path.unlink()
@@ -59,7 +59,7 @@ def update(index, folder, encoder=None, **settings):
 
 
 def content(index_folder, encoder, queries=("lagoon", "the red harbour")):
-    """All that can be asked of an index, without the numbers of its chunks."""
+    """Everything that an index returns, without the numbers of its chunks."""
     with open_index(index_folder) as index:
         ids = index.table.ids()
         chunks = index.table.chunks(ids.tolist())

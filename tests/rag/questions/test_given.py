@@ -1,4 +1,4 @@
-"""A user's questions: files as people write them, the places of their answers, and what is said of the others."""
+"""A user's questions: files as people write them, positions of their answers, and messages about the rest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from lavra.base.errors import InputError
 from lavra.base.retrieval import Chunk
 from lavra.rag.chunk_table import MemoryChunks
-from lavra.rag.questions import AnswerPlace, QuestionKind, judge_questions, read_questions
+from lavra.rag.questions.given import AnswerPlace, judge_questions, read_questions
+from lavra.rag.questions.question import QuestionKind
 
 TEXTS = {
     "docs/a.txt": "The bridge was opened in 1998.\nIt is 340\nmetres long.",
@@ -40,8 +41,8 @@ def test_answers_are_found_in_every_document_or_in_the_one_named(tmp_path, table
         {"question": "How long?", "answer": "340 METRES"},
         {"question": "About b?", "document": "docs/b.txt"},
     ]
-    questions, troubles = judge_questions(read_questions(written(tmp_path, map(json.dumps, rows))), table)
-    assert not troubles
+    questions, issues = judge_questions(read_questions(written(tmp_path, map(json.dumps, rows))), table)
+    assert not issues
     found = [
         [(place.document, TEXTS[place.document][place.start : place.end]) for place in one.places] for one in questions
     ]
@@ -61,17 +62,17 @@ def test_tables_are_read_too(tmp_path, table, name, mark):
     assert questions[0].places[0] == AnswerPlace(document="docs/a.txt", start=25, end=29)
 
 
-def test_what_cannot_be_used_is_said(tmp_path, table):
+def test_unusable_questions_are_reported(tmp_path, table):
     rows = [
         '{"question": "Who?", "answer": "Napoleon"}',
         "",
         '{"question": "How many?", "answer": "3"}',
         '{"question": "When?", "answer": "1998"}',
     ]
-    questions, troubles = judge_questions(read_questions(written(tmp_path, rows)), table)
+    questions, issues = judge_questions(read_questions(written(tmp_path, rows)), table)
     assert [one.question for one in questions] == ["When?"]
-    assert troubles[0] == "line 1: 'Napoleon' does not stand in any document; the question is left out"
-    assert troubles[1].startswith("line 3: '3' ")
+    assert issues[0] == "line 1: 'Napoleon' does not stand in any document; the question is left out"
+    assert issues[1].startswith("line 3: '3' ")
 
 
 @pytest.mark.parametrize(

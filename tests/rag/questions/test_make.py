@@ -1,4 +1,4 @@
-"""Questions made of documents: they stand where they say, do not give the answer away, and are the same each time."""
+"""Questions made from documents: they name their place, do not give the answer away, and are reproducible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from lavra.base.errors import ConfigError
 from lavra.base.retrieval import Chunk
 from lavra.base.types import Completion
 from lavra.rag.chunk_table import MemoryChunks
-from lavra.rag.questions import QuestionKind, make_questions
+from lavra.rag.questions.make import make_questions
+from lavra.rag.questions.question import QuestionKind
 from lavra.text.function_words import english_or_portuguese
 
 TEXTS = {
@@ -124,7 +125,7 @@ def test_no_question_is_refused(table):
 
 
 class Writer:
-    """A language model that answers by the passage it is shown."""
+    """A language model whose answer depends on the passage in its prompt."""
 
     def __init__(self, answers):
         self.answers = answers
@@ -157,7 +158,7 @@ def test_a_model_that_writes_nothing_usable_leaves_it_to_the_rules(table):
     assert make_questions(table, count=6, generator=Writer({})) == make_questions(table, count=6)
 
 
-def test_languages_are_told_apart():
+def test_languages_are_distinguished():
     assert [english_or_portuguese(TEXTS[name]) for name in ("basalt.md", "mar.txt")] == ["en", "pt"]
     assert english_or_portuguese("東京都は日本の首都である") == english_or_portuguese("") == ""
 

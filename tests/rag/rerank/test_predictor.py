@@ -1,4 +1,4 @@
-"""The reranker over a predictor: the port's suite, windows, and what is refused."""
+"""The reranker over a predictor: the port's suite, windows, and refusals."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import pytest
 
 from lavra.base.errors import ConfigError, InputError
 from lavra.base.predictions import Prediction, Ranked
-from lavra.rag.rerank import PredictorReranker
-from lavra.rag.rerank.predictor import windows
+from lavra.rag.rerank.predictor import PredictorReranker, windows
 from lavra.testing.reranker import RerankerConformance
 
 
 class ToyPredictor:
-    """A head for reranking: the share of a text's words that are the query's; it keeps what it was asked."""
+    """A reranking head: the share of a text's words that are in the query; it keeps its requests."""
 
     task, labels = "rerank", ()
 
@@ -62,14 +61,14 @@ def test_the_best_window_counts():
     ]
 
 
-def test_what_is_cut_is_allowed_and_said_once(caplog):
+def test_cut_texts_are_allowed_with_one_warning(caplog):
     predictor = ToyPredictor(warnings=("document 0 was cut",))
     reranker = PredictorReranker(predictor)
     with caplog.at_level(logging.WARNING):
         reranker.rerank("a", ["b"])
         reranker.rerank("a", ["c"])
     assert [one.truncate for one in predictor.asked] == [True, True]
-    assert [record.getMessage() for record in caplog.records] == ["reranking: document 0 was cut (said once)"]
+    assert [record.getMessage() for record in caplog.records] == ["reranking: document 0 was cut (logged once)"]
 
 
 def test_another_head_short_windows_and_blank_queries_are_refused():

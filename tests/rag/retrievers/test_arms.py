@@ -1,4 +1,4 @@
-"""The arms, their fusion, and what is asked of them wrongly."""
+"""The arms, their fusion, and wrong requests."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,9 @@ import pytest
 from lavra.base.errors import ConfigError, ContextLengthError, InputError
 from lavra.base.ports import Retriever
 from lavra.base.retrieval import Condition, Operator, SearchRequest
-from lavra.rag.retrievers import Arms, Fusion, RetrievalConfig, build_retriever
 from lavra.rag.retrievers.arm import Candidates
+from lavra.rag.retrievers.build import build_retriever
+from lavra.rag.retrievers.config import Arms, Fusion, RetrievalConfig
 from lavra.rag.retrievers.fusion import fuse_ranks, fuse_scores, scale
 from tests.rag.retrievers.toy import Overlap, Parts
 
@@ -38,7 +39,7 @@ def built(parts, config, **changed):
 
 
 @pytest.mark.parametrize("config", EVERY)
-def test_what_every_retriever_does(parts, config):
+def test_every_retriever_keeps_the_common_rules(parts, config):
     retriever = built(parts, config)
     assert isinstance(retriever, Retriever)
     found = retriever.search(SearchRequest(query="lift swept wing", k=3))
@@ -83,7 +84,7 @@ def test_conditions_that_nothing_meets_are_said(parts, config):
         (SearchRequest(query="wing", where=(Condition(field="yaer", operator=Operator.EQUAL, value=1),)), "yaer"),
     ],
 )
-def test_what_cannot_be_searched_is_an_error(parts, config, request_, message):
+def test_impossible_searches_are_an_error(parts, config, request_, message):
     with pytest.raises(InputError, match=message):
         built(parts, config).search(request_)
 
@@ -147,7 +148,7 @@ def test_an_arm_of_weight_0_is_not_asked(parts, weight):
     assert [one.chunk.id for one in found.passages] == [one.chunk.id for one in expected.passages]
 
 
-def test_a_store_that_gives_what_it_should_not_is_told(parts):
+def test_a_store_that_gives_forbidden_rows_is_reported(parts):
     class Wrong:
         def search(self, queries, k, where=()):
             return np.array([[1, 99, 4, -1]]), np.array([[0.9, 0.8, 0.7, -np.inf]], dtype=np.float32)

@@ -1,11 +1,13 @@
-"""Every arm, fusion and stage is held to the port's suite."""
+"""Every arm, fusion and stage passes the port's suite."""
 
 import numpy as np
 import pytest
 
-from lavra.rag.bm25 import Postings, write_postings
+from lavra.rag.bm25.postings import Postings
+from lavra.rag.bm25.write import write_postings
 from lavra.rag.chunk_table import MemoryChunks
-from lavra.rag.retrievers import Arms, Expansion, Fusion, RetrievalConfig, build_retriever
+from lavra.rag.retrievers.build import build_retriever
+from lavra.rag.retrievers.config import Arms, Expansion, Fusion, RetrievalConfig
 from lavra.rag.words import Analyzer
 from lavra.testing.retriever import TEXTS, RetrieverConformance, chunks
 from tests.rag.retrievers.toy import HashEmbedder, NaiveStore, Overlap

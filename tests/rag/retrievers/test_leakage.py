@@ -1,7 +1,7 @@
-"""No chunk that a user may not read influences what the user finds.
+"""A chunk that a user may not read does not influence the user's results.
 
-What a user of some groups finds is compared with what the owner of an index finds that never had the other documents:
-passages, scores and warnings are equal.
+Results of a user of some groups are compared with results from an index that never had the other documents: passages,
+scores and warnings are equal.
 """
 
 import pytest
@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lavra.base.retrieval import EVERYONE, Condition, Operator, SearchRequest
-from lavra.rag.retrievers import Arms, Expansion, Fusion, RetrievalConfig, build_retriever
+from lavra.rag.retrievers.build import build_retriever
+from lavra.rag.retrievers.config import Arms, Expansion, Fusion, RetrievalConfig
 from tests.rag.retrievers.toy import Overlap, Parts
 
 WORDS = ["wing", "lift", "heat", "flow", "the", "shock", "canary"]
@@ -66,7 +67,7 @@ def assert_equal(one, other):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_canary_of_another_group_changes_nothing(tmp_path, name):
-    """The word stands in one forbidden document only; whoever asks with it sees what is seen without it."""
+    """The word is in one forbidden document only; a query with it gets the same results as without that document."""
     texts = {"open": "the wing\nthe lift of a wing\nheat", "also": "heat flow\nshock wing"}
     secret = {"secret": "canary canary wing\nthe canary flies"}
     with_it = Parts(tmp_path / "with", {**texts, **secret}, {"secret": ("board",)})

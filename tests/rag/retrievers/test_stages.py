@@ -1,4 +1,4 @@
-"""Reranking, difference and widening, each against what it should do by hand."""
+"""Reranking, diversity and widening, each against results computed by hand."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,10 @@ import pytest
 from lavra.base.errors import ConfigError
 from lavra.base.retrieval import Chunk, Found, Passage, SearchRequest
 from lavra.rag.chunk_table import MemoryChunks
-from lavra.rag.retrievers import Diverse, Expanded, Expansion, Reranked
-from lavra.rag.retrievers.diverse import word_likeness
+from lavra.rag.retrievers.config import Expansion
+from lavra.rag.retrievers.diverse import Diverse, word_likeness
+from lavra.rag.retrievers.expanded import Expanded
+from lavra.rag.retrievers.reranked import Reranked
 from lavra.rag.words import Analyzer
 from tests.rag.retrievers.toy import Overlap, lines
 
@@ -16,7 +18,7 @@ CHUNKS = lines("doc", TEXT, 1, {})
 
 
 class Fixed:
-    """Finds these chunks in this order, whatever is asked."""
+    """Finds these chunks in this order for every query."""
 
     def __init__(self, chunks, scores=None):
         scores = scores or [1 / (1 + place) for place in range(len(chunks))]
@@ -55,7 +57,7 @@ def test_a_reranker_of_half_the_weight():
     ]
 
 
-def test_what_a_reranker_scores_alike_is_ordered_by_number():
+def test_equal_reranker_scores_are_ordered_by_number():
     found = Reranked(Fixed(loose("x", "y", "z")), Overlap(), depth=3).search(SearchRequest(query="q", k=3))
     assert [passage.chunk.id for passage in found.passages] == [0, 1, 2]
 

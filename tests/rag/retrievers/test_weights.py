@@ -1,4 +1,4 @@
-"""Learned weights, on planted corpora where it is known which arm sees."""
+"""Learned weights, on planted corpora where the better arm is known."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,10 @@ from lavra.base.errors import ConfigError, InputError
 from lavra.base.retrieval import Chunk, SearchRequest
 from lavra.metrics.ranking import ndcg_at
 from lavra.rag.chunk_table import MemoryChunks
-from lavra.rag.retrievers import Fusion, HybridRetriever, RetrievalConfig, learn_weights
 from lavra.rag.retrievers.arm import Candidates
-from lavra.rag.retrievers.weights import GRID, best_weight
+from lavra.rag.retrievers.config import Fusion, RetrievalConfig
+from lavra.rag.retrievers.hybrid import HybridRetriever
+from lavra.rag.retrievers.weights import GRID, best_weight, learn_weights
 
 NUM = 40
 TABLE = MemoryChunks(
@@ -21,7 +22,7 @@ JUDGEMENTS = {f"q{id}": {id: 1.0} for id in range(NUM)}
 
 
 class NoisyArm:
-    """Scores the chunk that the query names above the others by `signal`, amid noise."""
+    """Scores the chunk that the query names above the others by `signal`, with noise."""
 
     def __init__(self, name, signal, seed):
         self.name, self._signal, self._seed = name, signal, seed
@@ -55,7 +56,7 @@ def test_two_arms_that_see_are_better_together():
 
 
 def test_figures_are_those_of_the_retriever_with_that_weight():
-    """What was learned on the candidates of the arms is what searching with the weight gives."""
+    """Figures learned on the arms' candidates equal those of a search with the weight."""
     result = learned(2.0, 1.0, splits=1)
     config = RetrievalConfig(fusion=Fusion.WEIGHTS, dense_weight=result.dense_weight)
     arms = NoisyArm("bm25", 2.0, 1), NoisyArm("dense", 1.0, 2)
@@ -73,7 +74,7 @@ def test_figures_are_those_of_the_retriever_with_that_weight():
 
 
 def test_no_query_is_scored_by_a_weight_it_helped_to_choose():
-    """Two folds that want opposite weights: each query is scored at the other fold's, and so at its worst."""
+    """Two folds with opposite best weights: each query is scored with the other fold's, and so with its worst."""
     scores = np.zeros((4, len(GRID)))
     scores[:2, :3] = scores[2:, -3:] = 1.0
     assert best_weight(scores[:2]) < 2
@@ -81,7 +82,7 @@ def test_no_query_is_scored_by_a_weight_it_helped_to_choose():
     queries, judgements = {"q0": "0", "q1": "1"}, {"q0": {0: 1.0}, "q1": {1: 1.0}}
 
     class OneSided(NoisyArm):
-        """Sees one of the two queries."""
+        """Finds the answer of one of the two queries."""
 
         def candidates(self, lookup):
             right = int(lookup.query) if (self.name == "bm25") == (lookup.query == "0") else 30
@@ -98,7 +99,7 @@ def test_the_same_seed_gives_the_same_weight():
     assert learned(2.0, 1.0, seed=3) == learned(2.0, 1.0, seed=3)
 
 
-def test_what_is_wrong_is_said():
+def test_wrong_input_is_named():
     with pytest.raises(ConfigError, match="folds are 1"):
         learned(1, 1, folds=1)
     with pytest.raises(InputError, match="1 queries have a passage that fits"):

@@ -10,7 +10,8 @@ import numpy as np
 
 from lavra.base.predictions import Ranked
 from lavra.base.retrieval import ACCESS, Chunk
-from lavra.rag.bm25 import Postings, write_postings
+from lavra.rag.bm25.postings import Postings
+from lavra.rag.bm25.write import write_postings
 from lavra.rag.chunk_table import MemoryChunks, meets
 from lavra.rag.words import Analyzer
 
@@ -18,7 +19,7 @@ WIDTH = 64
 
 
 class HashEmbedder:
-    """A text's vector is the sum of its words', which their hashes draw."""
+    """A text's vector is the sum of its words' vectors, drawn from their hashes."""
 
     def embed(self, texts):
         return np.array([self._vector(text) for text in texts], dtype=np.float32).reshape(len(texts), WIDTH)
@@ -32,7 +33,7 @@ class HashEmbedder:
 
 
 class NaiveStore:
-    """A `VectorStore` that compares with everything."""
+    """A `VectorStore` that compares with every vector."""
 
     def __init__(self) -> None:
         self.rows = {}
@@ -72,10 +73,10 @@ class Parts:
     """The parts of an index over documents whose chunks are their lines.
 
     Args:
-        folder: for the postings.
+        folder: folder of the postings.
         documents: text by name.
-        groups: that may read each document; everyone's where it is not named.
-        meta: more facts of each document.
+        groups: groups that may read each document; everyone where it has no entry.
+        meta: further facts of each document.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Parts:
 
 
 def lines(name, text, first, facts):
-    """A chunk a line; a line that begins with `#` is a heading, and no chunk."""
+    """A chunk for each line; a line that begins with `#` is a heading, and no chunk."""
     found, start, headings = [], 0, ()
     for number, line in enumerate(text.split("\n"), start=1):
         if line.startswith("#"):

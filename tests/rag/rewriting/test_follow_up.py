@@ -1,4 +1,4 @@
-"""Follow-up questions: which are completed, with what, and which rewriting of a model is believed."""
+"""Follow-up questions: which are completed, with which words, and which rewriting of a model is accepted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from lavra.base.retrieval import Turn
 from lavra.base.types import Completion
-from lavra.rag.rewriting import standalone_question
+from lavra.rag.rewriting.follow_up import standalone_question
 
 ENGLISH = [
     Turn(question="How tall is the Eiffel Tower?", answer="330 metres."),

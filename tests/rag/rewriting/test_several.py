@@ -1,4 +1,4 @@
-"""Other wordings and imagined answers: what is searched with, and how it is fused."""
+"""Other wordings and imagined answers: the queries, and their fusion."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from lavra.base.errors import ConfigError
 from lavra.base.ports import Retriever
 from lavra.base.retrieval import Chunk, Found, Passage, SearchRequest
 from lavra.base.types import Completion
-from lavra.rag.bm25 import Postings, write_postings
+from lavra.rag.bm25.postings import Postings
+from lavra.rag.bm25.write import write_postings
 from lavra.rag.chunk_table import MemoryChunks
-from lavra.rag.retrievers import build_retriever
-from lavra.rag.rewriting import Hypothetical, MultiQuery
-from lavra.rag.rewriting.several import fuse_found
+from lavra.rag.retrievers.build import build_retriever
+from lavra.rag.rewriting.several import Hypothetical, MultiQuery, fuse_found
 from lavra.rag.words import Analyzer
 from lavra.testing.retriever import TEXTS, RetrieverConformance, chunks
 
@@ -24,7 +24,7 @@ def passage(number):
 
 
 class Table:
-    """Finds what a table says, by the query; it keeps the requests."""
+    """Finds fixed results by query; it keeps the requests."""
 
     def __init__(self, found):
         self.found, self.requests = found, []
@@ -51,7 +51,7 @@ def ids(found):
 
 
 class Wordy:
-    """Always writes the same."""
+    """Always writes the same text."""
 
     def generate(self, requests):
         return [[Completion(text="When do trains leave the museum?")] for _ in requests]
@@ -105,7 +105,7 @@ def test_other_wordings_find_what_the_question_does_not():
 
 @pytest.mark.parametrize("make", [lambda inner, model: MultiQuery(inner, model, wordings=1), Hypothetical])
 @pytest.mark.parametrize("written", ["", "the same Question?", "so?"])
-def test_what_is_no_use_is_left_out_and_said(make, written):
+def test_useless_wordings_are_left_out_with_a_warning(make, written):
     inner = Table({"Question": [5, 6, 7]})
     found = make(inner, Writer(written)).search(SearchRequest(query="The same question?", k=2))
     assert len(inner.requests) == 1

@@ -1,4 +1,4 @@
-"""The suite of the port for stores that lie in a folder."""
+"""The port's suite for stores in a folder."""
 
 from __future__ import annotations
 

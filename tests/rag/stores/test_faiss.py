@@ -1,4 +1,4 @@
-"""FAISS' stores: the suite of the port for each kind, and FAISS' file beside the rows."""
+"""FAISS' stores: the port's suite for each kind, and FAISS' file beside the rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class TestFlat(EmbeddedStore):
 
 
 class Approximate(EmbeddedStore):
-    """So few vectors that everything would be read exactly; the bounds are lowered, so that FAISS' file is used."""
+    """With few vectors everything would be searched exactly; lower bounds make the store use FAISS' file."""
 
     @pytest.fixture(autouse=True)
     def _small(self, monkeypatch):

@@ -1,4 +1,4 @@
-"""Milvus: the suite of the port on milvus-lite in this process, and on its server over gRPC."""
+"""Milvus: the port's suite on milvus-lite in this process, and on its server over gRPC."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def wait_for(port, process):
 
 
 class TestMilvusServer(EmbeddedStore):
-    """The graph of a server: recall is asked of it, not of a scan."""
+    """The graph of a server: its recall is measured, as it is no exact search."""
 
     recall = 0.95
 

@@ -1,4 +1,4 @@
-"""Pinecone: the suite of the port against a double that speaks its wire format, its limits and its errors."""
+"""Pinecone: the port's suite against a double that speaks its wire format, with its limits and errors."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_facts_that_are_too_large_are_refused_before_anything_is_sent(index, sto
     assert not any(path == "/vectors/upsert" for path, _ in index.requests)
 
 
-def test_what_was_written_is_waited_for(index, store):
+def test_a_search_waits_for_earlier_writes(index, store):
     index.late = 3
     ids, vectors = entries(5)
     store.add(ids, vectors, [{}] * 5)
@@ -123,3 +123,12 @@ def test_a_key_from_a_file(index, address, tmp_path, monkeypatch):
 def test_more_results_than_the_service_gives(store):
     with pytest.raises(InputError, match="k=10001: Pinecone gives at most 10000"):
         store.search(entries(1)[1], 10_001)
+
+
+def test_an_index_has_a_name_of_pinecones_form() -> None:
+    assert StoreConfig(kind=StoreKind.PINECONE, collection="my-index").collection == "my-index"
+    for name in ("my_index", "Index", "-index", "i" * 46):
+        with pytest.raises(ConfigError, match="as Pinecone names its indexes"):
+            StoreConfig(kind=StoreKind.PINECONE, collection=name)
+    with pytest.raises(ConfigError, match="letters, digits and underscores"):
+        StoreConfig(kind=StoreKind.MILVUS, collection="my-index")

@@ -1,4 +1,4 @@
-"""Recall is measured truly: of an exact store, of ones that miss, and of ones that find what they may not."""
+"""Measured recall is true: of an exact store, of stores that miss, and of stores that find forbidden rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows on disk: what a kill leaves, readers beside a writer, two writers, and disks that are full or damaged."""
+"""Rows on disk: after a kill, readers beside a writer, two writers, and full or damaged disks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DIMENSION = 8
 
 
 def vectors_of(ids):
-    """The vector of an id, whoever computes it."""
+    """The vector of an id, the same in every process."""
     found = np.stack([np.random.default_rng(int(id)).normal(size=DIMENSION) for id in ids])
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
@@ -42,14 +42,14 @@ def living(rows):
 
 
 def step(number):
-    """What a writer does as its step of a number: twenty ids are added, or a hundred old ones removed."""
+    """A writer's step of a given number: add twenty ids, or remove a hundred old ones."""
     if number % 10 == 9:
         return "delete", np.arange(20 * (number - 9), 20 * (number - 9) + 100)
     return "add", np.arange(20 * number, 20 * number + 20)
 
 
 def after(steps):
-    """The ids that are there after so many steps."""
+    """The ids after this number of steps."""
     found = set()
     for number in range(steps):
         what, ids = step(number)
@@ -80,7 +80,7 @@ for number in itertools.count(int(sys.argv[3])):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["exact", "faiss-hnsw"])
 def test_a_kill_loses_nothing_that_was_added(tmp_path, kind):
-    """Killed at any moment: every step that returned is there, the next one is there as a whole or not at all."""
+    """Killed at any moment: every step that returned is complete, and the next is complete or absent."""
     rng, told, file = random.Random(0), 0, tmp_path / "told"
     for _ in range(6):
         with file.open("w") as output:

@@ -1,4 +1,4 @@
-"""Typed keys compare as `meets` does, and nothing of a document reaches a database's expression unescaped."""
+"""Typed keys compare as `meets` does, and no text of a document enters a database's expression unescaped."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def conditions(draw):
 
 
 def holds(keys, one):
-    """What a database does with one comparison."""
+    """A database's result of one comparison."""
     if one.key not in keys:
         return False
     value = keys[one.key]

@@ -1,4 +1,4 @@
-"""Corpora in which it is known what finds the answers, and an embedder whose blindness is known."""
+"""Corpora with a known best search, and an embedder with known blindness."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from lavra.base.retrieval import Chunk
 from lavra.rag.chunk_table import MemoryChunks
-from lavra.rag.questions import AnswerPlace, JudgedQuestion, QuestionKind
+from lavra.rag.questions.given import AnswerPlace, JudgedQuestion
+from lavra.rag.questions.question import QuestionKind
 
 NUM_TOPICS = 16
 WORDS = {f"{'bcdfghjklmnpqrst'[topic]}{'aeiouy'[number]}r": topic for topic in range(NUM_TOPICS) for number in range(6)}
@@ -16,10 +17,10 @@ FILLER = [f"filler{number}" for number in range(30)]
 
 
 class TopicEmbedder:
-    """Vectors by meaning: the words `bar` and `ber` are of one topic, though they are other words.
+    """Vectors by meaning: the words `bar` and `ber` have the same topic.
 
     Args:
-        blind: all texts get one vector, but for a little noise.
+        blind: whether all texts get the same vector, with a little noise.
     """
 
     def __init__(self, blind=False):
@@ -39,11 +40,11 @@ class TopicEmbedder:
 
 
 def corpus(*, same_words, seed=0):
-    """A table of one document a topic, and a question about each.
+    """A table with one document for each topic, and a question about each.
 
     Args:
-        same_words: whether questions have the words of their documents, or others of their topic.
-        seed: of the words.
+        same_words: whether questions have the words of their documents, or other words of the same topic.
+        seed: seed of the words.
     """
     draw, texts, questions = random.Random(seed), {}, []
     for topic in range(NUM_TOPICS):

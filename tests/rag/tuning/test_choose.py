@@ -1,10 +1,10 @@
-"""Which setup is taken: the simplest near the best, both arms where questions were made by rule, rerankers that pay."""
+"""The chosen setup: the simplest near the best, both arms for rule-made questions, rerankers that help."""
 
 from __future__ import annotations
 
 import pytest
 
-from lavra.rag.questions import QuestionKind
+from lavra.rag.questions.question import QuestionKind
 from lavra.rag.tuning.choose import choose
 from lavra.rag.tuning.config import Search, Setup
 from lavra.rag.tuning.hits import Hit
@@ -16,7 +16,7 @@ GIVEN, RULE = [QuestionKind.GIVEN], [QuestionKind.BLANK, QuestionKind.TOPIC]
 
 
 def trial(ranks, search=Search.HYBRID, chunking=CURRENT, reranked=False):
-    """Hits at ranks among passages of 1,000 characters; 0 is none."""
+    """Hits at ranks among passages of 1,000 characters; 0 is no hit."""
     hits = tuple(Hit(rank=rank, characters=1000 * rank) if rank else None for rank in ranks)
     setup = Setup(chunking=chunking, search=search, reranked=reranked)
     return Trial(setup=setup, hits=hits, milliseconds=1.0, chunks=9)

@@ -1,4 +1,4 @@
-"""Where the answer stands in what was found: against ir-measures, and places by hand."""
+"""The place of the answer among the results: against ir-measures, and places by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lavra.base.retrieval import Chunk, Passage
-from lavra.rag.questions import AnswerPlace, JudgedQuestion, QuestionKind
+from lavra.rag.questions.given import AnswerPlace, JudgedQuestion
+from lavra.rag.questions.question import QuestionKind
 from lavra.rag.tuning.hits import Hit, covers, first_hit, gain_by_rank, gain_by_text, hit_scores
 
 

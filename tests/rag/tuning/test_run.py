@@ -1,4 +1,4 @@
-"""Tuning: planted winners are found, a run that was killed goes on to the same table, and its time is kept."""
+"""Tuning: planted winners are found, a killed run continues to the same table, and its time limit holds."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from lavra.base.predictions import Ranked
 from lavra.base.retrieval import Chunk
 from lavra.rag.chunk_table import MemoryChunks
 from lavra.rag.retrievers.config import Arms
-from lavra.rag.tuning import TunedCorpus, TuningConfig, shelf, table_rows, to_data, tune
-from lavra.rag.tuning.config import Search
+from lavra.rag.tuning import shelf
+from lavra.rag.tuning.config import Search, TuningConfig
+from lavra.rag.tuning.corpus import TunedCorpus
+from lavra.rag.tuning.results import table_rows, to_data
+from lavra.rag.tuning.run import tune
 from lavra.text.chunking.config import ChunkConfig
 from tests.rag.tuning.planted import WORDS, TopicEmbedder, corpus
 
@@ -59,7 +62,7 @@ def test_meaning_wins_where_questions_have_other_words(tmp_path):
 
 
 class TopicReranker:
-    """Knows which texts are of the question's topic; or nothing."""
+    """Knows which texts have the question's topic; or nothing."""
 
     def __init__(self, knows):
         self.knows = knows
@@ -89,7 +92,7 @@ def test_a_reranker_is_on_where_it_helps_and_off_where_not(tmp_path, knows):
 
 
 class KilledError(Exception):
-    """Stands for the end of a process."""
+    """Raised in place of a killed process."""
 
 
 def test_a_run_that_was_killed_gives_the_table_of_a_whole_one(tmp_path):
@@ -132,7 +135,7 @@ SECONDS = 0.1
 
 
 class Clocked(TopicEmbedder):
-    """Takes two milliseconds a text of a clock of its own, so that no test depends on the machine's speed."""
+    """Takes two milliseconds for each text on its own clock, so that no test depends on the machine's speed."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The real `anthropic` client, against the same models asked in OpenAI's protocol and what Anthropic documents."""
+"""The real `anthropic` client, against the same models in OpenAI's protocol and Anthropic's documentation."""
 
 import asyncio
 import json
@@ -122,7 +122,7 @@ def test_a_stop_sequence_is_named(claude):
     assert message.content[0].text == text[: text.index(stop)]
 
 
-def test_a_full_context_is_told_apart_from_max_tokens(claude):
+def test_a_full_context_is_distinguished_from_max_tokens(claude):
     message = create(claude, max_tokens=5000)
     assert message.stop_reason in ("model_context_window_exceeded", "end_turn")
     assert "max_tokens was lowered from 5000" in message.model_extra["warnings"][0]
@@ -231,7 +231,7 @@ def test_an_unknown_model_is_not_found(claude):
         create(claude, model="nobody")
 
 
-def test_what_has_no_effect_is_named(claude):
+def test_fields_without_effect_are_named(claude):
     thought = {"type": "thinking", "thinking": "b", "signature": ""}
     history = [
         {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]},

@@ -1,4 +1,4 @@
-"""llama.cpp's endpoints against the same model asked in OpenAI's protocol."""
+"""llama.cpp's endpoints against the same model in OpenAI's protocol."""
 
 import json
 from dataclasses import replace
@@ -105,7 +105,7 @@ def test_only_the_fields_that_are_asked_for(http):
     assert native(http, response_fields=["stop"], cache_prompt=True)["warnings"] == ["cache_prompt has no effect here"]
 
 
-def test_settings_and_speeds_are_told(http):
+def test_settings_and_speeds_are_reported(http):
     answer = native(http, top_k=4, seed=3, temperature=0.5)
     settings, timings = answer["generation_settings"], answer["timings"]
     assert (settings["top_k"], settings["seed"], settings["temperature"], settings["n_predict"]) == (4, 3, 0.5, 12)
@@ -212,7 +212,7 @@ def test_errors_have_llama_cpps_form(http, path, body, says):
     assert says in response.json()["error"]["message"]
 
 
-def test_what_has_no_effect_is_named(http):
+def test_fields_without_effect_are_named(http):
     assert native(http, cache_prompt=True, n_predict=0)["warnings"] == [
         "cache_prompt has no effect here",
         "n_predict was raised from 0 to 1: a prompt is read by writing behind it",

@@ -1,4 +1,4 @@
-"""What Ollama's client is told of served folders, against the files themselves and Ollama's own listings."""
+"""Served folders in Ollama's client, against the files themselves and Ollama's own listings."""
 
 import json
 import math
@@ -11,8 +11,9 @@ import pytest
 import safetensors
 
 from lavra.base.model_facts import ModelFacts
-from lavra.cli.serve import ServeSettings, open_model
 from lavra.model.checkpoint import save_checkpoint
+from lavra.verbs.serving import open_model
+from lavra.verbs.settings.serve import ServeSettings
 from tests.generate.tiny import tiny_model, tiny_tokenizer
 from tests.server.conftest import running
 

@@ -1,4 +1,4 @@
-"""The real `ollama` client, against the same models asked in OpenAI's protocol."""
+"""The real `ollama` client, against the same models in OpenAI's protocol."""
 
 import asyncio
 import json
@@ -155,7 +155,7 @@ OFFERED = {
 
 @pytest.fixture(scope="module")
 def dictated():
-    """A client of a server whose model writes what it is told to, the runner behind it, and the URL."""
+    """A client of a server whose model writes a given text, the runner behind it, and the URL."""
     with dictating() as (client, runner):
         url = str(client.base_url).removesuffix("/v1/")
         yield ollama.Client(host=url), runner, url
@@ -250,7 +250,7 @@ def test_models_are_not_changed_while_the_server_runs(llama, change):
         (lambda client: client.generate("embedder", "a"), "embedder is an encoder"),
     ],
 )
-def test_what_cannot_be_done_is_refused_by_name(llama, ask, says):
+def test_unsupported_fields_are_refused_by_name(llama, ask, says):
     with pytest.raises(ollama.ResponseError) as raised:
         ask(llama)
     assert raised.value.status_code == 400
@@ -264,7 +264,7 @@ def test_an_unknown_model_is_not_found_whole_or_streamed(llama):
         assert raised.value.status_code == 404
 
 
-def test_what_has_no_effect_is_named(http):
+def test_fields_without_effect_are_named(http):
     options = {**GREEDY, "num_ctx": 4096, "mirostat": 0, "typical_p": 0.5, "temprature": 1}
     body = {"model": "long", "messages": ASKED, "options": options, "stream": False, "keep_alive": "5m", "think": False}
     assert http.post("/api/chat", json=body).json()["warnings"] == [

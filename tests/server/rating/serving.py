@@ -12,7 +12,7 @@ from lavra.server.run import Server, address, open_socket
 
 @contextmanager
 def serving(store, port=0):
-    """The URL of the page of a study; the study's file is let go of at the end."""
+    """The URL of a study's page; the study's file is closed at the end."""
     config = ServeConfig(port=port, drain_seconds=1)
     listening = open_socket(config)
     server = Server(build_rating_app(store), config)

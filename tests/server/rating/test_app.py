@@ -1,4 +1,4 @@
-"""The API of the rating page: whose items, what is refused, and what an annotator is never told."""
+"""The API of the rating page: each annotator's items, refusals, and data that an annotator never gets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture
 def ask(study):
-    """Asks as an annotator."""
+    """Send a request as an annotator."""
     _, tokens, client = study
 
     def send(method, path, body=None, annotator=1, **more):
@@ -62,7 +62,7 @@ def test_nothing_without_a_token(study) -> None:
     assert client.get(f"/api/study?token={tokens[1]}").status_code == 401
 
 
-def test_an_annotator_is_told_no_model_and_no_check(study, ask) -> None:
+def test_an_annotator_sees_no_model_and_no_check(study, ask) -> None:
     store, _, _ = study
     shapes = set()
     for place in range(1, store.num_assigned(1) + 1):
@@ -116,7 +116,7 @@ def test_annotators_do_not_see_one_anothers_judgements(study, ask) -> None:
         ([], 400, ""),
     ],
 )
-def test_what_the_page_would_not_send_is_refused(study, ask, body, status, message) -> None:
+def test_requests_unlike_the_pages_are_refused(study, ask, body, status, message) -> None:
     answer = ask("PUT", f"/api/items/{place_of(study[0], 1, ItemKind.RATING)}", body)
     assert answer.status_code == status
     assert message in answer.json()["error"]["message"]
@@ -139,7 +139,7 @@ def test_no_body_becomes_a_fault_of_ours(study, body, place) -> None:
 
 
 def test_many_at_once_lose_nothing(study) -> None:
-    """Drafts of one item and undoings of another from eight threads: each is answered, and the last state is whole."""
+    """Drafts of one item and undos of another from eight threads: each is answered, and the last state is complete."""
     store, tokens, client = study
     place = place_of(store, 1, ItemKind.RATING)
 

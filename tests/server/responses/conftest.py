@@ -1,4 +1,4 @@
-"""A server whose models have room for conversations."""
+"""A server whose models have context for conversations."""
 
 import pytest
 

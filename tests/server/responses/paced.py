@@ -1,4 +1,4 @@
-"""A server whose model writes what it is told, token by token, as far as the test lets it."""
+"""A server whose model writes a given text token by token, as the test releases it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import openai
 
-from lavra.engine import Engine
-from lavra.generate.plan import PromptReading, special_frame
-from lavra.server import ServedModel
+from lavra.engine.engine import Engine
+from lavra.generate.prompt_encoding import PromptEncoding, special_frame
+from lavra.server.served import ServedModel
 from lavra.tokens.chat import DEFAULT_CHAT_TEMPLATE
 from tests.generate.tiny import tiny_tokenizer
 from tests.server.conftest import running
@@ -17,7 +17,7 @@ from tests.server.dictation import Dictated
 
 
 class Paced(Dictated):
-    """Writes at once, or token by token as `step` lets it."""
+    """Writes at once, or token by token as `step` releases it."""
 
     def __init__(self, tokenizer, **shape):
         super().__init__(tokenizer, **shape)
@@ -45,13 +45,13 @@ class Paced(Dictated):
 
 @contextmanager
 def paced_server(context=1024, **settings):
-    """URL and runner."""
+    """A server's URL and its runner."""
     tokenizer = tiny_tokenizer().with_chat_template(DEFAULT_CHAT_TEMPLATE)
     runner = Paced(tokenizer, num_blocks=1024)
-    reading = PromptReading(
+    encoding = PromptEncoding(
         tokenizer=tokenizer, frame=special_frame(tokenizer), context=context, vocab_size=tokenizer.vocab_size
     )
-    engine = Engine(runner, reading, stop_ids=frozenset({tokenizer.eos_id}))
+    engine = Engine(runner, encoding, stop_ids=frozenset({tokenizer.eos_id}))
     model = ServedModel(name="paced", tokenizer=tokenizer, engine=engine)
     with running([model], **{"response_cache": 0, **settings}) as url:
         try:

@@ -89,7 +89,7 @@ def test_a_conversation_and_the_background(client, index):
     assert asked.text == "And how much rain fell?"
 
 
-def test_a_client_who_leaves_gives_its_place_back(client, index):
+def test_a_client_that_leaves_gives_its_place_back(client, index):
     for _ in range(3):
         client.responses.create(model="docs", input=QUESTION, stream=True).close()
     assert client.responses.create(model="docs", input=QUESTION).status == "completed"

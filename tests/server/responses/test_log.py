@@ -1,4 +1,4 @@
-"""Events read in parts, by several readers, cut anywhere: joined they are the events of a reader who stayed."""
+"""Events read in parts, by several readers, cut anywhere: joined they equal the events of a single reader."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ READERS = st.lists(st.lists(st.integers(0, 4), max_size=8), min_size=1, max_size
 
 
 async def read_in_parts(log, cuts):
-    """Read so many texts, leave, and come back with the number of the last event; at last stay until the end."""
+    """Read a number of texts, disconnect, and resume after the number of the last event; at last read to the end."""
     seen = []
     for cut in [*cuts, None]:
         texts = log.read(len(seen) - 1)
@@ -31,7 +31,7 @@ async def read_in_parts(log, cuts):
 
 @given(paces=PACES, readers=READERS)
 @settings(max_examples=40, deadline=None)
-def test_whoever_returns_misses_nothing(paces, readers):
+def test_a_reader_that_returns_misses_nothing(paces, readers):
     async def write(log):
         for number, pause in enumerate(paces):
             for _ in range(pause):

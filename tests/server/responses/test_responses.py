@@ -1,4 +1,4 @@
-"""`/v1/responses` through the real client, against the same model in a chat; every object by OpenAI's types."""
+"""`/v1/responses` through the real client, against the same model in a chat; every object has OpenAI's types."""
 
 import contextlib
 import json
@@ -44,7 +44,7 @@ def respond(client, given="She loved", **more):
 
 
 def streamed(client, given="She loved", **more):
-    """The events of a stream, each by OpenAI's types, in order."""
+    """Events of a stream in order, each of OpenAI's types."""
     events = [event.to_dict() for event in respond(client, given, stream=True, **more)]
     for number, event in enumerate(events):
         EVENT.validate_python(event)
@@ -208,7 +208,7 @@ def test_a_demanded_call(client):
 
 
 class Place(BaseModel):
-    """A schema of the client's own."""
+    """A schema of the client's."""
 
     city: Literal["Lisboa", "Recife"]
     days: Literal[1, 2, 3]
@@ -249,7 +249,7 @@ def test_a_conversation_goes_on(client):
     assert oldest.has_more
 
 
-def test_what_is_not_kept_is_not_found(client):
+def test_responses_that_are_not_kept_are_not_found(client):
     kept, not_kept = respond(client), respond(client, store=False)
     assert (kept.store, not_kept.store) == (True, False)
     assert client.responses.retrieve(kept.id).to_dict() == kept.to_dict()
@@ -264,7 +264,7 @@ def test_what_is_not_kept_is_not_found(client):
         assert (refused.value.param, refused.value.code) == ("previous_response_id", "previous_response_not_found")
 
 
-def test_what_has_no_effect_is_named(client):
+def test_fields_without_effect_are_named(client):
     answer = respond(
         client, [user("a"), {"type": "reasoning", "id": "rs_1", "summary": []}], service_tier="auto",
         extra_body={"temperatur": 1}, top_logprobs=3, include=["web_search_call.results"],
@@ -304,7 +304,7 @@ def test_refused_with_the_field_as_it_was_written(client, more, param, says):
     assert refused.value.param == param
 
 
-def test_what_is_too_long_is_refused_or_cut(client):
+def test_overlong_input_is_refused_or_cut(client):
     long = "She loved the sea. " * 80
     with pytest.raises(openai.BadRequestError, match="truncation") as refused:
         respond(client, long)
@@ -316,7 +316,7 @@ def test_what_is_too_long_is_refused_or_cut(client):
 
 
 def test_the_oldest_turns_are_left_out(client):
-    """As many of the last turns as there is room for are read, and the system message."""
+    """The last turns that fit are read, and the system message."""
     system = {"role": "system", "content": "Be short."}
     call = [
         {"type": "function_call", "call_id": "call_1", "name": "clock", "arguments": "{}"},

@@ -1,4 +1,4 @@
-"""A response that goes on without its client, resumed at any event, cancelled, bounded."""
+"""A response that continues without its client, resumed at any event, cancelled, bounded."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

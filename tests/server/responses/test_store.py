@@ -1,4 +1,4 @@
-"""Kept responses against a naive list: never over a bound, the oldest gone first, no tenant's seen by another."""
+"""Kept responses against a naive list: never over a limit, the oldest dropped first, each tenant's own only."""
 
 import pytest
 from hypothesis import given, settings
@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
 from lavra.base.errors import OverloadedError
-from lavra.server import ServeConfig
+from lavra.server.config import ServeConfig
 from lavra.server.responses.store import KeptResponse, ResponseStore
 
 MOST, MOST_BYTES, TENANT_MOST, TENANT_BYTES = 6, 6000, 4, 4000
-# Who adds, how large it is, and which of all so far is deleted instead, if any.
+# Tenant, size, and the number of an earlier response to delete instead, if any.
 STEPS = st.lists(
     st.tuples(st.sampled_from("ab"), st.sampled_from([10, 700, 1900]), st.sampled_from([None, None, 0, 2])), max_size=25
 )
@@ -59,7 +59,7 @@ def test_bounds(steps):
             assert store.find("ab".replace(one.tenant, ""), one.id) is None
 
 
-def test_what_alone_is_too_large_is_not_kept_and_drives_nobody_out():
+def test_a_response_over_the_bound_is_not_kept_and_drops_no_other():
     store = store_of()
     store.add(ended("resp_1", "a"))
     store.add(ended("resp_2", "a", TENANT_BYTES))
@@ -68,7 +68,7 @@ def test_what_alone_is_too_large_is_not_kept_and_drives_nobody_out():
         store.get("a", "resp_2")
 
 
-def test_what_is_being_written_stays_until_there_is_no_room():
+def test_unfinished_responses_stay_until_the_store_is_full():
     store = store_of(tenant_responses=2)
     running = [KeptResponse(id=f"resp_{number}", tenant="a", items=(), background=True) for number in range(2)]
     for one in running:

@@ -1,4 +1,4 @@
-"""Whatever a model writes becomes events that OpenAI's own client puts together to the response they end with."""
+"""A model's text, whatever it is, becomes events that OpenAI's own client joins to the final response."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ REASONS = {"stop": "completed", "tool_calls": "completed", "length": "incomplete
 
 
 def happening(parts, reason):
-    """What happens in a chat, and the items it makes: texts side by side are one."""
+    """Events in a chat, and the resulting items: adjacent texts are one item."""
     items, number = [], 0
     for kind, pieces in parts:
         if kind == "call":
@@ -84,7 +84,7 @@ def test_events_make_the_response(parts, reason, background):
     assert done[-1]["status"] == ("completed" if REASONS[reason] == "completed" else "incomplete")
 
 
-def test_what_fails_ends_with_an_event_that_says_so():
+def test_a_failure_ends_with_its_event():
     writer = ResponseWriter(head())
     events = [*writer.begin(), *writer.take(TextPiece(index=0, text="a", delta=Delta(text="a")))]
     events += writer.failed(429, {"error": {"message": "full"}})

@@ -1,4 +1,4 @@
-"""The alias of chat that answers from an index, as the real `openai` client asks it."""
+"""The chat model name that answers from an index, through the real `openai` client."""
 
 import asyncio
 import time
@@ -103,13 +103,13 @@ def test_options_reach_the_answerer(client, index):
     assert (asked.k, asked.mode, asked.unsupported) == (3, AnswerMode.GENERATED, Unsupported.REMOVE)
     assert asked.groups == {"crew"}
     assert asked.where[0].field == "language"
-    assert (asked.max_tokens, asked.sampling.temperature, asked.sampling.seed) == (20, 0.5, 2**64 - 1)
+    assert (asked.max_tokens, asked.sampling.temperature, asked.sampling.seed) == (20, 0.5, -1)
     assert answer.usage.prompt_tokens == 11
     assert answer.usage.completion_tokens == 7
     assert not any("temperature" in one for one in answer.model_extra["warnings"])
 
 
-def test_what_has_no_effect_is_named(client, index):
+def test_fields_without_effect_are_named(client, index):
     answer = client.chat.completions.create(
         model="docs", messages=ASKED, temperature=0.5, stop=["x"], user="me", logprobs=True, extra_body={"colour": 1}
     )
@@ -134,7 +134,7 @@ def test_what_has_no_effect_is_named(client, index):
         {"retrieval": {"mode": "guessed"}},
     ],
 )
-def test_what_the_answer_would_have_to_obey_is_refused(url, more):
+def test_settings_of_the_answers_form_are_refused(url, more):
     for stream in (False, True):
         body = {"model": "docs", "messages": ASKED, "stream": stream, **more}
         told = HTTP.post(f"{url}/v1/chat/completions", json=body)
@@ -149,7 +149,7 @@ def test_a_model_says_that_it_is_no_index(client):
     assert any("retrieval" in one for one in told.model_extra["warnings"])
 
 
-def test_abstaining_is_told(client):
+def test_abstaining_is_reported(client):
     answer = client.chat.completions.create(model="docs", messages=[{"role": "user", "content": "zebra quux"}])
     assert answer.model_extra["retrieval"]["abstained"] is True
     assert answer.choices[0].message.annotations == []
@@ -157,7 +157,7 @@ def test_abstaining_is_told(client):
 
 
 def test_a_quoted_mark_is_not_taken_for_one_of_ours(index):
-    """The document itself says [9] and could say [1]."""
+    """The document itself contains [9] and could contain [1]."""
     from lavra.base.retrieval import Answer, CitedSentence
 
     quoted = "As others [1] say, honey keeps."
@@ -191,7 +191,7 @@ def slow_index(**settings):
 
 
 def leave(url, stream):
-    """Ask, and go before the answer is there."""
+    """Send a request and disconnect before the answer."""
     body = {"messages": ASKED, "stream": stream}
     if not stream:
         with pytest.raises(httpx2.TimeoutException):
@@ -203,7 +203,7 @@ def leave(url, stream):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_client_who_leaves_ends_the_answer_and_frees_its_place(stream):
+def test_a_client_that_leaves_ends_the_answer_and_frees_its_place(stream):
     index = slow_index(at_once=1)
     with running([], indexes=[index]) as url:
         leave(f"{url}/v1/chat/completions", stream)
@@ -253,7 +253,7 @@ def test_the_server_closes_its_indexes():
 
 def test_two_things_of_one_name_are_refused():
     from lavra.base.errors import InputError
-    from lavra.server import ModelTable
+    from lavra.server.served import ModelTable
 
     with pytest.raises(InputError, match="two models are called 'docs'"):
         ModelTable([], [toy_index(), toy_index()])
@@ -261,7 +261,7 @@ def test_two_things_of_one_name_are_refused():
         ModelTable([])
 
 
-def test_what_is_measured_counts_answers(url, client):
+def test_metrics_count_answers(url, client):
     client.chat.completions.create(model="docs", messages=ASKED)
     told = HTTP.get(f"{url}/metrics").text
     assert 'lavra_completions_total{model="docs",reason="stop"}' in told

@@ -1,4 +1,4 @@
-"""Search over HTTP: passages, conditions, documents by id, and who may read what."""
+"""Search over HTTP: passages, conditions, documents by id, and access."""
 
 import httpx2
 import pytest

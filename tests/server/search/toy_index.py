@@ -23,7 +23,7 @@ from lavra.base.retrieval import (
 )
 from lavra.rag.chunk_table import MemoryChunks, readable_by
 from lavra.rag.indexed_documents import TableDocuments
-from lavra.server import ServedIndex
+from lavra.server.search.served_index import ServedIndex
 
 HOSTILE = (
     "<script>document.title = 'taken'</script><img src=x onerror=\"document.title='taken'\"> Bees make honey from "
@@ -73,7 +73,7 @@ def words(text: str) -> set[str]:
 
 
 def short_of(citation: Citation) -> Citation:
-    """The last word of a citation, as the few words that answer."""
+    """The last word of a citation as the short answer."""
     match = re.search(r"\w+(?=\W*$)", citation.text)
     start, end = match.span()
     text = citation.text[start:end]
@@ -81,7 +81,7 @@ def short_of(citation: Citation) -> Citation:
 
 
 class WordCounts:
-    """A retriever: passages by how many words of the query they have."""
+    """A retriever: passages by their number of the query's words."""
 
     def __init__(self, chunks: MemoryChunks) -> None:
         self.chunks = chunks

@@ -1,4 +1,4 @@
-"""What each chunker does, on texts where the right chunks are known."""
+"""Each chunker on texts with known chunks."""
 
 from __future__ import annotations
 
@@ -230,7 +230,11 @@ def test_spacy_says_where_sentences_end() -> None:
     nlp.add_pipe("sentencizer")
     starts = {sentence.start_char for sentence in nlp(text).sents}
     config = ChunkConfig(method=ChunkMethod.SENTENCE, size=30, overlap=0, sentences=SentenceRule.SPACY)
-    for language in ("pt", "ja", "tlh"):  # ja needs a package of its own: lavra's rule; tlh is no language of spaCy's
+    for language in (
+        "pt",
+        "ja",
+        "tlh",
+    ):  # ja needs a package of its own: lavra's rule; tlh is not a language of spaCy's
         whole = WholeText(name="a", text=text, meta={"language": language})
         spans = chunk_spans(whole, config)
         assert len(spans) > 100

@@ -1,4 +1,4 @@
-"""What holds for every chunker, on random Unicode."""
+"""Properties of every chunker, on random Unicode."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ TEXTS = st.lists(st.sampled_from(CHARACTERS) | st.characters(exclude_categories=
 
 
 def byte_tokens(text: str) -> list[tuple[int, int]]:
-    """A token a byte of UTF-8, as byte-level tokenizers have for what they do not know."""
+    """A token for each byte of UTF-8, as byte-level tokenizers have for unknown text."""
     return [(place, place + 1) for place, letter in enumerate(text) for _ in letter.encode("utf-8", "surrogatepass")]
 
 
 def spaced_tokens(text: str) -> list[tuple[int, int]]:
-    """A word is one token behind a space and a token a letter elsewhere: a part has more than it had in the whole."""
+    """A word after a space is one token, elsewhere each letter is one: a part may have more tokens than the whole."""
     return [match.span() for match in regex.finditer(r"\s\w+|\S", text)]
 
 
@@ -82,7 +82,7 @@ def check(text: str, spans: list[ChunkSpan], tokenize, size: int) -> None:
 
 
 def is_in_a_long_character(text: str, place: int, tokenize, size: int) -> bool:
-    """Whether the character around a place alone has more tokens than a chunk may."""
+    """Whether the character around a position alone has more tokens than a chunk may have."""
     match = next(match for match in regex.finditer(r"\X", text) if match.start() < place < match.end())
     return len(tokenize(match.group())) > size
 

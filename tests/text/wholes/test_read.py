@@ -1,4 +1,4 @@
-"""Documents whole: their text, pages, headings and facts, from files of every kind."""
+"""Documents as a whole: their text, pages, headings and facts, from files of every kind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import trafilatura
 from pypdf import PdfReader, PdfWriter
 
 from lavra.base.types import Document
-from lavra.text.sources import MemorySource
+from lavra.text.sources.source import MemorySource
 from lavra.text.tally import Tally
 from lavra.text.whole import WholeText
 from lavra.text.wholes.config import WholeConfig
@@ -40,7 +40,7 @@ def only(path: Path) -> WholeText:
 
 
 def titles(whole: WholeText) -> list[tuple[int, str]]:
-    """Level and title of each heading; each stands where it says."""
+    """Level and title of each heading; each is at its reported place."""
     for heading in whole.headings:
         line = re.sub(r"[*`]", "", whole.text[heading.start :].partition("\n")[0])
         assert heading.title in line
@@ -171,7 +171,7 @@ def test_rows_have_their_other_fields_as_facts(tmp_path: Path) -> None:
     assert {name: first.meta.get(name) for name in expected} == expected
     assert set(first.meta) == {*expected, "modified", "encoding"}
     assert set(second.meta) == {"language", "modified", "encoding"}
-    assert second.meta["language"] == "xx"  # what a row says of itself stands
+    assert second.meta["language"] == "xx"  # a row's own language stays
     assert (first.name, second.name) == ("a.jsonl#1", "a.jsonl#2")
     (tmp_path / "a.csv").write_text('id;text;year;code\n1;"um; dois";2020;007\n2;três;1.5;\n')
     facts = [dict(each.meta) for each in wholes(tmp_path / "a.csv")]
@@ -235,10 +235,10 @@ def test_a_table_without_a_column_of_texts_gives_whole_rows(tmp_path: Path) -> N
             "question: Who?\nanswer: Me.\nyear: 1",
         ]
         assert found[0].meta["year"] == 2020
-        assert tally.file_troubles == {"no field 'text', rows read whole": 1}
+        assert tally.file_issues == {"no field 'text', rows read whole": 1}
 
 
-def test_broken_and_encrypted_files_are_told_and_the_others_read(tmp_path: Path) -> None:
+def test_broken_and_encrypted_files_are_reported_and_the_others_read(tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()
     (folder / "a.pdf").write_bytes(b"%PDF-1.4\nnothing")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-NEUTRAL = 3.0  # what an answer without a number counts as
+NEUTRAL = 3.0  # the score of an answer without a number
 LABELS = ("None", "Entailment")
 
 

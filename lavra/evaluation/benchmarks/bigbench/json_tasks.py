@@ -1,8 +1,8 @@
 """BIG-bench's own JSON tasks (`task.json`) as rows.
 
-A file holds `examples`, each an `input` with a `target` (a text or several) or with `target_scores` (a score for
-each choice), and says with what words an example begins and its answer is asked for.  Defaults are those of
-BIG-bench's `json_task.py`.  Absent: tasks that are programs, and choices drawn at random.
+A file holds `examples`, each an `input` with a `target` (a text or several) or with `target_scores` (a score for each
+choice), and the words that begin an example and its answer.  The defaults are those of BIG-bench's `json_task.py`.
+Absent: tasks that are programs, and choices drawn at random.
 """
 
 from __future__ import annotations

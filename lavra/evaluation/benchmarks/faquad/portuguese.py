@@ -1,8 +1,7 @@
-"""FaQuAD: questions out of SQuAD's nested JSON, and SQuAD's two scores with Portuguese articles.
+"""FaQuAD: questions from SQuAD's nested JSON, and SQuAD's two scores with Portuguese articles.
 
 The normalisation is SQuAD's (lower case, no punctuation, no articles, single spaces) with `o a os as um uma uns umas`
-for `a an the`; contractions with a preposition (`do`, `na`) stay
-words.
+for `a an the`; contractions with a preposition (`do`, `na`) stay words.
 """
 
 from __future__ import annotations

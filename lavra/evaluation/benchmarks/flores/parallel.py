@@ -1,4 +1,4 @@
-"""Two files with a sentence a line, in two languages, put together."""
+"""FLORES: joins two files in two languages, with one sentence per line, into rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Similarity of two sentences as a number: reading the answer, and its correlation with people's judgements."""
+"""Similarity of two sentences as a number: reads the answer, and correlates answers with people's judgements."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-NEUTRAL = 2.5  # what an answer without a number counts as
+NEUTRAL = 2.5  # the score of an answer without a number
 
 
 def parse_score(text: str) -> float | None:

@@ -1,4 +1,4 @@
-"""HellaSwag's rows as they are asked: the brackets of WikiHow's texts removed."""
+"""HellaSwag's rows in the asked form: without the brackets of WikiHow's texts."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""HumanEval: answers made into programs, and pass@k.
+"""HumanEval: turns answers into programs, and computes pass@k.
 
 lavra runs programs in a sandbox of its own (`lavra.evaluation.sandbox`) and not through this file.  For
-lm-evaluation-harness each program runs in a Python process with a time limit and nothing else around it; as the harness
-has it, that is done only where HF_ALLOW_CODE_EVAL=1 says that it may.
+lm-evaluation-harness each program runs in a Python process with a time limit and no other protection; as in the
+harness, that is done only if HF_ALLOW_CODE_EVAL=1 allows it.
 """
 
 from __future__ import annotations

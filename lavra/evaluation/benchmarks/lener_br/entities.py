@@ -1,7 +1,7 @@
-"""LeNER-Br: sentences out of its CoNLL files, named entities as text, and their F1.
+"""LeNER-Br: sentences from its CoNLL files, named entities as text, and their F1.
 
-An answer lists entities as `tipo: texto; tipo: texto`, or says `nenhuma`.  An entity is right when its type and its
-text are, whatever the order; equal ones count as often as they stand there.
+An answer lists entities as `tipo: texto; tipo: texto`, or is `nenhuma`.  An entity is right if its type and its text
+are right; the order does not matter, and a repeated entity counts as often as it is listed.
 """
 
 from __future__ import annotations

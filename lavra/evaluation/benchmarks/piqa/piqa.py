@@ -1,4 +1,4 @@
-"""PIQA's two files, questions as JSON lines and a label a line, put together."""
+"""PIQA: joins its two files, questions as JSON lines and one label per line, into rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MultiRC's own JSON lines, a passage a line with its questions and their answers, as one row an answer."""
+"""MultiRC: turns its JSON lines, each a passage with questions and their answers, into one row for each answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Winograd Schema Challenge's prompt: the pronoun between asterisks, the tokenised text made readable."""
+"""The Winograd Schema Challenge's prompt: it marks the pronoun by asterisks and makes the tokenised text readable."""
 
 from __future__ import annotations
 

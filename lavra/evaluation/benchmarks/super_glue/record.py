@@ -1,4 +1,4 @@
-"""ReCoRD: rows, prompt and score.  The likeliest entity is compared with the right ones by SQuAD's rules."""
+"""ReCoRD: rows, prompt and score.  The likeliest entity is compared with the right entities by SQuAD's rules."""
 
 from __future__ import annotations
 

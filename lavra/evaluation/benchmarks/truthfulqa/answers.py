@@ -1,4 +1,4 @@
-"""TruthfulQA: its CSV as the rows of its three tasks, and MC2's score."""
+"""TruthfulQA: turns its CSV into the rows of its three tasks, and computes MC2's score."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""TruthfulQA: how near a written answer is to true ones and to false ones.
+"""TruthfulQA: the overlap of a written answer with true answers and with false answers.
 
-As lm-evaluation-harness counts it: the best BLEU and ROUGE with a true answer beside the best with a false one. Absent:
-BLEURT and the judges that the authors trained, which are models themselves.
+As in lm-evaluation-harness, the best BLEU and ROUGE with a true answer is compared with the best with a false answer.
+Absent: BLEURT and the judges that the authors trained, which are models themselves.
 """
 
 from __future__ import annotations

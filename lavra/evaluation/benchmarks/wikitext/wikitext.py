@@ -1,7 +1,7 @@
-"""WikiText as pages: the file cut at the titles of articles, the tokenised text made readable.
+"""WikiText as pages: cuts the file at the titles of articles, and makes the tokenised text readable.
 
-The cut and the readable text are those of lm-evaluation-harness (`EleutherAI/wikitext_document_level`,
-`preprocess_wikitext`), so that word perplexity compares.
+The cut and the readable text are the same as in lm-evaluation-harness (`EleutherAI/wikitext_document_level`,
+`preprocess_wikitext`), so that word perplexities are comparable.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Pure functions of benchmarks, in place of the Python beside their task files: a module a benchmark.
+"""Pure functions of benchmarks, which replace the Python beside their task files: one module for each benchmark.
 
-`table` says which function of which file each one stands for.  A function takes a row, rows, answers or values and
-returns plain data; it draws no random numbers and touches no file and no network.
+`table` maps each function of a benchmark's file to the function that replaces it.  A function takes a row, rows,
+answers or values and returns plain data; it draws no random numbers and uses no file and no network.
 """

@@ -1,6 +1,6 @@
-"""BIG-Bench Hard (Suzgun et al. 2022): how an answer is found in free text.
+"""BIG-Bench Hard (Suzgun et al. 2022): filters that find the answer in free text.
 
-Absent: `NumberParseRegexFilter`, which reads English number words with a library of its own.
+Absent: `NumberParseRegexFilter`, which needs another library to read English number words.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lavra.evaluation.task_files.filters import Extracted, FilterStep, Ignored, 
 _CHOICE = re.compile(r"\([A-Z]\)([^\n^(]*)")
 
 multi_choice_regex = multi_choice(lambda row: [choice.strip() for choice in _CHOICE.findall(row["input"])])
-"""The letter of a choice; choices stand in the input as `(A) …`."""
+"""The filter that finds the letter of a choice; choices stand in the input as `(A) …`."""
 
 
 def map_regex(
@@ -25,7 +25,7 @@ def map_regex(
     ignore_punctuation: bool = False,
     regexes_to_ignore: Sequence[str] | None = None,
 ) -> FilterStep:
-    """The value of the first pattern that matches what all patterns together select."""
+    """Make a filter that selects a match of any pattern and gives the value of the first pattern that matches it."""
     ignored = Ignored(
         ignore_case=ignore_case,
         ignore_punctuation=ignore_punctuation,
@@ -45,7 +45,7 @@ def map_regex(
 
 
 def word_sort() -> FilterStep:
-    """The words of the input's list as the answer orders them, the last mention of each counting."""
+    """Make a filter that gives the words of the input's list in the answer's order, by the last mention of each."""
 
     def change(text: Any, row: Mapping[str, Any]) -> Extracted:
         words = row["input"].split("List:")[1].strip().split()

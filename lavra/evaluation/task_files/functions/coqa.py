@@ -12,8 +12,8 @@ from lavra.metrics.answers import answer_f1, exact_match
 def doc_to_text(row: Mapping[str, Any]) -> str:
     """The story and the conversation, without the last answer."""
     turns = zip_longest(row["questions"]["input_text"], row["answers"]["input_text"][:-1])
-    said = (f"Q: {question}\n\n" + ("A:" if answer is None else f"A: {answer}\n\n") for question, answer in turns)
-    return f"{row['story']}\n\n{''.join(said)}"
+    lines = (f"Q: {question}\n\n" + ("A:" if answer is None else f"A: {answer}\n\n") for question, answer in turns)
+    return f"{row['story']}\n\n{''.join(lines)}"
 
 
 def doc_to_target(row: Mapping[str, Any]) -> list[str]:
@@ -27,7 +27,7 @@ def doc_to_target(row: Mapping[str, Any]) -> list[str]:
 
 
 def process_results(row: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """Exact match and F1 of the first line with the other people's answers, each left out in turn."""
+    """Exact match and F1 of the answer's first line with people's answers; each of these is left out in turn."""
     right, answer = doc_to_target(row), results[0].strip().split("\n")[0]
     return {"em": _left_out(exact_match, right, answer), "f1": _left_out(answer_f1, right, answer)}
 

@@ -20,7 +20,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def process_docs(rows: DocumentRows) -> DocumentRows:
-    """Adds `id` and `answers`: each right answer once, as a list of spans."""
+    """Add the columns `id` and `answers`: each right answer once, as a list of spans."""
     return rows.map(lambda row: {"id": row["query_id"], "answers": _answers(row)})
 
 
@@ -86,7 +86,7 @@ def _is_number(text: str) -> bool:
 
 
 def best_sum(scores: Float64s) -> float:
-    """The highest sum of a one-to-one matching of rows and columns."""
+    """The highest sum of scores over the one-to-one matchings of rows and columns."""
     rows, columns = sorted(scores.shape)
     table = scores if scores.shape[0] <= scores.shape[1] else scores.T
     if rows == 1 or not table.any():
@@ -97,7 +97,7 @@ def best_sum(scores: Float64s) -> float:
 
 
 def _hungarian(costs: Float64s) -> float:
-    """The highest sum of the negated (R, C) costs, R at most C."""
+    """The highest sum of negated costs (R, C) over the matchings, with R at most C."""
     rows, columns = costs.shape
     of_row, of_column = np.zeros(rows + 1), np.zeros(columns + 1)
     taken, before = np.zeros(columns + 1, dtype=np.int64), np.zeros(columns + 1, dtype=np.int64)

@@ -1,7 +1,7 @@
-"""HumanEval (Chen et al. 2021) and MBPP (Austin et al. 2021): programs run through their tests, in a sandbox.
+"""HumanEval (Chen et al. 2021) and MBPP (Austin et al. 2021): programs that run their tests in a sandbox.
 
-The sandbox is handed in, so these functions start nothing that the caller did not allow.  Their other functions are
-pure: `lavra.evaluation.benchmarks.humaneval.programs` and `.mbpp.programs` have those.
+The caller passes the sandbox, so these functions start no program that the caller did not allow.  The other functions
+of both benchmarks are pure: `lavra.evaluation.benchmarks.humaneval.programs` and `.mbpp.programs` have them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from lavra.metrics.pass_at_k import pass_at_k as estimate
 def pass_at_k(
     *, references: Sequence[str], predictions: Sequence[Sequence[str]], k: int | Sequence[int], sandbox: RecordedSandbox
 ) -> dict[str, float]:
-    """`pass@k` of one problem, for each k.
+    """Compute `pass@k` of one problem, for each k.
 
     Args:
-        references: its tests.
-        predictions: the programs written for it.
-        k: how many may be tried.
-        sandbox: where they run.
+        references: tests of the problem.
+        predictions: programs written for the problem.
+        k: numbers of programs that may be tried.
+        sandbox: sandbox in which the programs run.
 
     Raises:
         InputError: fewer programs than `k` were written.
@@ -36,12 +36,12 @@ def pass_at_k(
 def pass_at_1(
     *, references: Sequence[str], predictions: Sequence[str | Sequence[str]], sandbox: RecordedSandbox
 ) -> float:
-    """The share of one problem's programs that pass.
+    """Compute the share of one problem's programs that pass.
 
     Args:
-        references: its tests.
-        predictions: the program written for it, or several.
-        sandbox: where they run.
+        references: tests of the problem.
+        predictions: program or programs written for the problem.
+        sandbox: sandbox in which the programs run.
     """
     (written,) = predictions
     programs = [written] if isinstance(written, str) else written
@@ -49,7 +49,7 @@ def pass_at_1(
 
 
 def list_fewshot_samples() -> list[dict[str, object]]:
-    """The three examples of MBPP's paper, tasks 2 to 4, as lm-evaluation-harness words them."""
+    """The three examples of MBPP's paper, tasks 2 to 4, in lm-evaluation-harness' wording."""
     return [dict(example) for example in _EXAMPLES]
 
 

@@ -1,4 +1,4 @@
-"""RACE (Lai et al. 2017): an article, its questions with their answers, and the last one to be answered."""
+"""RACE (Lai et al. 2017): an article, its questions with their answers, and the last question to be answered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def doc_to_choice(row: Mapping[str, Any]) -> list[str]:
 
 
 def doc_to_target(row: Mapping[str, Any]) -> int:
-    """Number of the right option."""
+    """The number of the right option."""
     return _LETTERS.index(_problems(row)[-1]["answer"])
 
 

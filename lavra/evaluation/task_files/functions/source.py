@@ -1,6 +1,6 @@
-"""What a function of a Python file is, told from its text: the file is parsed, never run.
+"""The fingerprint of a function of a Python file, from its text: the file is parsed, never run.
 
-The fingerprint covers the function and what it uses of its own file: further functions, classes, constants and
+The fingerprint covers the function and the parts of its file that it uses: other functions, classes, constants and
 imports.  White space and comments do not count.
 """
 
@@ -16,11 +16,11 @@ _Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign | ast.
 
 
 def fingerprint(path: Path, name: str) -> str | None:
-    """16 hex digits of a function or class, `None` where the file has none of that name or is not Python.
+    """16 hex digits of a function or class, `None` if the file has no such name or is not Python.
 
     Args:
-        path: the Python file.
-        name: of the function.
+        path: path of the Python file.
+        name: name of the function or class.
     """
     text = path.read_text(encoding="utf-8")
     try:
@@ -47,7 +47,7 @@ def _definitions(tree: ast.Module) -> dict[str, _Definition]:
 
 
 def _reached(name: str, definitions: dict[str, _Definition]) -> set[str]:
-    """The names that a definition uses, directly or through others."""
+    """The names that a definition uses, directly or through other definitions."""
     reached, waiting = {name}, [name]
     while waiting:
         used = {node.id for node in ast.walk(definitions[waiting.pop()]) if isinstance(node, ast.Name)}
@@ -58,9 +58,9 @@ def _reached(name: str, definitions: dict[str, _Definition]) -> set[str]:
 
 
 def _bare(source: str) -> str:
-    """A piece of Python without comments and white space.
+    """Remove comments and white space from a piece of Python.
 
-    Python 3.12 cuts f-strings into tokens, so what counts is the text of the tokens joined, the same before and after.
+    Python 3.12 cuts f-strings into tokens; the joined text of the tokens is the same before and since that version.
     """
     lines = source.splitlines(keepends=True)
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)

@@ -11,7 +11,7 @@ from lavra.metrics.answers import answer_f1, exact_match
 
 
 def copa_doc_to_text(row: Mapping[str, Any]) -> str:
-    """The premise without its full stop, and what joins it to a choice."""
+    """The premise without its full stop, and the word that joins it to a choice."""
     connector = {"cause": "because", "effect": "therefore"}[row["question"]]
     return f"{row['premise'].strip()[:-1]} {connector}"
 
@@ -22,12 +22,12 @@ def copa_doc_to_target(row: Mapping[str, Any]) -> str:
 
 
 def copa_doc_to_choice(row: Mapping[str, Any]) -> list[str]:
-    """Both choices, going on in the sentence."""
+    """Both choices, as continuations of the sentence."""
     return [f" {row[name][0].lower()}{row[name][1:]}" for name in ("choice1", "choice2")]
 
 
 def record_process_docs(rows: DocumentRows) -> DocumentRows:
-    """Entities and answers sorted, each once."""
+    """Sort entities and answers, and keep each once."""
     return rows.map(lambda row: {name: sorted(set(row[name])) for name in ("entities", "answers")})
 
 

@@ -1,10 +1,10 @@
-"""Which function of lavra stands for which function of a benchmark's Python file.
+"""The table of lavra's functions that replace functions of benchmarks' Python files.
 
-Tasks that lavra ships have their functions in modules of `lavra.evaluation.benchmarks`, beside the task files; these
-are lavra's own, and a copy of such a folder is told by its fingerprint (`source`).  For functions of
-lm-evaluation-harness' own tasks there is a table, where the fingerprint of the file beside the task file decides, or,
-where there is no such file, the folder's name.  Anything else is refused by name; no file of a task's folder is ever
-imported or run.
+Tasks that lavra ships have their functions in modules of `lavra.evaluation.benchmarks`, beside the task files.  These
+modules are lavra's own, and a copy of such a folder is recognised by its fingerprint (`source`).  Functions of
+lm-evaluation-harness' own tasks stand in a table; the fingerprint of the file beside the task file selects the entry,
+or, if there is no such file, the folder's name.  Any other function is refused by name; no file of a task's folder is
+ever imported or run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lavra.evaluation.task_files.yaml_file import FunctionReference
 BENCHMARKS = Path(str(importlib.resources.files("lavra.evaluation.benchmarks")))
 """The folder of the tasks that lavra ships."""
 _OWN = "lavra.evaluation.task_files.functions"
-# Of the shipped files, what starts a program: the files' own functions, for lm-evaluation-harness, know no sandbox.
+# Shipped functions that start programs: the files' versions, for lm-evaluation-harness, have no sandbox.
 _IN_SANDBOX = {
     ("humaneval", "pass_at_k"): f"{_OWN}.programs:pass_at_k",
     ("mbpp", "pass_at_1"): f"{_OWN}.programs:pass_at_1",
@@ -33,13 +33,13 @@ _IN_SANDBOX = {
 
 @dataclass(frozen=True, kw_only=True)
 class KnownFunction:
-    """One function.
+    """A function of lavra that replaces a function of lm-evaluation-harness.
 
     Attributes:
         folder: name of the benchmark's folder in lm-evaluation-harness.
-        name: as its task files write it.
-        call: `module:function` of ours.
-        fingerprints: of the Python it stands for, in the versions that were compared with it.
+        name: name of the function in its task files.
+        call: `module:function` in lavra.
+        fingerprints: fingerprints of the replaced Python, in the versions that were compared with lavra's function.
     """
 
     folder: str
@@ -49,11 +49,11 @@ class KnownFunction:
 
     @property
     def key(self) -> str:
-        """`hellaswag/utils.process_docs`."""
+        """The folder and the name, as in `hellaswag/utils.process_docs`."""
         return f"{self.folder}/{self.name}"
 
 
-# Folder and function in lm-evaluation-harness; function of ours (B: lavra's benchmarks, O: this package); fingerprint.
+# Folder and function in lm-evaluation-harness; lavra's function (B: benchmarks, O: this package); fingerprint.
 _ROWS = (
     ("hellaswag", "utils.process_docs", "B.hellaswag.hellaswag:process_docs", "7b60aabbbd5db634"),
     ("mnli", "utils.doc_to_text", "O.glue:mnli_doc_to_text", "acf3cb59b10cf53e"),
@@ -113,10 +113,10 @@ KNOWN_FUNCTIONS = tuple(
 
 
 def resolve(reference: FunctionReference) -> Callable[..., Any]:
-    """The function of ours that stands for the one a task file names.
+    """Find lavra's function that replaces the function a task file names.
 
     Raises:
-        ConfigError: there is none; the error names the function.
+        ConfigError: lavra has no such function; the error names the function.
         MissingDependencyError: the function needs the extra `evaluate`.
     """
     call = _shipped(reference) or _listed(reference).call
@@ -130,12 +130,12 @@ def resolve(reference: FunctionReference) -> Callable[..., Any]:
 
 
 def resolve_value(value: Any) -> Any:
-    """A value of a task file, with the function of ours where it names one."""
+    """Replace a value of a task file that names a function by lavra's function; other values stay."""
     return resolve(value) if isinstance(value, FunctionReference) else value
 
 
 def _shipped(reference: FunctionReference) -> str | None:
-    """The module and function of a task that lavra ships, or of a copy of its folder."""
+    """The module and function of a task that lavra ships, or of a copy of its folder, `None` for other functions."""
     module, _, name = reference.name.rpartition(".")
     folder = reference.path.absolute().parent
     ours = BENCHMARKS / folder.name / f"{module}.py"

@@ -9,7 +9,7 @@ from lavra.evaluation.task_files.rows import DocumentRow, DocumentRows
 
 
 def process_docs_gen(rows: DocumentRows) -> DocumentRows:
-    """Answers that are not empty, with a full stop each; to have no comment is right."""
+    """Keep answers that are not empty, each with a full stop, and add "no comment" to the right answers."""
     return rows.map(_sentences)
 
 

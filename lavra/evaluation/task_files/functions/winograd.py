@@ -9,7 +9,7 @@ _CAPITALS = ("A", "An", "The", "She", "He", "It", "They", "My", "His", "Her", "T
 
 
 def process_doc(rows: DocumentRows) -> DocumentRows:
-    """Double spaces made single, and both options as they stand in the sentence."""
+    """Make double spaces single, and give both options the form that they have in the sentence."""
     return rows.map(_changed)
 
 

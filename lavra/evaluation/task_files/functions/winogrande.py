@@ -6,16 +6,16 @@ from typing import Any
 
 
 def doc_to_text(row: dict[str, Any]) -> int:
-    """Number of the right option."""
+    """The number of the right option."""
     return {"1": 0, "2": 1}[row["answer"]]
 
 
 def doc_to_target(row: dict[str, Any]) -> str:
-    """What stands after the gap."""
+    """The text after the gap."""
     return str(row["sentence"][row["sentence"].index("_") + 1 :].strip())
 
 
 def doc_to_choice(row: dict[str, Any]) -> list[str]:
-    """What stands before the gap, with each option put in."""
+    """The text before the gap, followed by each option in turn."""
     before = row["sentence"][: row["sentence"].index("_")]
     return [before + row["option1"], before + row["option2"]]
