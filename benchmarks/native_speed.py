@@ -89,15 +89,14 @@ def main() -> int:
     plan = SMALL if args.smoke else FULL
     install(args.peers)
     with tempfile.TemporaryDirectory() as scratch:
-        bandwidth = memory_bandwidth(Path(scratch), 1.0 if args.smoke else 5.0)
         found = {
             precision: measure(precision, args.model, args.peers, Path(scratch), plan)
             for precision in args.precision or plan.precisions
         }
-    bars = compare(found, bandwidth)
+    bars = compare(found)
     show(found, bars)
     if args.json:
-        print(as_result(found, bars, bandwidth).line())
+        print(as_result(found, bars).line())
     return 0
 
 
@@ -108,16 +107,15 @@ def install(peers: Path) -> None:
         subprocess.run(command, check=True)
 
 
-def memory_bandwidth(scratch: Path, seconds: float) -> float:
-    """Bytes a second that all cores read together; 0 without a compiler."""
+def bandwidth_program(scratch: Path) -> Path | None:
+    """A program that prints the bytes a second that all cores read together; none without a compiler."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
-        return 0.0
+        return None
     program = scratch / "bandwidth"
     source = HERE / "native_bandwidth.cpp"
     subprocess.run([compiler, "-std=c++20", "-O3", "-march=native", "-pthread", source, "-o", program], check=True)
-    done = subprocess.run([program, "1024", str(seconds)], capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[0])
+    return program
 
 
 def measure(precision: str, model: Path, peers: Path, scratch: Path, plan: Plan) -> dict[str, Any]:
@@ -140,7 +138,7 @@ def measure(precision: str, model: Path, peers: Path, scratch: Path, plan: Plan)
             except (RuntimeError, OSError, ValueError, subprocess.CalledProcessError) as error:
                 found["left out"][name] = str(error).splitlines()[-1][:200] if str(error) else type(error).__name__
         found["facts"] = {name: side.facts for name, side in sides.items()}
-        found["rates"] = in_turns(sides, plan)
+        found["rates"], found["bandwidth"] = in_turns(sides, plan, bandwidth_program(scratch))
         if plan.turns > 1:
             found["contexts"] = contexts(sides["lavra"], plan.turns)
         found["memory"] = sides["lavra"].ask({"memory": True})["bytes"] - sides["lavra"].facts["bare"]
@@ -166,18 +164,25 @@ def sweep(model: Path, streams: int, cores: int, peers: Path) -> tuple[dict[str,
     return {name: value for name, value in best.items() if name != "rates"}, tried
 
 
-def in_turns(sides: Mapping[str, Worker], plan: Plan) -> dict[str, dict[str, float]]:
-    """Medians by setting and side, after a turn that warms up."""
+def in_turns(
+    sides: Mapping[str, Worker], plan: Plan, bandwidth: Path | None
+) -> tuple[dict[str, dict[str, float]], float]:
+    """Medians by setting and side, after a turn that warms up; and of the memory's bytes a second, beside each turn."""
     seen: dict[str, dict[str, list[float]]] = {}
+    read = []
     for turn in range(plan.turns + 1):
+        if bandwidth and (turn or plan.turns == 1):
+            done = subprocess.run([bandwidth, "512", "1"], capture_output=True, text=True, check=True)
+            read.append(float(done.stdout.split()[0]))
         for name, side in sides.items():
             for setting, value in figures(side, plan, turn).items():
                 if turn or plan.turns == 1:
                     seen.setdefault(setting, {}).setdefault(name, []).append(value)
-    return {
+    rates = {
         setting: {name: statistics.median(values) for name, values in by_side.items()}
         for setting, by_side in seen.items()
     }
+    return rates, statistics.median(read) if read else 0.0
 
 
 def figures(side: Worker, plan: Plan, turn: int) -> dict[str, float]:
@@ -206,7 +211,7 @@ def contexts(side: Worker, turns: int) -> dict[int, float]:
     return found
 
 
-def compare(found: Mapping[str, Any], bandwidth: float) -> list[dict[str, Any]]:
+def compare(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every bar and its result."""
     kind = "avx512" if any("avx512" in one["facts"]["lavra"].get("isa", "") for one in found.values()) else "other"
     bars: list[dict[str, Any]] = []
@@ -235,9 +240,9 @@ def compare(found: Mapping[str, Any], bandwidth: float) -> list[dict[str, Any]]:
                 one["contexts"][CONTEXTS[0]] / one["contexts"][CONTEXTS[1]],
                 1 / CONTEXT_BAR,
             )
-    if "int8" in found and bandwidth:
+    if "int8" in found and found["int8"]["bandwidth"]:
         read = found["int8"]["rates"]["1 stream"]["lavra"] * found["int8"]["facts"]["lavra"].get("weights", 0)
-        bar("int8, bytes of weights read over the bandwidth", read / bandwidth, BANDWIDTH_BAR[kind])
+        bar("int8, bytes of weights read over the bandwidth", read / found["int8"]["bandwidth"], BANDWIDTH_BAR[kind])
     return bars
 
 
@@ -258,7 +263,7 @@ def show(found: Mapping[str, Any], bars: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def as_result(found: Mapping[str, Any], bars: Sequence[Mapping[str, Any]], bandwidth: float) -> Result:
+def as_result(found: Mapping[str, Any], bars: Sequence[Mapping[str, Any]]) -> Result:
     """The first precision's single stream as the claim, and everything else as details."""
     first = next(iter(found.values()))
     rates = first["rates"]["1 stream"]
@@ -274,7 +279,7 @@ def as_result(found: Mapping[str, Any], bars: Sequence[Mapping[str, Any]], bandw
         bar=bar,
         holds=all(one["holds"] for one in bars),
         packages=("numpy",),
-        details={"bars": list(bars), "found": dict(found), "bandwidth": bandwidth},
+        details={"bars": list(bars), "found": dict(found)},
     )
 
 
