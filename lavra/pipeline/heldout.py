@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 from lavra.pipeline.objective import make_objective, num_rows
 from lavra.pipeline.plan import Plan
 from lavra.tokens.tokenizer import Tokenizer
-from lavra.tokens.windows import plan_windows
+from lavra.tokens.windows import nth_window
 
 MOST_WINDOW: Final = 1024
 """Largest number of tokens read at once in scoring: more context changes little, and costs a large model much time."""
@@ -132,14 +132,15 @@ class HeldoutSample:
         ends = np.cumsum(windows)
         documents = np.searchsorted(ends, places, side="right")
         self._stretches = [
-            self._stretch(torch.cat((torch.from_numpy(dataset.document(document).astype(np.int64)), stop)), place)
+            self._stretch(dataset.document(document), stop, place)
             for document, place in zip(documents.tolist(), (places - (ends - windows)[documents]).tolist(), strict=True)
         ]
 
-    def _stretch(self, text: Tensor, number: int) -> tuple[Tensor, int]:
+    def _stretch(self, document: npt.NDArray[Any], stop: Tensor, number: int) -> tuple[Tensor, int]:
         """The tokens that window `number` of a text reads, and the position of the first token that it scores."""
-        window = plan_windows(len(text), window=self._window, stride=self._stride)[number]
-        return text[window.start : window.end], window.first - window.start
+        window = nth_window(number, len(document) + len(stop), window=self._window, stride=self._stride)
+        tokens = torch.from_numpy(document[window.start : window.end].astype(np.int64))
+        return torch.cat((tokens, stop[: window.end - window.start - len(tokens)])), window.first - window.start
 
     @property
     def is_everything(self) -> bool:

@@ -34,16 +34,36 @@ def plan_windows(num_tokens: int, *, window: int, stride: int, first: int = 1) -
     Raises:
         ConfigError: the stride is under 1 or over the window.
     """
+    count = number_of_windows(num_tokens, window=window, stride=stride, first=first)
+    return [nth_window(number, num_tokens, window=window, stride=stride, first=first) for number in range(count)]
+
+
+def nth_window(number: int, num_tokens: int, *, window: int, stride: int, first: int = 1) -> ScoreWindow:
+    """Window `number` of `plan_windows`, without planning those before it."""
+    begin, end = max(first, 1), _first_end(window, stride, first)
+    if number:
+        begin = end + (number - 1) * stride
+        end = begin + stride
+    end = min(num_tokens, end)
+    return ScoreWindow(start=max(0, end - 1 - window), first=begin, end=end)
+
+
+def number_of_windows(num_tokens: int, *, window: int, stride: int, first: int = 1) -> int:
+    """The number of windows of `plan_windows`.
+
+    Raises:
+        ConfigError: the stride is under 1 or over the window.
+    """
     if not 1 <= stride <= window:
         raise ConfigError(f"stride={stride} is outside 1..window={window}; half the window is a good stride")
-    windows: list[ScoreWindow] = []
-    begin = max(first, 1)
-    while begin < num_tokens:
-        reach = begin + stride if windows else max(begin + stride, window + 1)
-        end = min(num_tokens, reach)
-        windows.append(ScoreWindow(start=max(0, end - 1 - window), first=begin, end=end))
-        begin = end
-    return windows
+    if num_tokens <= max(first, 1):
+        return 0
+    return 1 + max(0, -(-(num_tokens - _first_end(window, stride, first)) // stride))
+
+
+def _first_end(window: int, stride: int, first: int) -> int:
+    """End of the first window of a long text: it reads as much as it can, or scores a whole stride."""
+    return max(max(first, 1) + stride, window + 1)
 
 
 def stride_of(window: int, overlap: int | None) -> int:
