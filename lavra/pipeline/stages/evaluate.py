@@ -225,12 +225,13 @@ def _cut_lines(tokenizer: Tokenizer, dataset: TokenDataset, lengths: Lengths) ->
     """Cuts before the end of a line, drawn at random with a fixed seed."""
     draw, cuts = random.Random(0), []
     for _ in range(_MOST_DRAWS):
-        ids = dataset.document(draw.randrange(dataset.num_documents)).tolist()
+        ids = dataset.document(draw.randrange(dataset.num_documents))
         place = draw.randrange(1, max(2, len(ids) - 1))
-        rest = tokenizer.decode(ids[place : place + 4 * lengths.line], skip_special_tokens=True).split("\n")[0]
-        if rest.strip() and place < len(ids):
-            prompt = tuple(ids[max(0, place - lengths.prompt) : place])
-            cuts.append(_Cut(prompt=prompt, next_token=ids[place], rest=rest))
+        after = ids[place : place + 4 * lengths.line].tolist()
+        rest = tokenizer.decode(after, skip_special_tokens=True).split("\n")[0]
+        if rest.strip() and after:
+            prompt = tuple(ids[max(0, place - lengths.prompt) : place].tolist())
+            cuts.append(_Cut(prompt=prompt, next_token=after[0], rest=rest))
         if len(cuts) == _NUM_LINES:
             break
     return cuts
@@ -243,15 +244,15 @@ def _completions(writer: InProcessModel, dataset: TokenDataset, number: int) -> 
     chosen = draw.sample(long_enough, min(number, len(long_enough)))
     written = []
     for index in chosen:
-        ids = dataset.document(index).tolist()
+        ids = dataset.document(index)
         cut = draw.randrange(lengths.prompt, len(ids) - lengths.sample)
-        prompt = tuple(ids[cut - lengths.prompt : cut])
+        prompt = tuple(ids[cut - lengths.prompt : cut].tolist())
         (completion,) = writer.generate([GenerateRequest(prompt=prompt, max_tokens=lengths.sample)])[0]
         written.append(
             HeldoutCompletion(
                 prompt=tokenizer.decode(list(prompt), skip_special_tokens=True),
                 completion=completion.text,
-                reference=tokenizer.decode(ids[cut : cut + lengths.sample], skip_special_tokens=True),
+                reference=tokenizer.decode(ids[cut : cut + lengths.sample].tolist(), skip_special_tokens=True),
                 num_tokens=len(completion.tokens),
                 document=dataset.document_ids[index],
             )
