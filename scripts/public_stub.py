@@ -3,9 +3,8 @@
     python scripts/public_stub.py          # writes
     python scripts/public_stub.py --check  # says whether the file agrees with the functions
 
-A verb reads its settings from `**fields` as from a YAML file: a path may be text, a duration "4m", an enum its word.
-The stub has each setting by name, with its default and the types that are read.  A number may be written as text too;
-the stub leaves that out, so that a type checker refuses `epochs="x"`.
+A verb reads its settings from `**fields` as from a YAML file.  The stub has each setting by name, with its default and
+the types that are read (lavra/base/written_types.py).
 """
 
 from __future__ import annotations
@@ -18,15 +17,13 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
-from functools import reduce
-from operator import or_
 from pathlib import Path
-from types import GenericAlias, NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_overloads, get_type_hints
+from types import NoneType
+from typing import Any, Final, get_args, get_overloads, get_type_hints
 
 import lavra
-from lavra.base.convert import Written
-from lavra.base.one_of import one_of_in, one_of_settings
+from lavra.base.one_of import one_of_settings
+from lavra.base.written_types import accepted_type, type_text
 
 STUB: Final = Path(lavra.__file__).with_suffix(".pyi")
 HEAD: Final = (
@@ -99,7 +96,7 @@ def definitions(verb: Callable[..., Any], imports: Imports) -> list[str]:
             imports["typing"].add("overload")
         found.append(
             f"{'@overload' + chr(10) if overloads else ''}def {verb.__name__}(\n{lines})"
-            f" -> {shown(own_hints['return'], imports)}:\n"
+            f" -> {type_text(own_hints['return'], imports)}:\n"
             f'    """{inspect.cleandoc(verb.__doc__ or "").splitlines()[0]}"""\n'
         )
     return found
@@ -111,39 +108,7 @@ def setting_hints(verb: Callable[..., Any]) -> dict[str, Any]:
     cls = next(member for member in get_args(own["settings"]) if isinstance(member, type) and member is not NoneType)
     hints = get_type_hints(cls, include_extras=True)
     hints |= {short.key: mark.hint_of(short) for mark in one_of_settings(cls).values() for short in mark.short_keys}
-    return {name: accepted(hint) for name, hint in hints.items() if name not in own}
-
-
-def accepted(hint: Any) -> Any:
-    """The type of the values that are read for a setting of a type."""
-    origin, inner = get_origin(hint), get_args(hint)
-    mark = one_of_in(hint)
-    if mark is not None:
-        return inner[0] | _words(mark.starts()) | Mapping[str, Any]
-    if origin is Annotated:
-        return inner[0] | str if any(isinstance(one, Written) for one in inner[1:]) else accepted(inner[0])
-    if origin in (Union, UnionType):
-        return reduce(or_, map(accepted, inner))
-    if origin is tuple and inner[-1] is Ellipsis:
-        item = accepted(inner[0])
-        items = [*get_args(item), item] if get_origin(item) is UnionType else [item]
-        lists = [GenericAlias(list, one) for one in items]  # a list[str] is no list[str | Path]
-        return reduce(or_, lists) | GenericAlias(tuple, (item, ...))
-    if origin is Mapping:
-        return GenericAlias(Mapping, (inner[0], accepted(inner[1])))
-    return _accepted_class(hint) if isinstance(hint, type) else hint
-
-
-def _accepted_class(cls: type) -> Any:
-    if cls is Path:
-        return str | Path
-    if issubclass(cls, Enum):
-        return cls | _words(member.value for member in cls)
-    return cls | Mapping[str, Any] if dataclasses.is_dataclass(cls) else cls
-
-
-def _words(words: Iterable[str]) -> Any:
-    return Literal.__getitem__(tuple(words))
+    return {name: accepted_type(hint) for name, hint in hints.items() if name not in own}
 
 
 def parameter_lines(parameters: Iterable[Parameter], hints: Mapping[str, Any], imports: Imports) -> Iterator[str]:
@@ -154,7 +119,7 @@ def parameter_lines(parameters: Iterable[Parameter], hints: Mapping[str, Any], i
             yield "    *,\n"
         is_keyword = is_keyword or one.kind in (Parameter.KEYWORD_ONLY, Parameter.VAR_POSITIONAL)
         star = "*" if one.kind is Parameter.VAR_POSITIONAL else ""
-        yield f"    {star}{one.name}: {shown(hints[one.name], imports)}{default(one.default)},\n"
+        yield f"    {star}{one.name}: {type_text(hints[one.name], imports)}{default(one.default)},\n"
 
 
 def default(value: Any) -> str:
@@ -167,24 +132,6 @@ def default(value: Any) -> str:
     if isinstance(plain, str):
         return f" = {json.dumps(plain)}"
     return " = ..." if plain is Ellipsis else f" = {plain!r}"
-
-
-def shown(hint: Any, imports: Imports) -> str:
-    """A type as it is written in the stub; notes its imports."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if hint is Ellipsis or hint in (None, type(None)):
-        return "..." if hint is Ellipsis else "None"
-    if origin in (Union, UnionType):
-        return " | ".join(shown(one, imports) for one in sorted(inner, key=lambda one: one is type(None)))
-    if origin is Literal:
-        imports["typing"].add("Literal")
-        return f"Literal[{', '.join(json.dumps(one) if isinstance(one, str) else repr(one) for one in inner)}]"
-    if origin is not None:
-        return f"{shown(origin, imports)}[{', '.join(shown(one, imports) for one in inner)}]"
-    if hint.__module__ != "builtins":
-        imports[hint.__module__].add(hint.__qualname__)
-    name: str = hint.__qualname__
-    return name
 
 
 if __name__ == "__main__":

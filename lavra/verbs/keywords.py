@@ -23,6 +23,7 @@ from lavra.base.convert import (
 )
 from lavra.base.errors import ConfigError
 from lavra.base.one_of import one_of_settings
+from lavra.base.written_types import accepted_type, type_text
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,10 +64,10 @@ def takes(cls: type, *, without: Collection[str] = ()) -> Callable[[F], F]:
         own = inspect.signature(function)
         named = [one for one in own.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
         taken = {one.name for one in named}
-        hints = get_type_hints(cls)
+        hints = get_type_hints(cls, include_extras=True)
         fields = [
             inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=_shown_default(field), annotation=hints[name]
+                name, inspect.Parameter.KEYWORD_ONLY, default=_shown_default(field), annotation=_shown_type(hints[name])
             )
             for name, field in shown.items()
             if name not in taken
@@ -86,11 +87,16 @@ def _short_keys(cls: type) -> list[inspect.Parameter]:
             short.key,
             inspect.Parameter.KEYWORD_ONLY,
             default=None if short.kept == [] else short.kept,
-            annotation=mark.hint_of(short),
+            annotation=_shown_type(mark.hint_of(short)),
         )
         for mark in one_of_settings(cls).values()
         for short in mark.short_keys
     ]
+
+
+def _shown_type(hint: Any) -> str:
+    """The types that are read for a field, as text, which `help()` shows as it shows the function's own."""
+    return type_text(accepted_type(hint))
 
 
 def _shown_default(field: Any) -> Any:

@@ -94,6 +94,18 @@ def test_a_function_shows_every_setting() -> None:
     assert {"family", "budget"} <= set(inspect.signature(lavra.pretrain).parameters)
 
 
+def test_a_function_shows_types_as_one_may_give_them() -> None:
+    shown = {name: str(one.annotation) for name, one in inspect.signature(lavra.finetune).parameters.items()}
+    assert shown["task"] == "TaskSpec | str"
+    assert shown["heldout"] == "str | Path | None"
+    assert shown["columns"] == "list[str] | tuple[str, ...]"
+    assert inspect.signature(lavra.pretrain).parameters["budget"].annotation == "float | str"
+    for name in lavra.__all__:
+        if inspect.isfunction(getattr(lavra, name)):
+            annotations = [str(one.annotation) for one in inspect.signature(getattr(lavra, name)).parameters.values()]
+            assert not [one for one in annotations if "lavra." in one or "pathlib." in one], name
+
+
 def test_settings_are_read_as_in_a_file_and_names_win_over_all_of_them() -> None:
     found = read_keywords(FinetuneConfig, None, {"task": "ner", "data": "a.csv", "epochs": "1e1", "method": "lora"})
     assert (found.task.name, found.data, found.epochs, found.method) == ("tag", Path("a.csv"), 10.0, lavra.LoraConfig())
