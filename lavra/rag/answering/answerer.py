@@ -56,6 +56,10 @@ WhatBecame = Callable[[Sequence[str]], Mapping[str, str]]
 """The fate of documents' files that differ from the index: `deleted` or `changed`, by name."""
 
 
+class NoRoomError(InputError):
+    """The context of the model that is to write has no room for any passage."""
+
+
 class DocumentAnswerer:
     """An answerer that uses the passages that a retriever finds.
 
@@ -253,7 +257,7 @@ class DocumentAnswerer:
             duplicate=self._config.duplicate,
         )
         if not packed.passages:
-            raise InputError(
+            raise NoRoomError(
                 f"{writer.name} has no room for a passage beside {prepared.question.max_tokens} tokens of an answer; "
                 "ask for fewer with max_tokens, or for mode extractive"
             )

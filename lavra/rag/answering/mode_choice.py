@@ -19,7 +19,7 @@ from lavra.base.errors import InputError
 from lavra.base.ports import Progress, silent
 from lavra.base.retrieval import Answer, AnswerMode, Question
 from lavra.metrics.answers import answer_f1
-from lavra.rag.answering.answerer import DocumentAnswerer
+from lavra.rag.answering.answerer import DocumentAnswerer, NoRoomError
 from lavra.rag.answering.public_chunks import NOBODY, PublicChunks
 from lavra.rag.chunk_table import ChunkTable
 from lavra.rag.questions.make import make_questions
@@ -42,12 +42,14 @@ class ModeChoice:
         generated: mean F1 of the model's answers, from 0 to 1.
         quoted: mean F1 of quoting.
         num_questions: number of questions asked; 0 where no questions could be made.
+        no_room: whether the model's context had no room for a passage in any of them.
     """
 
     model: str
     generated: float
     quoted: float
     num_questions: int
+    no_room: bool = False
 
     @property
     def mode(self) -> AnswerMode:
@@ -59,6 +61,8 @@ class ModeChoice:
         """The reason of the mode, in a sentence."""
         if not self.num_questions:
             return f"{self.mode.value}: no questions could be made from this index to compare {self.model} with quoting"
+        if self.no_room:
+            return f"{self.mode.value}: the context of {self.model} has no room for a passage beside an answer"
         return (
             f"{self.mode.value}: {self.model} scored {self.generated:.2f} F1, quoting {self.quoted:.2f} on "
             f"{self.num_questions} questions made from this index"
@@ -71,6 +75,7 @@ class ModeChoice:
             "generated": self.generated,
             "quoted": self.quoted,
             "num_questions": self.num_questions,
+            "no_room": self.no_room,
         }
 
     @classmethod
@@ -98,6 +103,8 @@ def choose_mode(
 ) -> ModeChoice:
     """Answer questions in both modes until the difference is clear, the questions are used up or the time is over.
 
+    A question that leaves the model no room for a passage counts as answered wrong.
+
     Args:
         answerer: answers questions to the index; it has a writer.
         table: the chunk table of the index.
@@ -110,9 +117,14 @@ def choose_mode(
     made = [one for one in make_questions(PublicChunks(table), count=3 * count, seed=seed) if one.kind in _SHORT]
     asked = made[:count]
     pairs: list[tuple[float, float]] = []
+    without_room = 0
     ends = time.monotonic() + seconds
     for number, one in enumerate(asked, start=1):
-        pairs.append((_f1(answerer, one, AnswerMode.GENERATED), _f1(answerer, one, AnswerMode.EXTRACTIVE)))
+        try:
+            generated = _f1(answerer, one, AnswerMode.GENERATED)
+        except NoRoomError:
+            generated, without_room = 0.0, without_room + 1
+        pairs.append((generated, _f1(answerer, one, AnswerMode.EXTRACTIVE)))
         progress(
             "choosing how to answer",
             number,
@@ -121,7 +133,13 @@ def choose_mode(
         )
         if number >= _FEWEST and (_is_clear(pairs) or time.monotonic() > ends):
             break
-    return ModeChoice(model=model, generated=_mean(pairs, 0), quoted=_mean(pairs, 1), num_questions=len(pairs))
+    return ModeChoice(
+        model=model,
+        generated=_mean(pairs, 0),
+        quoted=_mean(pairs, 1),
+        num_questions=len(pairs),
+        no_room=0 < without_room == len(pairs),
+    )
 
 
 def _f1(answerer: DocumentAnswerer, made: MadeQuestion, mode: AnswerMode) -> float:

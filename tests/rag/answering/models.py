@@ -46,9 +46,9 @@ def make_writer(says, **settings):
     )
 
 
-def make_answerer(says=None, table=None, **settings):
+def make_answerer(says=None, table=None, context=None, **settings):
     table = table or Library()
-    writer = None if says is None else make_writer(says)
+    writer = None if says is None else make_writer(says, context=context)
     return DocumentAnswerer(SharedWords(table, ANALYZER), table, analyzer=ANALYZER, writer=writer, **settings)
 
 

@@ -46,6 +46,17 @@ def test_quoting_is_chosen_over_a_model_that_knows_nothing():
         ModeChoice.from_json({"model": "old"})
 
 
+def test_a_model_without_room_for_a_passage_is_not_asked_again():
+    answerer = make_answerer(lambda prompt: "never asked", table=Library(STORIES), context=100)
+    with pytest.raises(InputError, match="no room for a passage"):
+        answerer.answer(Question(text="Who founded the guild of Sobral?", mode=AnswerMode.GENERATED))
+    choice = choose_mode(answerer, Library(STORIES), "small")
+    assert choice.mode is AnswerMode.EXTRACTIVE
+    assert choice.no_room
+    assert choice.reason == "extractive: the context of small has no room for a passage beside an answer"
+    assert ModeChoice.from_json(choice.to_json()) == choice
+
+
 def test_a_model_that_always_knows_is_chosen():
     """It finds the right answer in its prompt by the made question, which quoting does not always reach."""
     table = Library(STORIES)
