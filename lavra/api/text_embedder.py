@@ -40,6 +40,7 @@ class TextEmbedder(ABC):
 
     def __init__(self, encoding: PromptEncoding, config: EmbeddingConfig, *, virtual: tuple[int, ...] = ()) -> None:
         self._encoding, self.config, self._virtual = encoding, config, virtual
+        self._has_warned = False
 
     def embed(
         self,
@@ -57,7 +58,7 @@ class TextEmbedder(ABC):
             pooling: pooling in place of the model's own.
             normalize: normalization in place of the model's own.
             prompt: text put before every text, in place of the model's own prompt; empty is not a prompt.
-            truncate: read only the beginning of texts that are too long, and log their number.
+            truncate: read only the beginning of texts that are too long; the first time, a warning has their number.
 
         Raises:
             ContextLengthError: a text is too long, naming both lengths.
@@ -91,8 +92,15 @@ class TextEmbedder(ABC):
             if len(rows[-1]) == len(self._virtual):
                 raise InputError(f"text {index} has no tokens, and this tokenizer adds none; leave it out")
         if cut:
-            logger.warning("%d of %d texts were cut to %d tokens before embedding", cut, len(rows), max_length)
+            self._tell_cut(cut, len(rows), max_length)
         return rows
+
+    def _tell_cut(self, cut: int, count: int, max_length: int | None) -> None:
+        """Warn once of texts that are cut: an index embeds thousands of them, a few at a time."""
+        level = logging.INFO if self._has_warned else logging.WARNING
+        first = "" if self._has_warned else "; this is said once"
+        logger.log(level, "%d of %d texts were cut to %d tokens before embedding%s", cut, count, max_length, first)
+        self._has_warned = True
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of texts without white space at the ends, as sentence-transformers reads texts."""

@@ -123,6 +123,8 @@ SYNONYMS: Final = (
         "it prints to standard output: write `> FILE`",
     ),
     Synonym("model-name run-name name-or-path experiment", "--name", f"the model {PLACE}"),
+    Synonym("name", "--name", "an index is named by --index, and a served model by place, as NAME=FOLDER"),
+    Synonym("workspace", "--workspace", "the environment variable LAVRA_WORKSPACE names the workspace"),
     Synonym(
         "model m model-path model-name-or-path base-model pretrained pretrained-model model-id checkpoint-path teacher",
         "--model --start",

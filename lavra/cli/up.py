@@ -45,20 +45,21 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(result, config, time.monotonic() - began, args.name)
     if args.serve or (args.serve is None and sys.stdout.isatty() and not args.json):
-        _serve(result)
+        _serve(result, args.name)
     return 0
 
 
-def _serve(result: UpResult) -> None:
-    """Serve the new models at a URL until Ctrl-C, which stops only the server."""
+def _serve(result: UpResult, name: str | None = None) -> None:
+    """Serve the new models at a URL, by the names that they have in the workspace, until Ctrl-C stops the server."""
     if importlib.util.find_spec("fastapi") is None:
         print("serve    needs: pip install 'lavra[serve]'", file=sys.stderr)
         return
     run_verb = importlib.import_module("lavra.cli.serve")  # heavy, and not everybody's
-    taught = () if result.adapter is None else (str(result.adapter),)
+    called, taught_called = (f"{name}=", f"{name}-taught=") if name else ("", "")
+    taught = () if result.adapter is None else (f"{taught_called}{result.adapter}",)
     index = () if result.index is None else (f"{INDEX_NAME}={result.index}",)
     settings = replace(run_verb.on_a_free_port(taught, index), answer_model=NO_MODEL)  # too small to write answers
-    run_verb.serve_folders([str(result.model)], settings)
+    run_verb.serve_folders([f"{called}{result.model}"], settings)
 
 
 def _plain(result: UpResult) -> dict[str, object]:

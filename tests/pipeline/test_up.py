@@ -80,8 +80,13 @@ def test_the_taught_adapter_is_served_beside_the_model(made, monkeypatch: pytest
     )
     up._serve(replace(result, adapter=adapt.folder))
     up._serve(replace(result, adapter=None, index=None))
+    up._serve(replace(result, adapter=adapt.folder), "mine")
     index = (f"documents={result.index}",)
-    assert served == [([str(result.model)], (str(adapt.folder),), index), ([str(result.model)], (), ())]
+    assert served == [
+        ([str(result.model)], (str(adapt.folder),), index),
+        ([str(result.model)], (), ()),
+        ([f"mine={result.model}"], (f"mine-taught={adapt.folder}",), index),
+    ]
 
 
 def test_its_models_say_what_they_are_good_for_and_how_to_begin(made):
