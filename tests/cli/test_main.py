@@ -66,6 +66,7 @@ WRONG = (
     "finetune m --task classify --data x --method prompt --rank 4",
     "up --budget soon",
     "pretrain --family bort",
+    "up --text no-such-folder",
     "doctor m --family bert",
     "compress m --to int9",
     "serve m --port x",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lavra.cli.flags import add_json, add_settings, add_workspace
+from lavra.cli.flags import add_json, add_settings, add_workspace, read_settings
 from lavra.pipeline.settings import UpConfig
 
 HELP = """Read text, train a tokenizer and a model on it, measure them on text held out, and write a report.
@@ -28,6 +28,7 @@ RESUME = "finished stages are kept; run the same command again to go on after th
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     add_settings(parser, UpConfig)
+    parser.set_defaults(settings_reader=read_checked)
     parser.add_argument(
         "--allow-drift", action="store_true", help="resume although torch, instruction set or threads changed"
     )
@@ -44,3 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_workspace(parser)
     add_json(parser)
+
+
+def read_checked(args: argparse.Namespace) -> UpConfig:
+    """The settings, once the text is there: a wrong path need not wait for the libraries.
+
+    Raises:
+        InputError: there is nothing at the path of the text.
+    """
+    config = read_settings(UpConfig, args)
+    config.source()
+    return config
