@@ -167,6 +167,8 @@ def _run(name: str, args: argparse.Namespace, cores: CoreSample) -> int:
     verb = VERBS[name]
     if args.settings_reader is not None:  # for its errors alone: a wrong value need not wait for torch either
         args.settings_reader(args)
+    if args.inputs_check is not None:
+        args.inputs_check(args)
     if verb.computes and "torch" not in sys.modules:
         note = choose_threads(cores)
         if note is not None:
@@ -218,7 +220,7 @@ def verb_parser(name: str, module: Arguments) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # an abbreviation breaks the day a second flag starts like it
     )
-    parser.set_defaults(settings_reader=None)
+    parser.set_defaults(settings_reader=None, inputs_check=None)
     module.add_arguments(parser)
     parser.usage = " ".join(["%(prog)s", *map(_placeholder, parser._get_positional_actions()), "[options]"])
     return parser

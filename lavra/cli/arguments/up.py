@@ -28,7 +28,7 @@ RESUME = "finished stages are kept; run the same command again to go on after th
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     add_settings(parser, UpConfig)
-    parser.set_defaults(settings_reader=read_checked)
+    parser.set_defaults(inputs_check=check_text)
     parser.add_argument(
         "--allow-drift", action="store_true", help="resume although torch, instruction set or threads changed"
     )
@@ -47,12 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def read_checked(args: argparse.Namespace) -> UpConfig:
-    """The settings, once the text is there: a wrong path need not wait for the libraries.
+def check_text(args: argparse.Namespace) -> None:
+    """Refuse a text that is not there, which need not wait for the libraries.
 
     Raises:
         InputError: there is nothing at the path of the text.
     """
-    config = read_settings(UpConfig, args)
-    config.source()
-    return config
+    read_settings(UpConfig, args).source()
