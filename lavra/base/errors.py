@@ -102,6 +102,10 @@ class ResumeError(LavraError):
     """A run cannot be resumed here without changing its result."""
 
 
+class OtherRunError(ResumeError):
+    """A folder holds the checkpoints of a run of another model, other data or other settings."""
+
+
 class SavedInterrupt(KeyboardInterrupt):
     """The user stopped a run with Ctrl-C, and its state was saved; the message says where."""
 

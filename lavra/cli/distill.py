@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     prepared = prepare(config, source)
     _introduce(prepared)
     with meter(Unit.THINGS) as progress:
-        result = distill_folder(prepared, out, progress)
+        result = distill_folder(prepared, out, progress, replace_stopped=args.replace)
     if args.json:
         print_json({"path": str(out), **result.metrics()})
     else:

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         return _check(prepared, as_json=args.json)
     _introduce(prepared, args.in_flags)
     with meter(Unit.THINGS) as progress:
-        result = finetune(prepared, out, progress)
+        result = finetune(prepared, out, progress, replace_stopped=args.replace)
     if args.json:
         print_json(_as_json(prepared, result))
     else:

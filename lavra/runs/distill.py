@@ -31,7 +31,7 @@ from lavra.model.transformer import num_parameters
 from lavra.quantize.expand import open_model
 from lavra.runs.distill_settings import DistillRunConfig
 from lavra.runs.prepared import PreparedRun, training_settings
-from lavra.runs.run import Artifact, NewFolder, Run, RunOutcome, carry_out, parent_ids, show_steps
+from lavra.runs.run import Artifact, Run, RunOutcome, carry_out_into, parent_ids, show_steps
 from lavra.runs.teacher_cache import cached_teacher
 from lavra.tasks.learning.labelled import Labelled, read_labelled
 from lavra.tasks.learning.recipe import TeachableRecipe
@@ -261,19 +261,22 @@ def _check_labels(teacher: TeachableRecipe, data: Labelled, source: Path) -> Non
         )
 
 
-def distill_folder(prepared: PreparedDistill, out: Path, progress: Progress) -> DistillResult:
+def distill_folder(
+    prepared: PreparedDistill, out: Path, progress: Progress, *, replace_stopped: bool = False
+) -> DistillResult:
     """Teach a student, measure it beside its teacher, and save it.
 
     Args:
         prepared: a run made by `prepare`.
         out: folder to write; replaced.
         progress: shows the parts of the run.
+        replace_stopped: whether another run that was stopped there is deleted, not refused.
 
     Raises:
         TrainingError: the loss is not finite or exploded.
-        ResumeError: a run that was stopped there began as another model, or is another one.
+        OtherRunError: a run that was stopped there is another one, and `replace_stopped` is False.
     """
-    done = carry_out(_run(prepared, out, progress), NewFolder(out), progress)
+    done = carry_out_into(_run(prepared, out, progress), out, progress, replace=replace_stopped)
     return _result(prepared, out, done)
 
 

@@ -12,13 +12,16 @@ import torch
 
 from lavra.adapt.config import VirtualTokensConfig
 from lavra.adapt.inject import ParameterCounts, add_adapter, virtual_ids
+from lavra.adapt.methods.table import FULL
 from lavra.adapt.peft_write import save_adapter
 from lavra.api.adapter_folder import HEAD
 from lavra.base.config import to_mapping
+from lavra.base.errors import ConfigError
 from lavra.base.ports import Hook, Progress
 from lavra.model.lineage import source_facts
+from lavra.quantize.swap import quantized_matrices
 from lavra.runs.prepared import PreparedRun, training_settings
-from lavra.runs.run import Artifact, NewFolder, Run, RunOutcome, carry_out, parent_ids
+from lavra.runs.run import Artifact, Run, RunOutcome, carry_out_into, parent_ids
 from lavra.tasks.learning.labelled import Labelled, read_labelled
 from lavra.tasks.learning.recipe import Recipe
 from lavra.tasks.learning.recipes import make_recipe
@@ -98,13 +101,27 @@ def add_method(config: FinetuneConfig, recipe: Recipe, tokenizer: Tokenizer) -> 
         config: names the method.
         recipe: the recipe, whose model is changed in place.
         tokenizer: the model's tokenizer, for a soft prompt's first text.
+
+    Raises:
+        ConfigError: all weights are to be trained, and the model's matrices are packed integers.
     """
     adapter = config.adapter(tokenizer, whole=recipe.trained_whole)
     if adapter is None:
+        _refuse_packed(recipe)
         return
     add_adapter(recipe.module(), ADAPTER, adapter)
     if isinstance(adapter, VirtualTokensConfig):
         recipe.put_in_front(virtual_ids(recipe.module(), ADAPTER), adapter)
+
+
+def _refuse_packed(recipe: Recipe) -> None:
+    packed = next((matrix.scheme.name for _, matrix in quantized_matrices(recipe.module())), None)
+    if packed is not None:
+        raise ConfigError(
+            f"the model's matrices are packed integers ({packed}), which do not learn, and method {FULL!r} trains all "
+            "weights; set `method` to lora, which trains an adapter beside them, or finetune the float model that this "
+            "one was compressed from"
+        )
 
 
 def save_trained(config: FinetuneConfig, recipe: Recipe, base: Path, folder: Path) -> None:
@@ -145,7 +162,9 @@ def _tokenizer(config: FinetuneConfig, base: Path, data: Labelled) -> tuple[Toke
     return tokenizer, ()
 
 
-def finetune(prepared: Prepared, out: Path, progress: Progress, hooks: Sequence[Hook] = ()) -> FinetuneResult:
+def finetune(
+    prepared: Prepared, out: Path, progress: Progress, hooks: Sequence[Hook] = (), *, replace_stopped: bool = False
+) -> FinetuneResult:
     """Train, measure and save a model.
 
     Args:
@@ -153,13 +172,14 @@ def finetune(prepared: Prepared, out: Path, progress: Progress, hooks: Sequence[
         out: folder to write; replaced.
         progress: shows the parts of the run.
         hooks: called at every step, evaluation and checkpoint, beside the run's own.
+        replace_stopped: whether another run that was stopped there is deleted, not refused.
 
     Raises:
         TrainingError: the loss is not finite or exploded.
-        ResumeError: a run that was stopped there began as another model, or is another one.
+        OtherRunError: a run that was stopped there is another one, and `replace_stopped` is False.
     """
     parameters = prepared.parameters
-    done = carry_out(_run(prepared), NewFolder(out), progress, hooks)
+    done = carry_out_into(_run(prepared), out, progress, hooks, replace=replace_stopped)
     return FinetuneResult(folder=out, before=done.before, after=done.after, train=done.train, parameters=parameters)
 
 

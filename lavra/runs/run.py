@@ -16,6 +16,7 @@ The scratch folder holds `start.txt` (the weights the run began as), `metrics.js
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from torch import nn
 
 from lavra.base.card import artifact_id, write_card
 from lavra.base.disk import require_room
-from lavra.base.errors import ResumeError
+from lavra.base.errors import OtherRunError
 from lavra.base.files import atomic_folder, write_text
 from lavra.base.ports import Hook, Progress
 from lavra.distillation.training_task import DistillationTask
@@ -38,11 +39,15 @@ from lavra.train.identity import weights_id
 from lavra.train.loop import Evaluate, TrainResult, train
 from lavra.train.objective import AnyObjective
 
+logger = logging.getLogger(__name__)
+
 START_FILE: Final = "start.txt"
 METRICS_FILE: Final = "metrics.jsonl"
+CHECKPOINTS: Final = "checkpoints"
 
 Before = TypeVar("Before")
 After = TypeVar("After")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +156,34 @@ class NewFolder:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 
+def carry_out_into(
+    run: Run[Before, After], out: Path, progress: Progress, hooks: Sequence[Hook] = (), *, replace: bool = False
+) -> RunOutcome[Before, After]:
+    """Carry a run out into a new folder.
+
+    Args:
+        run: the run.
+        out: the folder; an existing folder is replaced.
+        progress: shows the parts of the run.
+        hooks: as in `carry_out`.
+        replace: whether a stopped run of another model, other data or other settings is deleted, not refused.
+
+    Raises:
+        OtherRunError: there is such a run, and `replace` is False.  Other errors are those of `carry_out`.
+    """
+    try:
+        return carry_out(run, NewFolder(out), progress, hooks, replace=replace)
+    except OtherRunError as error:
+        raise OtherRunError(f"{error}; or set `replace`, which deletes the stopped run and starts anew") from error
+
+
 def carry_out(
-    run: Run[Before, After], destination: Destination, progress: Progress, hooks: Sequence[Hook] = ()
+    run: Run[Before, After],
+    destination: Destination,
+    progress: Progress,
+    hooks: Sequence[Hook] = (),
+    *,
+    replace: bool = False,
 ) -> RunOutcome[Before, After]:
     """Measure, train, measure and save.
 
@@ -161,17 +192,20 @@ def carry_out(
         destination: the place of checkpoints and of the artifact.
         progress: shows the parts of the run.
         hooks: called in training, beside those that write `metrics.jsonl` and show progress.
+        replace: whether a stopped run of another model, other data or other settings is deleted, not refused.
 
     Raises:
         DiskFullError: checkpoint and result would not fit.
         TrainingError: the loss is not finite or exploded.
-        ResumeError: the scratch folder holds a stopped run of another model, other data or other settings.
+        OtherRunError: the scratch folder holds such a run, and `replace` is False.
+        ResumeError: the stopped run is this one, and the machine differs.
     """
-    refuse_other_start(destination.scratch, run.recipe.module())
-    require_room(destination.scratch, bytes_written(run.recipe.module()), "the run, checkpoint and model,")
+    scratch, module = destination.scratch, run.recipe.module()
+    _or_anew(lambda: refuse_other_start(scratch, module), scratch, replace)
+    require_room(scratch, bytes_written(module), "the run, checkpoint and model,")
     progress("score before", 0, None)
     before = run.before()
-    result = _train(run, destination.scratch, progress, hooks)
+    result = _or_anew(lambda: _train(run, scratch, progress, hooks), scratch, replace)
     progress("score after", 0, None)
     outcome = RunOutcome(before=before, after=run.after(), train=result)
     destination.keep(run.artifact(outcome))
@@ -185,6 +219,19 @@ def bytes_written(module: nn.Module) -> int:
     return (1 + 2 + 1) * trained
 
 
+def _or_anew(begin: Callable[[], Result], scratch: Path, replace: bool) -> Result:
+    """The result of `begin`; where another run's checkpoints refuse it, they are deleted first if `replace` is set."""
+    try:
+        return begin()
+    except OtherRunError as error:
+        if not replace:
+            raise
+        logger.warning("%s; replace is set, so that stopped run is deleted and this one starts anew", error)
+        shutil.rmtree(scratch / CHECKPOINTS)
+        (scratch / METRICS_FILE).unlink(missing_ok=True)
+        return begin()
+
+
 def refuse_other_start(scratch: Path, module: nn.Module) -> None:
     """Write down the weights a run begins as; a stopped run that began as other weights is not gone on with.
 
@@ -193,12 +240,12 @@ def refuse_other_start(scratch: Path, module: nn.Module) -> None:
         module: the module to train, as it begins.
 
     Raises:
-        ResumeError: the folder holds checkpoints of a run that began as other weights.
+        OtherRunError: the folder holds checkpoints of a run that began as other weights.
     """
     note, own = scratch / START_FILE, weights_id(module)
-    goes_on = note.exists() and any((scratch / "checkpoints").glob("*"))
+    goes_on = note.exists() and any((scratch / CHECKPOINTS).glob("*"))
     if goes_on and note.read_text(encoding="utf-8") != own:
-        raise ResumeError(
+        raise OtherRunError(
             f"{scratch} holds a stopped run that began as another model; go on with that one, delete the folder, or "
             "write to another place"
         )

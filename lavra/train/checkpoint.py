@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lavra.base.device import take_threads
 from lavra.base.disk import free_bytes, require_room
-from lavra.base.errors import DiskFullError, ResumeError, TrainingError
+from lavra.base.errors import DiskFullError, OtherRunError, ResumeError, TrainingError
 from lavra.base.files import atomic_folder, read_json, write_json
 from lavra.train.shards import copy_into, whole
 
@@ -136,12 +136,13 @@ def restore_checkpoint(
     """Load a checkpoint into a model and its optimizers.
 
     Raises:
-        ResumeError: the settings, the data or the model differ, or the machine does and `allow_drift` is False.
+        OtherRunError: the settings, the data or the model differ.
+        ResumeError: the machine differs and `allow_drift` is False.
     """
     saved = read_json(path / _STATE)
     changed = _changed(saved["settings"], settings)
     if changed:
-        raise ResumeError(
+        raise OtherRunError(
             f"{path} belongs to a run with other settings ({'; '.join(changed)}); use those, or start in another folder"
         )
     there = saved["machine"]
@@ -163,14 +164,14 @@ def load_weights(path: Path, parameters: Mapping[str, nn.Parameter]) -> None:
     However many processes wrote it, one can read it, and the other way round.
 
     Raises:
-        ResumeError: the parameters are another model's.
+        OtherRunError: the parameters are another model's.
     """
     weights = load_file(path / _WEIGHTS)
     for name in sorted({*weights, *parameters}):
         there = tuple(weights[name].shape) if name in weights else "absent"
         here = tuple(parameters[name].shape) if name in parameters else "absent"
         if there != here:
-            raise ResumeError(
+            raise OtherRunError(
                 f"{path} belongs to another model: {name} is {there} there and {here} here; "
                 "use that model, or start in another folder"
             )

@@ -68,7 +68,7 @@ def distill(
         prepared = prepare(config, source)
         warn_of_data(prepared)
         with progress_shown(progress) as shown:
-            return distill_folder(prepared, folder, shown)
+            return distill_folder(prepared, folder, shown, replace_stopped=replace)
 
 
 def with_models_found(config: DistillRunConfig, workspace: Workspace) -> DistillRunConfig:

@@ -71,7 +71,7 @@ def finetune(
         prepared = prepare(config, base)
         warn_of_data(prepared)
         with progress_shown(progress) as shown:
-            return carry_out(prepared, folder, shown)
+            return carry_out(prepared, folder, shown, replace_stopped=replace)
 
 
 def warn_of_data(prepared: PreparedRun[Any]) -> None:

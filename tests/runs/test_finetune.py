@@ -6,14 +6,19 @@ import json
 import pytest
 import torch
 
+import lavra
 from lavra.base.card import read_card
 from lavra.base.errors import ConfigError, InputError, ResumeError
 from lavra.model.checkpoint import load_checkpoint
 from lavra.model.task_folder import load_task_model
+from lavra.quantize.folder import save_quantized
+from lavra.quantize.scheme import SCHEMES
+from lavra.quantize.swap import quantize_model
 from lavra.runs.finetune import finetune, prepare
 from lavra.tasks.classify import CLASSIFY
 from lavra.tasks.learning.settings import FinetuneConfig
 from lavra.tasks.table import all_tasks, task_named
+from lavra.tokens.tokenizer import Tokenizer
 from lavra.train.hooks import CallbackHook, read_metrics
 from lavra.train.loop import train
 from tests.runs.tasks import METHODS, base_folder, rows, write
@@ -258,6 +263,50 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
 def test_contradictory_flags_are_refused(tmp_path, kind, family, settings, words):
     with pytest.raises(ConfigError, match=words):
         run(tmp_path, kind, family, **settings)
+
+
+def packed_base(folder, scheme, family="bert"):
+    model, _ = load_checkpoint(base_folder(folder / "floats", family))
+    quantize_model(model, SCHEMES[scheme])
+    save_quantized(model, folder / "packed")
+    Tokenizer.load(folder / "floats").save(folder / "packed")
+    return folder / "packed"
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int8-dynamic", "int4"])
+def test_packed_weights_are_refused_whole_and_learn_by_lora(tmp_path, scheme):
+    base = packed_base(tmp_path, scheme)
+    data = write(tmp_path / "data.jsonl", rows("classify"))
+    settings = {"batch_size": 16, "epochs": 8.0, "heldout_fraction": 0.2}
+    with pytest.raises(
+        ConfigError, match=rf"packed integers \({scheme}\).*set `method` to lora.*or finetune the float"
+    ):
+        prepare(FinetuneConfig(task=CLASSIFY, data=data, **settings), base)
+    asked = FinetuneConfig(task=CLASSIFY, data=data, method=METHODS["lora"], learning_rate=1e-2, **settings)
+    result = finetune(prepare(asked, base), tmp_path / "made", quiet)
+    assert result.after.value > max(0.8, result.before.value)
+    found = lavra.predict(str(tmp_path / "made"), ["the film was lovely and great", "the day was awful and sad"])
+    assert [one.label for one in found] == ["yes", "no"]
+
+
+def test_the_command_line_replaces_a_stopped_run_of_other_settings(tmp_path, capsys):
+    from lavra.cli.main import main
+
+    data, base = write(tmp_path / "data.jsonl", rows("classify")), base_folder(tmp_path / "base")
+    config = FinetuneConfig(task=CLASSIFY, data=data, steps=6, save_every=2)
+
+    def kill(step, done, *_):
+        if step == "train" and done == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        finetune(prepare(config, base), tmp_path / "ws" / "models" / "mine", kill)
+    common = ["finetune", str(base), "--task", "classify", "--data", str(data), "--workspace", str(tmp_path / "ws")]
+    again = [*common, "--steps", "2", "--name", "mine"]
+    assert main(again) == 1
+    assert "num_steps: 6 -> 2); use those, or start in another folder; or set --replace" in capsys.readouterr().err
+    assert main([*again, "--replace"]) == 0
+    assert [path.name for path in (tmp_path / "ws" / "models").glob("*mine*")] == ["mine"]
 
 
 def test_the_command_line(tmp_path, capsys):

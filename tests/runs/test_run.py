@@ -6,8 +6,8 @@ import pytest
 from torch import nn
 
 from lavra.base.card import read_card
-from lavra.base.errors import ResumeError
-from lavra.runs.run import NewFolder, carry_out, parent_ids, refuse_other_start
+from lavra.base.errors import OtherRunError, ResumeError
+from lavra.runs.run import NewFolder, carry_out, carry_out_into, parent_ids, refuse_other_start
 from lavra.train.checkpoint import checkpoint_folders
 from lavra.train.hooks import read_metrics
 from tests.runs.toy import STEPS, TRAIN, Linear, StoppedError, Tens, away, made, quiet, same, stop_at, weights
@@ -90,6 +90,31 @@ def test_other_settings_are_refused(tmp_path):
         carry_out(made(), folder, stop_at(5))
     with pytest.raises(ResumeError, match="other settings"):
         carry_out(made(train=replace(TRAIN, num_steps=9)), folder, quiet)
+
+
+@pytest.mark.parametrize("other", ["settings", "start"])
+def test_replacing_deletes_a_stopped_run_that_is_another(tmp_path, other, caplog):
+    """The model is that of a run into an empty folder."""
+
+    def wanted():
+        return made(Linear(seed=1)) if other == "start" else made(train=replace(TRAIN, num_steps=9))
+
+    carry_out(wanted(), NewFolder(tmp_path / "whole"), quiet)
+    with pytest.raises(StoppedError):
+        carry_out(made(), NewFolder(tmp_path / "made"), stop_at(5))
+    with pytest.raises(OtherRunError, match="or set `replace`, which deletes the stopped run"):
+        carry_out_into(wanted(), tmp_path / "made", quiet)
+    assert carry_out_into(wanted(), tmp_path / "made", quiet, replace=True).train.resumed_from == 0
+    assert "that stopped run is deleted" in caplog.text
+    assert same(weights(tmp_path / "made"), weights(tmp_path / "whole"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "whole"]
+
+
+def test_replacing_goes_on_with_the_same_run(tmp_path, caplog):
+    with pytest.raises(StoppedError):
+        carry_out_into(made(), tmp_path / "made", stop_at(5), replace=True)
+    assert carry_out_into(made(), tmp_path / "made", quiet, replace=True).train.resumed_from == 3
+    assert "deleted" not in caplog.text
 
 
 def test_a_start_without_checkpoints_binds_no_later_run(tmp_path):
