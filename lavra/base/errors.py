@@ -142,7 +142,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "; did you mean 'budget'?"
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    same = [one for one in names if one.casefold() == name.strip().casefold()]
+    close = same or difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known: {', '.join(names)}"

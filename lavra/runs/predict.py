@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from lavra.base.errors import ConfigError, InputError
+from lavra.base.errors import ConfigError, InputError, nearest
 from lavra.base.ports import Predictor, Progress
 from lavra.base.predictions import Prediction
 from lavra.base.tasks import Problem
@@ -106,7 +106,7 @@ def label_scores(headed: HeadedModel, samples: Sequence[Sample]) -> tuple[Scores
     if task.form.has_problem and head.problem is not Problem.REGRESSION:
         unknown = sorted({str(label) for sample in known for label in task.labels(sample)} - set(head.labels))
         if unknown:
-            return None, f"nothing is scored: label {unknown[0]!r} is not the model's ({', '.join(head.labels)})"
+            return None, f"nothing is scored: label {unknown[0]!r} is not the model's{nearest(unknown[0], head.labels)}"
     try:
         return score_task(headed, known), ""
     except InputError as error:

@@ -152,7 +152,13 @@ def test_labels_are_not_needed(predict, folders, tmp_path):
 def test_labels_the_model_does_not_know_are_said(predict, folders, tmp_path):
     out, said = predict(folders["classify"], "--input", labelled(tmp_path, ("yes", "perhaps")))
     assert len(lines_of(out)) == 9
-    assert "nothing is scored: label 'perhaps' is not the model's (no, maybe, yes)" in said
+    assert "nothing is scored: label 'perhaps' is not the model's; known: maybe, no, yes" in said
+
+
+@pytest.mark.parametrize("label", ["Maybe", "MAYBE", "mabye"])
+def test_the_label_that_was_meant_is_named(predict, folders, tmp_path, label):
+    _, said = predict(folders["classify"], "--input", labelled(tmp_path, ("yes", label)))
+    assert f"nothing is scored: label {label!r} is not the model's; did you mean 'maybe'?" in said
 
 
 def test_overlong_lines_are_named_or_cut_and_counted(predict, folders, tmp_path):

@@ -6,6 +6,7 @@ only be counted as an error, so it is named before anything is trained.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -144,6 +145,28 @@ def conflicting_labels(samples: Iterable[Sample]) -> list[DataIssue]:
             remedy = "decide which label is right; a model cannot learn both"
             found.append(DataIssue(place=sample.place, what=what, remedy=remedy, dropped=False))
     return found
+
+
+def labels_alike(samples: Sequence[Sample]) -> list[DataIssue]:
+    """An issue for each sample with a label that differs from a more frequent one only in capitals or blanks."""
+    texts = [sample for sample in samples if isinstance(sample, TextSample)]
+    counts = Counter(name for sample in texts for name in names_of(sample.label))
+    usual: dict[str, str] = {}  # the most frequent spelling; of equally frequent ones, the first
+    for name, _ in counts.most_common():
+        usual.setdefault(_bare(name), name)
+    found = []
+    for sample in texts:
+        for name in names_of(sample.label):
+            if usual[_bare(name)] != name:
+                what = f"the label {name!r} differs from {usual[_bare(name)]!r} only in capitals or blanks"
+                remedy = "write both alike if they mean one; they are learnt as two labels"
+                found.append(DataIssue(place=sample.place, what=what, remedy=remedy, dropped=False))
+                break
+    return found
+
+
+def _bare(name: str) -> str:
+    return "".join(name.casefold().split())
 
 
 def _as_set(label: Label | None) -> Label | frozenset[str] | None:

@@ -14,7 +14,7 @@ from lavra.base.errors import InputError
 from lavra.base.tasks import Problem
 from lavra.data.batch import Purpose, generator
 from lavra.data.labelled.columns import column_roles
-from lavra.data.labelled.labels import conflicting_labels, unseen_labels
+from lavra.data.labelled.labels import conflicting_labels, labels_alike, unseen_labels
 from lavra.data.labelled.problems import DataReport, data_report
 from lavra.data.labelled.reading import read_samples
 from lavra.data.labelled.samples import DataIssue, Sample, SampleSet, TextSample
@@ -118,7 +118,7 @@ def read_labelled(config: SupervisedConfig) -> Labelled:
         problem=problem,
         train_set=train_set,
         heldout_set=heldout_set,
-        issues=tuple(conflicting_labels(train_set.samples)),
+        issues=(*labels_alike(train_set.samples), *conflicting_labels(train_set.samples)),
         heldout_issues=tuple(unseen),
         origin=origin,
     )

@@ -10,6 +10,7 @@ from lavra.data.labelled.labels import (
     conflicting_labels,
     infer_problem,
     label_set,
+    labels_alike,
     tag_set,
     unseen_labels,
 )
@@ -68,3 +69,10 @@ def test_equal_texts_with_unequal_labels_are_reported_and_kept() -> None:
     found = conflicting_labels([*samples("a", "a", "b", text="same"), *samples(("x", "y"), ("y", "x"), text="many")])
     assert [(one.place.line, one.dropped) for one in found] == [(3, False)]
     assert "'b', and 'a' at f:1" in found[0].what
+
+
+def test_labels_that_differ_only_in_capitals_or_blanks_are_reported_and_kept() -> None:
+    found = labels_alike(samples("neutral", "NEUTRAL", "neutral", "good", "Neutral ", "bad", None, ("good", "Good")))
+    assert [(one.place.line, one.dropped) for one in found] == [(2, False), (5, False), (8, False)]
+    assert found[0].what == "the label 'NEUTRAL' differs from 'neutral' only in capitals or blanks"
+    assert labels_alike(samples("a", "b", 1.0)) == []
