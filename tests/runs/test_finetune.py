@@ -303,7 +303,7 @@ def test_the_command_line_replaces_a_stopped_run_of_other_settings(tmp_path, cap
         finetune(prepare(config, base), tmp_path / "ws" / "models" / "mine", kill)
     common = ["finetune", str(base), "--task", "classify", "--data", str(data), "--workspace", str(tmp_path / "ws")]
     again = [*common, "--steps", "2", "--name", "mine"]
-    assert main(again) == 1
+    assert main(again) == 2
     assert "num_steps: 6 -> 2); use those, or start in another folder; or set --replace" in capsys.readouterr().err
     assert main([*again, "--replace"]) == 0
     assert [path.name for path in (tmp_path / "ws" / "models").glob("*mine*")] == ["mine"]
