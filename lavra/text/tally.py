@@ -7,7 +7,7 @@ nothing is dropped, repaired or skipped without a line here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,11 +42,13 @@ class Tally:
 
     Attributes:
         files_read: files that gave their text, wholly or up to a damaged place.
+        files_in_part: files that gave text up to a damaged place; they are in `files_read` and in `files_skipped`.
         files_skipped: files that gave no text, by reason; a damaged file that gave some rows is here too.
         rows_skipped: rows of jsonl, csv and parquet files that gave no document, by reason.
         file_issues: defects of files that were read nevertheless, by reason.
-        encodings: files by the encoding they were read in.
-        encoding_issues: repairs to make text valid, by reason.
+        encodings: texts by the encoding they were read in: files, or the texts in a file that holds several (the
+            chapters of a book, the mails of a mailbox).
+        encoding_issues: repairs to make text valid, by reason.  Files that gave no text are in none of these three.
         documents_read: documents the readers made.
         bytes_read: their size as UTF-8.
         documents_cut: files or rows that were longer than a document may be and were cut into several.
@@ -61,6 +63,7 @@ class Tally:
     """
 
     files_read: int = 0
+    files_in_part: int = 0
     files_skipped: Counter[str] = field(default_factory=Counter)
     rows_skipped: Counter[str] = field(default_factory=Counter)
     file_issues: Counter[str] = field(default_factory=Counter)
@@ -77,20 +80,30 @@ class Tally:
     on_skip: SkipListener | None = None
     on_read: ReadListener | None = None
     _file_start: tuple[int, int] = (0, 0)
+    _mended_before: Sequence[Counter[str]] = ()
 
     def open_file(self) -> None:
         """Begin a file: the documents read from here to `close_file` are its documents."""
         self.facts.clear()
         self._file_start = (self.documents_read, self.bytes_read)
+        self._mended_before = [counter.copy() for counter in self._mended]
 
     @property
     def file_documents(self) -> int:
         """Number of documents of the file being read, so far."""
         return self.documents_read - self._file_start[0]
 
+    @property
+    def _mended(self) -> tuple[Counter[str], ...]:
+        return self.file_issues, self.encodings, self.encoding_issues
+
     def close_file(self, source: str, reader: str) -> None:
-        """End the file; a file that gave documents is passed to `on_read`."""
-        if self.on_read is not None and self.file_documents:
+        """End the file: one that gave documents is passed to `on_read`, one that gave none counts as not mended."""
+        if not self.file_documents:
+            for counter, before in zip(self._mended, self._mended_before, strict=True):
+                counter.clear()
+                counter.update(before)
+        elif self.on_read is not None:
             num_bytes = self.bytes_read - self._file_start[1]
             facts = dict(self.facts)
             self.on_read(
@@ -113,7 +126,11 @@ class Tally:
     def as_counts(self) -> dict[str, Any]:
         """The counts as plain nested dictionaries, ready for JSON."""
         return {
-            "files": {"read": self.files_read, "skipped": dict(self.files_skipped)},
+            "files": {
+                "read": self.files_read,
+                "in_part": self.files_in_part,
+                "skipped": dict(self.files_skipped),
+            },
             "rows_skipped": dict(self.rows_skipped),
             "file_troubles": dict(self.file_issues),
             "encodings": dict(self.encodings),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lavra.base.errors import InputError
 from lavra.base.types import Document
-from lavra.text.sources.reading import ReadConfig
-from lavra.text.sources.source import FolderSource, MemorySource, as_source
+from lavra.text.sources.reading import ReadConfig, UnreadableError, make_document
+from lavra.text.sources.source import FolderSource, MemorySource, as_source, read_or_skip
 from lavra.text.sources.stdlib import stdlib_source
 from lavra.text.tally import Tally
 
@@ -218,3 +219,31 @@ def test_a_fingerprint_of_files_that_come_and_go(tmp_path: Path) -> None:
     (tmp_path / "t" / "b.txt").unlink()
     object.__setattr__(source, "files", lambda tally: iter(files))
     assert source.fingerprint() != before
+
+
+def test_encodings_and_repairs_are_counted_of_files_that_gave_text_alone(tmp_path: Path) -> None:
+    latin = "não é só isso, João".encode("cp1252")
+    fill(tmp_path / "t", {"a.txt": "text", "b.txt": latin, "c.jsonl": '{"other": 1}', "d.csv": b"id,caf\xe9\n1,2\n"})
+    fill(tmp_path / "t", {"damaged.pdf": b"%PDF-1.4\n1 0 obj\n<< /T"})
+    _, tally = read(tmp_path / "t")
+    assert tally.files_read == 2
+    assert tally.encodings == {"utf-8": 1, "cp1252": 1}
+    assert tally.encoding_issues == {"not utf-8, read as windows-1252": 1}
+    assert not tally.file_issues
+    assert sum(tally.files_skipped.values()) == 3
+
+
+def test_a_file_that_gave_text_up_to_a_damaged_place_is_read_and_skipped_and_counted_as_both(tmp_path: Path) -> None:
+    fill(tmp_path / "t", {"a.txt": "text"})
+    tally = Tally()
+    (file,) = FolderSource(path=tmp_path / "t").files(tally)
+
+    def reading() -> Iterator[Document]:
+        tally.encodings["utf-8"] += 1
+        yield make_document(file, "first", "1", tally)
+        raise UnreadableError("damaged", "row 2")
+
+    assert len(list(read_or_skip(file, reading(), tally))) == 1
+    files = tally.as_counts()["files"]
+    assert files == {"read": 1, "in_part": 1, "skipped": {"damaged": 1}}
+    assert tally.encodings == {"utf-8": 1}

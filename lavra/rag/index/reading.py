@@ -196,7 +196,9 @@ class SourceReader:
         for name, (number, _) in before.items():
             if name not in seen:
                 self._writer.retire(number)
-        issues = tally.rows_skipped + tally.file_issues + tally.encoding_issues
+        issues = tally.file_issues + tally.encoding_issues
+        if tally.file_documents:  # of a file that gave none, the reason says what its rows lacked
+            issues += tally.rows_skipped
         self._found.skipped += [_skipped(*one) for one in skipped]
         self._found.issues.update(issues)
         if any(reason in _RETRIED for _, reason, _ in skipped) or _changed(file):

@@ -192,6 +192,8 @@ def accounted(file: File, read: Iterator[_Item], tally: Tally) -> Iterator[_Item
         if not tally.file_documents:
             raise UnreadableError("no text in it", _counted(tally.rows_skipped - rows))
     except _TROUBLES:
+        tally.files_read += tally.file_documents > 0
+        tally.files_in_part += tally.file_documents > 0
         tally.close_file(file.source, file.reader)
         raise
     if _state(file.path) != before:

@@ -16,6 +16,7 @@ from lavra.rag.index.open import open_index
 from lavra.rag.index.update import update_index
 from lavra.rag.stores.config import StoreConfig, StoreKind
 from tests.rag.index.toys import content, toy_config, toy_encoder, update, write
+from tests.text.made import make_pdf
 
 WORDS = ("lagoon", "harbour", "red", "the", "lamp", "eleições", "água", "north", "wind", "stone")
 PARAGRAPH = st.lists(st.sampled_from(WORDS), min_size=1, max_size=25).map(" ".join)
@@ -225,3 +226,12 @@ def test_an_encoder_that_gives_no_vector_is_an_error(tmp_path, docs):
     encoder._embedder = Broken()
     with pytest.raises(InputError, match="a vector that is zero or not finite for 'the red harbour'"):
         update(tmp_path / "index", docs, encoder)
+
+
+def test_a_file_that_gave_no_text_is_skipped_and_not_mended(tmp_path):
+    docs = write(tmp_path / "docs", {"a.txt": "the lamp"})
+    (docs / "damaged.pdf").write_bytes(b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R")
+    make_pdf(docs / "scan.pdf", [[], []])
+    report = update(tmp_path / "index", docs, toy_encoder())
+    assert sorted(one.name for one in report.skipped) == ["docs/damaged.pdf", "docs/scan.pdf"]
+    assert not report.issues
