@@ -6,7 +6,6 @@ import argparse
 import importlib
 import importlib.util
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,13 +36,12 @@ def run(args: argparse.Namespace) -> int:
         take_part(workers)
         return 0
     workspace = read_workspace(args)
-    began = time.monotonic()
     with meter(Unit.THINGS) as progress:
         result = run_named(config, workspace, args.name, progress, workers=workers, allow_drift=args.allow_drift)
     if args.json:
         print_json(_plain(result))
     else:
-        _show(result, config, time.monotonic() - began, args.name)
+        _show(result, config, args.name)
     if args.serve or (args.serve is None and sys.stdout.isatty() and not args.json):
         _serve(result, args.name)
     return 0
@@ -78,7 +76,7 @@ def _plain(result: UpResult) -> dict[str, object]:
     }
 
 
-def _show(result: UpResult, config: UpConfig, seconds: float, name: str | None) -> None:
+def _show(result: UpResult, config: UpConfig, name: str | None) -> None:
     print(f"\n{result.verdict}\n")
     print(f"model    {result.model}")
     if result.adapter is not None:
@@ -86,15 +84,29 @@ def _show(result: UpResult, config: UpConfig, seconds: float, name: str | None) 
     if result.index is not None:
         print(f"index    {result.index}")
     print(f"report   {result.report}")
-    print(f"time     {format_duration(seconds)}, of which {format_duration(result.compile_seconds)} compiling")
+    print(f"time     {_time(result, config)}")
     if result.index is not None:
-        print(f"ask      {command('ask', _question(result), '--index', result.index)}")
+        label, asked = _suggestion(result)
+        print(f"{label:<9}{command('ask', asked, '--index', result.index)}")
     writes = config.kind is not Kind.ENCODER
     print(f"next     {after_writing(Path(name) if name else result.model, result.beginning, writes=writes)}")
 
 
-def _question(result: UpResult) -> str:
-    """A question that the index answers, if the stage found such a question."""
+def _time(result: UpResult, config: UpConfig) -> str:
+    """The time of this run's stages, as in the report."""
+    now, work = (sum(getattr(stage, which) for stage in result.stages) for which in ("seconds", "work_seconds"))
+    before = f" (the work behind all stages took {format_duration(work)})" if work - now >= 1 else ""
+    return (
+        f"{format_duration(now)} in all stages{before}, of which {format_duration(result.compile_seconds)} compiling; "
+        f"the budget of {format_duration(config.budget)} is for training alone"
+    )
+
+
+def _suggestion(result: UpResult) -> tuple[str, str]:
+    """A label and a question that the index answers; where only titles and words were answered, words to look for."""
     stage = next((one.result for one in result.stages if one.stage == "index"), None)
     shown = stage.examples if isinstance(stage, IndexResult) else ()
-    return shown[0].question if shown else "your question"
+    asked = next((one.question for one in shown if one.question.endswith("?")), None)
+    if asked is None and shown:
+        return "look for", shown[0].question
+    return "ask", asked or "your question"

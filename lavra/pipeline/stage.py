@@ -75,6 +75,7 @@ class Stage(Generic[Result]):
         figures: the base class of its result whose fields are the card's metrics.  The runner adds `seconds`, unless
             they have it: a stage that resumed knows the time of all its sessions.
         section: renders its result for the report (see `shown`).
+        note: a clause about its result for the line that says the stage is done or reused; empty for none.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Stage(Generic[Result]):
     result: type | None = None
     figures: type | None = None
     section: Callable[[Result], Section] | None = None
+    note: Callable[[Result], str] | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", self.name):
@@ -120,7 +122,7 @@ class StageOutcome:
         card: card of the artifact.
         reused: whether the artifact existed already.
         seconds: time of this run (the look-up, when reused).
-        work_seconds: time of the work when the artifact was made.
+        work_seconds: time of the work when the artifact was made, in all sessions where it was resumed.
         result: result of the stage; only its figures where no result file can be read.
         section: its section of the report.
     """
@@ -236,7 +238,7 @@ def _make_or_find(
     found = _find(stage, key, folder)
     if found is not None:
         outcome = _outcome(stage, folder, *found, reused=True, start=start)
-        emit("stage.reused", stage=stage.name, folder=str(folder), **place)
+        emit("stage.reused", stage=stage.name, folder=str(folder), note=_note(stage, outcome.result), **place)
         return outcome
     try:
         made = _make(stage, key, folder, workspace, parents)
@@ -245,7 +247,8 @@ def _make_or_find(
         raise
     outcome = _outcome(stage, folder, *made, reused=False, start=start)
     skipped = outcome.card.metrics.get("skipped", "")
-    emit("stage.done", stage=stage.name, folder=str(folder), seconds=outcome.seconds, skipped=skipped, **place)
+    told = {"skipped": skipped, "note": _note(stage, outcome.result)}
+    emit("stage.done", stage=stage.name, folder=str(folder), seconds=outcome.seconds, **told, **place)
     return outcome
 
 
@@ -332,13 +335,14 @@ def _write_stage_card(
 
 def _outcome(stage: AnyStage, folder: Path, card: Card, result: object, *, reused: bool, start: float) -> StageOutcome:
     seconds = time.monotonic() - start
+    work = float(card.metrics.get("seconds", seconds))
     return StageOutcome(
         stage=stage.name,
         folder=folder,
         card=card,
         reused=reused,
         seconds=seconds,
-        work_seconds=float(card.metrics.get("seconds", seconds)),
+        work_seconds=work if reused else max(work, seconds),
         result=result,
         section=_section(stage, folder, result),
     )
@@ -351,6 +355,13 @@ def _section(stage: AnyStage, folder: Path, result: object) -> Section | None:
     if stage.section is None or stage.result is None or not isinstance(result, (stage.result, Skipped)):
         return None
     return stage.section(result)
+
+
+def _note(stage: AnyStage, result: object) -> str:
+    """The stage's note on its result; empty where it has none, or where the result has an earlier form."""
+    if stage.note is None or stage.result is None or not isinstance(result, stage.result):
+        return ""
+    return stage.note(result)
 
 
 def _check_order(stages: Sequence[AnyStage]) -> None:

@@ -257,7 +257,11 @@ def _headline(evaluate: StageOutcome) -> Fact:
 
 def _time_fact(outcomes: Sequence[StageOutcome], compile_seconds: float) -> Fact:
     work = sum(outcome.work_seconds for outcome in outcomes)
-    return Fact(label="Time", value=format_duration(work), note=f"{format_duration(compile_seconds)} of it compiling")
+    return Fact(
+        label="Time",
+        value=format_duration(work),
+        note=f"in all stages, {format_duration(compile_seconds)} of it compiling",
+    )
 
 
 def _report(verdict: str, facts: tuple[Fact, ...], outcomes: Mapping[str, StageOutcome], sections: Path) -> Report:

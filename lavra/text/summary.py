@@ -40,7 +40,8 @@ def split_sentence(split: Mapping[str, Any]) -> str:
     what = "whole documents"
     if split["divided"]:
         longer = "1 document" if split["divided"] == 1 else f"{split['divided']:,} documents"
-        what = f"sections of {longer} longer than the held-out side, which are trained on too"
+        their = "its" if split["divided"] == 1 else "their"
+        what = f"sections of {longer} too long to be held out whole; {their} other sections are trained on, these never"
     return f"{split['share']:.1%} of the bytes held out ({asked}): {what}"
 
 

@@ -156,11 +156,13 @@ def _stage_line(name: str, fields: Mapping[str, Any]) -> str | None:
     head = f"[{fields['index']}/{fields['total']}] {fields['stage']}"
     if name == "stage.start":
         return f"{head} …"
+    note = f"; {fields['note']}" if fields.get("note") else ""
     if name == "stage.reused":
-        return f"{head}: unchanged, reused"
+        return f"{head}: unchanged, reused{note}"
     if fields.get("skipped"):
         return f"{head}: skipped: {fields['skipped']}"
-    return f"{head}: {'done in' if name == 'stage.done' else 'stopped after'} {format_duration(fields['seconds'])}"
+    how = "done in" if name == "stage.done" else "stopped after"
+    return f"{head}: {how} {format_duration(fields['seconds'])}{note}"
 
 
 def _in_notebook() -> bool:

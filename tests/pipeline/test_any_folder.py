@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
 from dataclasses import fields
@@ -18,11 +19,20 @@ from lavra.pipeline.settings import UpConfig
 from lavra.pipeline.stage import StageOutcome, run_stages
 from lavra.pipeline.stages.evaluate import EvaluateResult
 from lavra.pipeline.stages.planning import PlanResult
-from lavra.pipeline.stages.prepare import CorpusResult, corpus_stage, fitting_vocabulary, prepare_stages
+from lavra.pipeline.stages.prepare import (
+    CorpusFiles,
+    CorpusResult,
+    UnusedFile,
+    corpus_stage,
+    fitting_vocabulary,
+    prepare_stages,
+    unused_note,
+)
 from lavra.pipeline.stages.pretrain import PretrainResult
 from lavra.pipeline.up import run_up
 from lavra.text.corpus import Corpus
 from lavra.train.config import TrainConfig
+from lavra.verbs.meter import stages_shown
 from tests.pipeline.folders import FOLDERS, make_folder, prose
 from tests.pipeline.taught import silent
 
@@ -195,7 +205,9 @@ def test_the_corpus_says_how_it_was_split(tmp_path: Path) -> None:
     folder = make_folder("one book", tmp_path / "text")
     (outcome,) = run_stages([corpus_stage(UpConfig(text=folder), silent)], Workspace.open(tmp_path / "w"))
     result = outcome.result_as(CorpusResult)
-    assert "sections of 1 document longer than the held-out side, which are trained on too" in result.split
+    assert result.split.endswith(
+        "sections of 1 document too long to be held out whole; its other sections are trained on, these never"
+    )
     assert result.files.num_used == 1
 
 
@@ -204,3 +216,35 @@ def test_a_folder_without_text_says_what_it_found(tmp_path: Path) -> None:
     (tmp_path / "t" / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(InputError, match="no document is left of 0 read"):
         made(UpConfig(text=tmp_path / "t"), tmp_path / "w")
+
+
+def shown(folder: Path, workspace: Path) -> str:
+    """The line that says the corpus is there."""
+    stream = io.StringIO()
+    with stages_shown(stream):
+        made(UpConfig(text=folder), workspace)
+    return stream.getvalue().splitlines()[-1]
+
+
+def test_the_line_of_the_corpus_counts_the_files_that_were_not_used(tmp_path: Path) -> None:
+    folder = make_folder("ten notes", tmp_path / "text")
+    assert "not used" not in shown(folder, tmp_path / "all")
+    (folder / "none.txt").touch()
+    line = shown(folder, tmp_path / "one")
+    assert line.endswith("; 1 of 11 files was not used: the report lists each with its reason")
+    (folder / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    for became in ("done in", "unchanged, reused"):
+        line = shown(folder, tmp_path / "two")
+        assert became in line
+        assert line.endswith("; 2 of 12 files were not used: the report lists each with its reason")
+    for number in range(20):
+        (folder / f"none{number}.txt").touch()
+    assert shown(folder, tmp_path / "many").endswith(
+        "; 22 of 32 files were not used: the report lists 12, with reasons"
+    )
+
+
+def test_a_file_that_was_read_in_part_is_counted_once() -> None:
+    one = UnusedFile(name="t/a.csv", reason="damaged csv", detail="after 3 documents")
+    files = CorpusFiles(used=(), unused=(one,), num_used=3, num_unused=1, num_found=3)
+    assert unused_note(files) == ("1 of 3 files was not used or only in part: the report lists each with its reason")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lavra.base.errors import InputError
-from lavra.base.retrieval import Question
+from lavra.base.retrieval import Answer, AnswerMode, Question
 from lavra.pipeline.index_encoders import Encoders, FusedScores, choose_encoder
 from lavra.pipeline.results import Skipped
 from lavra.pipeline.sections.index import index_section
@@ -19,6 +19,7 @@ from lavra.pipeline.stages.index import index_stage
 from lavra.rag.answering.answerer import DocumentAnswerer
 from lavra.rag.index.encoder import EncoderIdentity, NamedEmbedder
 from lavra.rag.index.open import open_index
+from lavra.rag.questions.question import MadeQuestion, QuestionKind
 from lavra.rag.retrievers.build import build_retriever
 from lavra.text.chunking.tokens import word_tokens
 from lavra.text.corpus import Corpus
@@ -179,3 +180,19 @@ def test_an_encoder_that_reads_little_reads_the_beginnings_of_chunks() -> None:
     assert many.embedder.max_tokens == 256
     assert read == [201, 2]
     assert "first 256" not in many.why
+
+
+def test_one_of_the_questions_shown_has_a_question_mark_where_any_has() -> None:
+    def made(question: str, kind: QuestionKind) -> tuple[MadeQuestion, Answer]:
+        asked = MadeQuestion(question=question, document="a.txt", start=0, end=1, answer="x", kind=kind)
+        return asked, Answer(text="x", mode=AnswerMode.EXTRACTIVE)
+
+    topics = [made(f"honey bees {number}", QuestionKind.TOPIC) for number in range(3)]
+    blank = made("Who named it?", QuestionKind.BLANK)
+    assert [one.question for one, _ in index_module._best([blank, *topics])] == [
+        "honey bees 0",
+        "honey bees 1",
+        "Who named it?",
+    ]
+    assert index_module._best(topics) == topics
+    assert index_module._best([]) == []

@@ -135,6 +135,7 @@ def test_stages_are_shown_as_they_go(capsys: pytest.CaptureFixture[str]) -> None
         emit("stage.done", folder="x", seconds=61.0, **place)
         emit("stage.done", folder="x", seconds=0.1, skipped="no text to measure", **place)
         emit("stage.reused", folder="x", **place)
+        emit("stage.reused", folder="x", note="1 of 2 files was not used", **place)
         emit("stage.failed", error=OSError(), seconds=0.5, **place)
         emit("train.step", step=3)
     emit("stage.start", **place)
@@ -143,6 +144,7 @@ def test_stages_are_shown_as_they_go(capsys: pytest.CaptureFixture[str]) -> None
         "[1/2] corpus: done in 1m 01s",
         "[1/2] corpus: skipped: no text to measure",
         "[1/2] corpus: unchanged, reused",
+        "[1/2] corpus: unchanged, reused; 1 of 2 files was not used",
         "[1/2] corpus: stopped after 0.5s",
     ]
     assert capsys.readouterr().out == ""

@@ -34,7 +34,7 @@ def timings_section(
     columns = ("stage", "this time", "work took", "of the budget", "artifact")
     return Section(
         title="Stages",
-        summary=_summary(outcomes) + _unused(outcomes, given, budget),
+        summary=_summary(outcomes) + _budget(budget) + _unused(outcomes, given, budget),
         blocks=(Table(columns=columns, rows=tuple(rows)),),
     )
 
@@ -51,6 +51,11 @@ def _summary(outcomes: Sequence[StageOutcome]) -> str:
         f"This run took {format_duration(now)}; {num_reused} of {len(outcomes)} stages were reused, "
         f"and the work behind all of them took {format_duration(work)}."
     )
+
+
+def _budget(budget: float) -> str:
+    """A sentence on the part of the time that the budget is for; empty where there was no budget."""
+    return f" The budget of {format_duration(budget)} is for the training stages alone." if budget else ""
 
 
 def _unused(outcomes: Sequence[StageOutcome], given: Mapping[str, float], budget: float) -> str:

@@ -174,7 +174,7 @@ def _result(
     both = list(zip(asked, answers, strict=True))
     answered = [(question, answer) for question, answer in both if not answer.abstained]
     right = [pair for pair in answered if pair[0].document in {one.document for one in pair[1].citations}]
-    best = sorted(right or answered, key=lambda pair: _KINDS.index(pair[0].kind))[:_SHOWN]
+    best = _best(right or answered)
     skipped: dict[str, int] = {}
     for one in report.skipped:
         skipped[one.reason] = skipped.get(one.reason, 0) + 1
@@ -193,6 +193,19 @@ def _result(
         examples=tuple(_shown(question.question, answer) for question, answer in best),
         seconds=seconds,
     )
+
+
+def _best(pairs: Sequence[tuple[MadeQuestion, Answer]]) -> list[tuple[MadeQuestion, Answer]]:
+    """The pairs to show, the best kinds first; where one has a question mark, one of those shown has it."""
+    ordered = sorted(pairs, key=lambda pair: _KINDS.index(pair[0].kind))
+    shown, others = ordered[:_SHOWN], ordered[_SHOWN:]
+    if not any(_is_question(pair) for pair in shown):
+        shown[-1:] = next(([pair] for pair in others if _is_question(pair)), shown[-1:])
+    return shown
+
+
+def _is_question(pair: tuple[MadeQuestion, Answer]) -> bool:
+    return pair[0].question.endswith("?")
 
 
 def _shown(question: str, answer: Answer) -> ShownAnswer:

@@ -83,12 +83,14 @@ class CorpusFiles:
         unused: some of the unused files.
         num_used: number of all used files.
         num_unused: number of all unused files.
+        num_found: number of all files, each once; 0 in a result of a version that did not count them.
     """
 
     used: tuple[UsedFile, ...]
     unused: tuple[UnusedFile, ...]
     num_used: int
     num_unused: int
+    num_found: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,17 +187,41 @@ def corpus_stage(config: UpConfig, progress: Progress) -> Stage[CorpusResult]:
         config=to_mapping(settings),
         inputs={"text": source.fingerprint()},
         result=CorpusResult,
+        note=_note if config.text is not None else None,  # of the library, lavra itself left files out
     )
 
 
+def _note(result: CorpusResult) -> str:
+    """A clause on the files that were not used; empty where all were."""
+    return unused_note(result.files)
+
+
+def unused_note(files: CorpusFiles) -> str:
+    """A clause with the number of files that were not used, and where their reasons stand; empty where all were used.
+
+    Args:
+        files: the used and unused files; a file that was read up to a damaged place is both.
+    """
+    if not files.num_unused:
+        return ""
+    number = f"{files.num_unused:,} of {files.num_found:,}" if files.num_found else f"{files.num_unused:,}"
+    what = "file" if max(files.num_unused, files.num_found) == 1 else "files"
+    how = " or only in part" if 0 < files.num_found < files.num_used + files.num_unused else ""
+    were = "was" if files.num_unused == 1 else "were"
+    listed = "each with its reason" if len(files.unused) == files.num_unused else f"{len(files.unused)}, with reasons"
+    return f"{number} {what} {were} not used{how}: the report lists {listed}"
+
+
 def _files(corpus: Corpus) -> CorpusFiles:
-    """A few files by name."""
+    """A few files by name, and the number of all."""
     table = corpus.file_table(_NAMED_FILES)
+    num_both = corpus.counts["files"].get("in_part", 0)  # in the table as a used and as an unused file
     return CorpusFiles(
         used=tuple(UsedFile(name=one.source, documents=one.documents, bytes=one.bytes) for one in table.used),
         unused=tuple(UnusedFile(name=one.source, reason=one.reason, detail=one.detail) for one in table.unused),
         num_used=table.num_used,
         num_unused=table.num_unused,
+        num_found=table.num_used + table.num_unused - num_both,
     )
 
 
