@@ -119,7 +119,7 @@ def test_it_ends_with_a_command_that_has_words_of_held_out_text(made, text: Path
         ("llama", ["lavra", "generate", str(result.model), result.beginning]),
         ("bert", ["lavra", "serve", str(result.model)]),
     ):
-        up._show(result, settings(text, family=family), 1.0, None)
+        up._show(result, settings(text, family=family), None)
         *_, ask, last = capsys.readouterr().out.splitlines()
         assert shlex.split(last.removeprefix("next")) == wanted
         assert shlex.split(ask)[1:3] + shlex.split(ask)[4:] == ["lavra", "ask", "--index", str(result.index)]

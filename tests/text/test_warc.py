@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import tracemalloc
@@ -216,6 +217,7 @@ def test_memory_is_that_of_one_page(tmp_path: Path) -> None:
 
     def peak(number: int) -> int:
         path = archive(tmp_path / f"{number}.warc.gz", [body] * number)
+        gc.collect()  # else a collection of what other tests left may fall into one measurement only
         tracemalloc.start()
         for _ in FileSource(path=path).documents(ReadConfig(), Tally()):
             pass
@@ -224,7 +226,7 @@ def test_memory_is_that_of_one_page(tmp_path: Path) -> None:
         return used
 
     peak(1)  # imports
-    assert peak(16) < 1.3 * peak(4)
+    assert min(peak(16), peak(16)) < 1.3 * min(peak(4), peak(4))
 
 
 def test_members_of_gzip_are_read_like_gzip_reads_them() -> None:
