@@ -1,4 +1,4 @@
-"""One model's weights in the format of each side of the native runner's benchmark."""
+"""The weights of a model in the format of each side of the native runner's benchmark."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def conversation_of(number: int) -> list[dict[str, str]]:
 
 
 def read_stream(address: tuple[str, int], tokens: int, number: int, chat: bool) -> None:
-    """One client: sends a raw request, reads the answer and drops it."""
+    """Send a client's raw request, read the answer and drop it."""
     asked = {"messages": conversation_of(number)} if chat else {"prompt": prompt_of(number)}
     body = json.dumps({**asked, "max_tokens": tokens, "temperature": 0, "stream": True}).encode()
     path = "/v1/chat/completions" if chat else "/v1/completions"

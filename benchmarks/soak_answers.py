@@ -20,7 +20,7 @@ SCHEMA: dict[str, Any] = {
     "required": ["place", "sure"],
     "additionalProperties": False,
 }
-"""Of JSON answers, and of a function's arguments."""
+"""The schema of JSON answers, and of a function's arguments."""
 
 REGEXES = ("[a-z ]{3,20}", "(yes|no)", "[0-9]{1,6}")
 LAST_OF_RESPONSES = ("response.completed", "response.incomplete")

@@ -14,7 +14,7 @@ from lavra.model.weights import TensorForm
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlace:
-    """One matrix of a checkpoint and the layers of ours that it holds.
+    """A matrix of a checkpoint, and the layers of our model whose weights it holds.
 
     Attributes:
         theirs: name of the module.

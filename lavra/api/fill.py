@@ -129,7 +129,7 @@ class GapFiller(ABC):
 
     @abstractmethod
     def _states(self, texts: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, Any]]:
-        """Of each text, in any order: its number, and the (T, D) hidden states of its tokens."""
+        """Yield each text's number and the (T, D) hidden states of its tokens, in any order."""
 
     @abstractmethod
     def _logits(self, states: Any) -> Float32s:

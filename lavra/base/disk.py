@@ -86,7 +86,7 @@ def naming_full_disk(path: Path, written: Callable[[], int] = lambda: 0) -> Iter
 
 
 def full_disk_message(path: Path, reason: str, needs: str = "", written: int = 0) -> str:
-    """One line: path, reason, bytes needed, bytes free, and the user's next step.
+    """Return a line with the path, the reason, the bytes needed and free, and the user's next step.
 
     Args:
         path: path of the file or folder.

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock file that is released when its process ends, for any reason (`flock(2)`).
+"""Let one writer in at a time: a lock file that is released when its process ends, for any reason (`flock(2)`).
 
 A file left by a process that was killed is not locked, so it is never in the way.
 """

@@ -40,7 +40,7 @@ class Operator(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """One demand on the facts of a document; a document without the fact does not meet it.
+    """A condition on a fact of documents; a document without the fact does not meet it.
 
     Attributes:
         field: name of the fact.

@@ -63,7 +63,7 @@ class ScoredPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalItem:
-    """One row of a task, rendered and ready to be asked.
+    """A row of a task, rendered and ready to be asked.
 
     Attributes:
         task: name of the task.

@@ -220,7 +220,7 @@ def summarize(task: EvalTask, scores: Sequence[ItemScore], *, resamples: int = R
 
 
 def _prompt_shown(scores: Sequence[ItemScore]) -> str:
-    """One rendered prompt; where continuations are scored, with the first continuation."""
+    """Return a rendered prompt; where continuations are scored, with the first continuation."""
     if not scores:
         return ""
     item = scores[0].item

@@ -33,7 +33,7 @@ from lavra.model.transformer import Decoder, Encoder, EncoderDecoder
 from lavra.pipeline.objective import make_objective, num_rows
 from lavra.pipeline.plan import Plan
 from lavra.tokens.tokenizer import Tokenizer
-from lavra.tokens.windows import nth_window
+from lavra.tokens.windows import nth_window, number_of_windows
 
 MOST_WINDOW: Final = 1024
 """Largest number of tokens read at once in scoring: more context changes little, and costs a large model much time."""
@@ -123,8 +123,8 @@ class HeldoutSample:
         self._window, self._stride = window, window // 2
         stop = _stop(dataset)
         lengths = dataset.lengths + len(stop)
-        windows = 1 + np.maximum(0, -(-(lengths - window - 1) // self._stride))
-        windows[lengths < 2] = 0
+        counts = [number_of_windows(length, window=window, stride=self._stride) for length in lengths.tolist()]
+        windows = np.array(counts, np.int64)
         self._total, self._num_tokens = int(windows.sum()), int(np.maximum(0, lengths - 1).sum())
         self._num_bytes = int(dataset.document_bytes.sum())
         number = min(self._total, max(2, -(-max_tokens * self._total // max(1, self._num_tokens))))

@@ -1,4 +1,4 @@
-"""One run of `lavra distill`: a student made of a finetuned teacher's layers, taught by it, measured beside it, saved.
+"""A run of `lavra distill`: a student made of a finetuned teacher's layers, taught by it, measured beside it, saved.
 
 Data, rows and scores are those of `lavra finetune`; `lavra.distillation` makes the student's loss.  To show the
 worth of the teacher, the same student can be trained without it, from several seeds.

@@ -1,4 +1,4 @@
-"""One run of `lavra finetune`: a model or an adapter that learns a task, measured before and after."""
+"""A run of `lavra finetune`: a model or an adapter that learns a task, measured before and after."""
 
 from __future__ import annotations
 

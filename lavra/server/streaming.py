@@ -31,7 +31,7 @@ def event(data: dict[str, Any], name: str | None = None) -> str:
 
 
 def line(data: dict[str, Any]) -> str:
-    """One line of JSON."""
+    """Return a line of JSON."""
     return f"{_ENCODER.encode(data)}\n"
 
 

@@ -42,7 +42,7 @@ def accumulation_check(
     parts: Sequence[AnyBatch],
     settings: TrainConfig,
 ) -> Check:
-    """One step on a batch, and the same step part by part: loss and gradient must agree.
+    """Take a step on a batch whole and part by part; loss and gradient must agree.
 
     Args:
         model: to be trained.

@@ -1,4 +1,4 @@
-"""One process or many: the only file of the loop that knows the difference.
+"""Train in one process or in many: the only file of the loop that knows the difference.
 
 PyTorch's own engines do the work: DistributedDataParallel, and FSDP2's `fully_shard`.  Both *average* gradients over
 processes, so a step's summed loss is scaled by world size over the targets of all processes, which makes it the

@@ -38,7 +38,7 @@ def distill(
         data: a file of labelled samples, or a folder of them.
         name: name of the student in the workspace; the teacher's name and `-student` unless given.
         out: folder to write instead of one in the workspace.
-        replace: whether a model of that name is replaced.
+        replace: whether a model of that name is replaced, and a stopped run of other settings deleted.
         workspace: folder that holds all results of lavra; `LAVRA_WORKSPACE` or `./lavra-workspace` unless given.
         progress: whether progress is shown, or a function that is called with it.
         settings: all settings at once; settings given by name win over it.

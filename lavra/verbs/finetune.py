@@ -41,7 +41,7 @@ def finetune(
         data: a file of labelled samples (jsonl, json, csv, tsv, parquet, CoNLL), or a folder of them.
         name: name of the new model in the workspace; the model's name and the task unless given.
         out: folder to write instead of one in the workspace.
-        replace: whether a model of that name is replaced.
+        replace: whether a model of that name is replaced, and a stopped run of other settings deleted.
         workspace: folder that holds all results of lavra; `LAVRA_WORKSPACE` or `./lavra-workspace` unless given.
         progress: whether progress is shown, or a function that is called with it.
         settings: all settings at once; settings given by name win over it.

@@ -23,7 +23,7 @@ from lavra.base.arrays import Int64s
 
 @dataclass(frozen=True, kw_only=True)
 class TokenStream:
-    """One epoch's documents end to end, as runs.
+    """The documents of an epoch, joined end to end and cut into runs.
 
     Attributes:
         begins: (R + 1,) where each run begins in the stream; the last entry is the stream's length plus one, because

@@ -171,7 +171,7 @@ class SpanCorruption(FixedShape):
 
 
 class _Side:
-    """One side of a batch (input, target or decoder input) being filled from the left."""
+    """The rows of a batch's input, target or decoder input, which are filled from the left."""
 
     def __init__(self, num_rows: int, length: int, fill: int) -> None:
         self.ids = np.full((num_rows, length), fill, dtype=np.int64)

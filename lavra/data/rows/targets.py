@@ -1,4 +1,4 @@
-"""One text to another: rows for encoder-decoders, and for decoders that go on where a prompt ends.
+"""Turn a text into another: rows for encoder-decoders, and for decoders that go on where a prompt ends.
 
 An encoder-decoder reads the source as its tokenizer frames it (`source </s>`) and learns the target framed alike; its
 decoder reads the target moved right by one behind the start token, as T5 does.  A decoder reads prompt and completion

@@ -37,7 +37,7 @@ class PaddedText:
         return self.stream[self.places]
 
     def neighbours(self, offsets: tuple[int, ...]) -> list[Ints]:
-        """One (M,) column for each offset from the token to predict."""
+        """Return an (M,) column of tokens for each offset from the token to predict."""
         return [self.stream[self.places + offset] for offset in offsets]
 
 

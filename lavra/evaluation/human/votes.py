@@ -27,7 +27,7 @@ class Winner(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """One judge's opinion of two answers to one prompt.
+    """A judge's opinion of two answers to a prompt.
 
     Attributes:
         question_id: id of the prompt.

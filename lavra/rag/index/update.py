@@ -103,7 +103,7 @@ def _check_encoder(config: IndexConfig, embedder: NamedEmbedder | None) -> None:
 
 
 class _Update:
-    """One update, its lock held."""
+    """An update of an index, whose lock is held."""
 
     def __init__(
         self,

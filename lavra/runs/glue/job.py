@@ -1,4 +1,4 @@
-"""One task of GLUE or SuperGLUE with its recipe, and its predictions, as plain data."""
+"""A task of GLUE or SuperGLUE with its recipe, and its predictions, as plain data."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ IDLE_FIELDS: Final = frozenset(
 
 
 class MessageInput(BaseModel):
-    """One message; its content is a text or a list of blocks."""
+    """A message, whose content is a text or a list of blocks."""
 
     model_config = ConfigDict(extra="allow")
 

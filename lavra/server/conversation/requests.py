@@ -44,7 +44,7 @@ def generate_request(
     logprobs: bool,
     top_logprobs: int,
 ) -> GenerateRequest:
-    """One prompt with the body's settings, over the model's own."""
+    """Make a request of a prompt with the body's settings, over the model's own."""
     return GenerateRequest(
         prompt=prompt,
         max_tokens=max_tokens,

@@ -152,7 +152,7 @@ def _ids(model: ServedModel, prompt: str | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _prompts(body: CompletionBody) -> list[str | tuple[int, ...]]:
-    """One prompt or several, text or ids."""
+    """Return the prompts of a body, which has one or several, as text or ids."""
     if isinstance(body.prompt, str):
         return [body.prompt]
     if all(isinstance(one, int) for one in body.prompt):

@@ -13,7 +13,7 @@ LABELS = ("None", "Entailment")
 
 
 def pair_rows(files: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """One row a pair out of whole XML files (`text`), with the columns of Hugging Face's copy."""
+    """Make a row of each pair in whole XML files (`text`), with the columns of Hugging Face's copy."""
     return [
         {
             "sentence_pair_id": int(pair.attrib["id"]),

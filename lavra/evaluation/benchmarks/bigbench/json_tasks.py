@@ -24,7 +24,7 @@ def prompt(task: Mapping[str, Any], example: Mapping[str, Any]) -> str:
 
 
 def example_rows(files: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """One row an example out of whole files (`text`).
+    """Make a row of each example in whole files (`text`).
 
     `inputs` is the prompt, `targets` the right answers; `multiple_choice_targets` and `multiple_choice_scores` are the
     choices and their scores, empty where there are none.

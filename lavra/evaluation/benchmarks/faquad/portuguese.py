@@ -17,7 +17,7 @@ ARTICLES = re.compile(r"\b(o|a|os|as|um|uma|uns|umas)\b")
 
 
 def question_rows(articles: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row a question: `id`, `title`, `context`, `question` and `answers` (each text once, in order)."""
+    """Make a row of each question: `id`, `title`, `context`, `question` and `answers` (each text once, in order)."""
     return [
         {
             "id": question["id"],

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def sentence_rows(files: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """One row a line out of two whole files (`text`): English, then Portuguese.
+    """Make a row of each line of two whole files (`text`): English, then Portuguese.
 
     Raises:
         ValueError: the files have different numbers of lines.

@@ -28,7 +28,7 @@ def spans(words: Sequence[str], tags: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def sentence_rows(files: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
-    """One row a sentence out of whole CoNLL files (`text`): `sentence` and `entities`, as an answer lists them."""
+    """Make a row of each sentence in whole CoNLL files (`text`): `sentence` and `entities`, as an answer lists them."""
     rows = []
     for file in files:
         for block in file["text"].split("\n\n"):

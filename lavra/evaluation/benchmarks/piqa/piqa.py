@@ -8,7 +8,7 @@ from typing import Any
 
 
 def labelled_rows(files: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
-    """One row a question out of two whole files (`text`): questions, then labels.
+    """Make a row of each question in two whole files (`text`): questions, then labels.
 
     Raises:
         ValueError: the files have different numbers of lines.

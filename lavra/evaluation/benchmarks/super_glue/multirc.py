@@ -7,7 +7,7 @@ from typing import Any
 
 
 def answer_rows(passages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row an answer: `paragraph`, `question`, `answer`, `label` and `idx`, as Hugging Face's copy has them."""
+    """Make a row of each answer: `paragraph`, `question`, `answer`, `label`, `idx`, as in Hugging Face's copy."""
     return [
         {
             "paragraph": passage["passage"]["text"],

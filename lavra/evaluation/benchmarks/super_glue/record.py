@@ -10,7 +10,7 @@ from typing import Any
 
 
 def query_rows(passages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row a query: `passage`, `query`, sorted `entities` and sorted `answers`, each text once."""
+    """Make a row of each query: `passage`, `query`, sorted `entities` and sorted `answers`, each text once."""
     rows = []
     for passage in passages:
         text = passage["passage"]["text"]

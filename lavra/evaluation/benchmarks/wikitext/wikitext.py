@@ -31,7 +31,7 @@ def is_title(line: str) -> bool:
 
 
 def page_rows(files: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
-    """One row an article (`page`) out of whole files (`text`)."""
+    """Make a row of each article (`page`) in whole files (`text`)."""
     pages: list[list[str]] = [[]]
     for file in files:
         for line in file["text"].split("\n"):
